@@ -1,0 +1,69 @@
+"""Turns concurrent single calls into batches without adding latency when there is only one.
+
+The first call goes out at once; those that come while it is under way form the next batch. Several batches may be
+under way at the same time, so that one slow answer doesn't hold up the rest.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from chassis.errors import Exhausted
+
+Request = TypeVar("Request")
+Answer = TypeVar("Answer")
+
+
+class Batcher(Generic[Request, Answer]):
+    """`send` takes a list and gives the answers in the same order; an answer that is an exception is raised to its
+    caller. At most `max_waiting` calls wait; one more is refused with `Exhausted`.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[list[Request]], Awaitable[Sequence[Answer | Exception]]],
+        *,
+        max_batch: int = 256,
+        max_in_flight: int = 2,
+        max_waiting: int = 10_000,
+    ) -> None:
+        self._send = send
+        self._max_batch, self._max_in_flight, self._max_waiting = max_batch, max_in_flight, max_waiting
+        self._waiting: deque[tuple[Request, asyncio.Future[Answer]]] = deque()
+        self._in_flight: set[asyncio.Task[None]] = set()
+
+    async def call(self, request: Request) -> Answer:
+        """The answer to `request`. Raises what `send` raised, or answered."""
+        if len(self._waiting) >= self._max_waiting:
+            raise Exhausted("too many requests are waiting", retry_after_seconds=1)
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting.append((request, future))
+        self._start()
+        return await future
+
+    def _start(self) -> None:
+        if self._waiting and len(self._in_flight) < self._max_in_flight:
+            task = asyncio.create_task(self._run())
+            self._in_flight.add(task)
+            task.add_done_callback(self._in_flight.discard)
+
+    async def _run(self) -> None:
+        # One turn of the loop lets the calls that are ready now join this batch.
+        await asyncio.sleep(0)
+        while self._waiting:
+            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_batch))]
+            batch = [(request, future) for request, future in batch if not future.done()]
+            if not batch:
+                continue
+            try:
+                answers = await self._send([request for request, _ in batch])
+            except Exception as error:  # noqa: BLE001 - handed to every caller of the batch
+                answers = [error] * len(batch)
+            for (_, future), answer in zip(batch, answers, strict=True):
+                if future.done():
+                    continue
+                if isinstance(answer, Exception):
+                    future.set_exception(answer)
+                else:
+                    future.set_result(answer)

@@ -1,0 +1,196 @@
+"""JetStream plumbing: a connection that never gives up, streams declared from a table, publishing that is
+acknowledged, consuming that acknowledges after saving. Knows no subject.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
+
+import nats
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StorageType, StreamConfig
+from nats.js.errors import APIError, BadRequestError, NotFoundError
+
+from chassis.errors import Unavailable
+from chassis.logs import get_logger
+
+log = get_logger("events")
+CONNECT_SECONDS = 5.0
+PUBLISH_SECONDS = 5.0
+NATS_DOWN = (NatsError, TimeoutError, asyncio.TimeoutError, ConnectionError, OSError)
+
+
+class StreamTable(Protocol):
+    """A row of the streams' table."""
+
+    name: str
+    subjects: tuple[str, ...]
+    retention: Any
+    max_age_seconds: float
+    max_bytes: int
+
+
+class Events:
+    """One NATS connection. `on_reconnect` callbacks run after every re-established connection."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self._url, self._name = url, name
+        self.nc = Client()
+        self.js: JetStreamContext = self.nc.jetstream(publish_async_max_pending=20_000)
+        self.on_reconnect: list[Callable[[], Awaitable[None]]] = []
+
+    async def connect(self) -> None:
+        """Connect, waiting for the server as long as it takes; cancel to give up."""
+        while True:
+            try:
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    await self.nc.connect(
+                        self._url,
+                        name=self._name,
+                        max_reconnect_attempts=-1,
+                        reconnect_time_wait=0.2,
+                        ping_interval=5,
+                        max_outstanding_pings=2,
+                        drain_timeout=2,
+                        pending_size=64 * 1024 * 1024,
+                        reconnected_cb=self._reconnected,
+                        disconnected_cb=self._disconnected,
+                        error_cb=self._error,
+                    )
+            except NATS_DOWN:
+                log.warning("waiting for NATS")
+                await asyncio.sleep(0.3)
+            else:
+                return
+
+    async def _reconnected(self) -> None:
+        log.info("connected to NATS again")
+        for callback in self.on_reconnect:
+            await callback()
+
+    async def _disconnected(self) -> None:
+        log.warning("lost NATS")
+
+    async def _error(self, error: Exception) -> None:
+        log.debug("NATS error", error=repr(error))
+
+    @property
+    def connected(self) -> bool:
+        """Whether the server can be reached now."""
+        return bool(self.nc.is_connected)
+
+    async def declare_streams(self, table: Sequence[Any], replicas: int) -> None:
+        """Make the streams that are not there. An existing stream is left as operators have set it."""
+        for row in table:
+            config = StreamConfig(
+                name=row.name,
+                subjects=list(row.subjects),
+                retention=RetentionPolicy.WORK_QUEUE if row.retention == "workqueue" else RetentionPolicy.LIMITS,
+                storage=StorageType.FILE,
+                max_age=row.max_age_seconds or None,
+                max_bytes=row.max_bytes,
+                num_replicas=replicas,
+                duplicate_window=120,
+                allow_direct=True,
+            )
+            while True:
+                try:
+                    await self.js.stream_info(row.name)
+                except NotFoundError:
+                    with contextlib.suppress(BadRequestError):  # another replica was faster
+                        await self.js.add_stream(config)
+                except NATS_DOWN:
+                    await asyncio.sleep(0.3)
+                    continue
+                break
+
+    async def publish(self, subject: str, payload: bytes, *, message_id: str = "") -> None:
+        """Publish and wait for the acknowledgement. Raises `Unavailable`; then it may have been stored all the same."""
+        await self.publish_all([(subject, payload, message_id)])
+
+    async def publish_all(self, messages: Sequence[tuple[str, bytes, str]]) -> None:
+        """Publish `(subject, payload, message id)` all in flight, and wait for every acknowledgement."""
+        if not self.connected:
+            raise Unavailable("NATS is unavailable", dependency="nats")
+        try:
+            async with asyncio.timeout(PUBLISH_SECONDS):
+                futures = [
+                    await self.js.publish_async(
+                        subject, payload, headers={"Nats-Msg-Id": message_id} if message_id else None
+                    )
+                    for subject, payload, message_id in messages
+                ]
+                await asyncio.gather(*futures)
+        except (*NATS_DOWN, APIError) as error:
+            raise Unavailable("NATS is unavailable", dependency="nats") from error
+
+    async def ensure_consumer(self, stream: str, durable: str, subject: str, **config: Any) -> None:
+        """Make a durable pull consumer with explicit acknowledgement, unless it is there."""
+        try:
+            await self.js.consumer_info(stream, durable)
+        except NotFoundError:
+            await self.js.add_consumer(
+                stream,
+                ConsumerConfig(
+                    durable_name=durable,
+                    filter_subject=subject,
+                    ack_policy=AckPolicy.EXPLICIT,
+                    max_deliver=-1,
+                    **config,
+                ),
+            )
+
+    async def consume(
+        self,
+        stream: str,
+        durable: str,
+        subject: str,
+        handle: Callable[[list[Msg]], Awaitable[None]],
+        *,
+        batch: int = 256,
+        ack_wait_seconds: float = 30,
+    ) -> None:
+        """For ever: fetch a batch, `handle` it, acknowledge it all. When `handle` raises `Unavailable` the batch goes
+        back with a delay and nothing is lost; any other exception is a defect and ends the loop.
+        """
+        subscription = None
+        while True:
+            try:
+                if subscription is None:
+                    await self.ensure_consumer(stream, durable, subject, ack_wait=ack_wait_seconds, max_ack_pending=5_000)
+                    subscription = await self.js.pull_subscribe_bind(durable, stream)
+                messages = await subscription.fetch(batch, timeout=4)
+            except (TimeoutError, asyncio.TimeoutError):
+                continue
+            except (NatsError, APIError, OSError) as error:
+                log.warning("cannot fetch", consumer=durable, error=repr(error))
+                subscription = None
+                await asyncio.sleep(0.3)
+                continue
+            try:
+                await handle(messages)
+            except Unavailable as error:
+                log.warning("events go back", consumer=durable, count=len(messages), reason=error.message)
+                for message in messages:
+                    with contextlib.suppress(*NATS_DOWN):
+                        await message.nak(delay=1)
+                await asyncio.sleep(0.5)
+            else:
+                for message in messages:
+                    with contextlib.suppress(*NATS_DOWN):
+                        await message.ack()
+
+    async def close(self) -> None:
+        """Flush and close."""
+        with contextlib.suppress(*NATS_DOWN):
+            if self.nc.is_connected:
+                await asyncio.wait_for(self.nc.flush(), 1)
+        with contextlib.suppress(*NATS_DOWN):
+            await self.nc.close()
+
+
+__all__ = ["NATS_DOWN", "Events", "Msg", "nats"]

@@ -1,0 +1,76 @@
+"""How a service's process lives: uvloop, signals, background loops that may not die silently, a clean end."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import uvloop
+
+from chassis.logs import configure_logs, get_logger
+from chassis.settings import ServiceSettings
+from chassis.telemetry import configure_telemetry, shutdown_telemetry
+
+log = get_logger("run")
+
+
+class Lifetime:
+    """What the composition root gets: a stop signal, and a place for background loops."""
+
+    def __init__(self) -> None:
+        self.stopping = asyncio.Event()
+        self.failure: BaseException | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def spawn(self, name: str, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run `work` beside the service. If it fails, the service stops with an error, to be started anew."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a background loop failed", loop=task.get_name(), exc_info=error)
+            self.failure = error
+            self.stopping.set()
+
+    async def cancel_all(self) -> None:
+        """Cancel what was spawned and wait for it."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def lifetime() -> AsyncIterator[Lifetime]:
+    """A lifetime that SIGINT and SIGTERM end."""
+    life = Lifetime()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, life.stopping.set)
+    try:
+        yield life
+    finally:
+        await life.cancel_all()
+
+
+def run_service(service: str, settings: ServiceSettings, serve: Callable[[Lifetime], Awaitable[None]]) -> None:
+    """Run `serve` until it returns; exits with 1 when a background loop failed. `serve` waits for `life.stopping`."""
+    configure_logs(service, settings.log_level, settings.log_dir)
+    configure_telemetry(service, settings)
+
+    async def main() -> int:
+        async with lifetime() as life:
+            await serve(life)
+            return 1 if life.failure else 0
+
+    with contextlib.suppress(KeyboardInterrupt):
+        code = uvloop.run(main())
+        shutdown_telemetry()
+        sys.exit(code)

@@ -1,0 +1,73 @@
+"""Connections to MongoDB and Redis with bounded waits, and their drivers' errors as `Unavailable`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import redis.asyncio as aioredis
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
+from pymongo.errors import AutoReconnect, ConnectionFailure, ExecutionTimeout, NetworkTimeout, ServerSelectionTimeoutError
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import BusyLoadingError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from chassis.errors import Unavailable
+from chassis.settings import ServiceSettings
+
+MONGO_DOWN = (AutoReconnect, ConnectionFailure, ExecutionTimeout, NetworkTimeout, ServerSelectionTimeoutError)
+REDIS_DOWN = (RedisConnectionError, RedisTimeoutError, BusyLoadingError)
+
+
+def mongo_client(settings: ServiceSettings) -> AsyncIOMotorClient[dict[str, Any]]:
+    """A client that gives up on a dead server after seconds. Motor stays behind this and the `mongo_*` modules."""
+    return AsyncIOMotorClient(
+        settings.mongodb_uri.get_secret_value(),
+        serverSelectionTimeoutMS=2_000,
+        connectTimeoutMS=2_000,
+        socketTimeoutMS=20_000,
+        maxPoolSize=20,
+        retryWrites=False,  # the embedded stand-in has no sessions; every write here is idempotent or conditional
+        retryReads=True,
+        heartbeatFrequencyMS=2_000,
+    )
+
+
+def mongo_database(
+    client: AsyncIOMotorClient[dict[str, Any]], settings: ServiceSettings, service: str
+) -> AsyncIOMotorDatabase[dict[str, Any]]:
+    """The service's own database."""
+    return client[f"{settings.mongodb_prefix}_{service}"]
+
+
+def redis_client(settings: ServiceSettings, *, connections: int = 16) -> aioredis.Redis:
+    """A client whose callers queue for a connection instead of failing; answers are bytes."""
+    pool = aioredis.BlockingConnectionPool.from_url(
+        settings.redis_url.get_secret_value(),
+        max_connections=connections,
+        timeout=5,
+        socket_timeout=5,
+        socket_connect_timeout=2,
+        retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), 2),
+        health_check_interval=0,
+    )
+    return aioredis.Redis(connection_pool=pool)
+
+
+@contextmanager
+def mongo_errors() -> Iterator[None]:
+    """Turns "MongoDB can't be reached" into `Unavailable`."""
+    try:
+        yield
+    except MONGO_DOWN as error:
+        raise Unavailable("MongoDB is unavailable", dependency="mongodb") from error
+
+
+@contextmanager
+def redis_errors() -> Iterator[None]:
+    """Turns "Redis can't be reached" into `Unavailable`."""
+    try:
+        yield
+    except REDIS_DOWN as error:
+        raise Unavailable("Redis is unavailable", dependency="redis") from error

@@ -1,0 +1,82 @@
+"""The one table of JetStream streams, subjects and queue names. Nothing else may spell a subject.
+
+Streams
+    RUNS    work queue, file storage: `trawl.runs.ready.<queue>.<priority>`, payload `scheduler.v1.RunSpec`
+    EVENTS  limits (age, size), file storage: `trawl.runs.finished` and `trawl.events.*`
+    DEAD    limits, file storage: `trawl.dead.<origin>`, what could not be decoded, with the reason in a header
+Core NATS (not stored)
+    `trawl.control.abort.<worker_session>`, payload `scheduler.v1.AbortOrder`
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal
+
+RUNS_STREAM: Final = "RUNS"
+EVENTS_STREAM: Final = "EVENTS"
+DEAD_STREAM: Final = "DEAD"
+
+RUNS_FINISHED: Final = "trawl.runs.finished"
+RUN_EVENTS: Final = "trawl.events.runs"
+TASK_EVENTS: Final = "trawl.events.tasks"
+WORKER_EVENTS: Final = "trawl.events.workers"
+
+# In the order of service: workers pull from the first to the last.
+PRIORITIES: Final = ("critical", "high", "normal", "low")
+DEFAULT_PRIORITY: Final = "normal"
+
+# Executors that the scraper ships. A run of one of these queues under the executor's name; any other run queues
+# under its task type, for the outside workers that offer that type.
+BUILT_IN_EXECUTORS: Final = frozenset({"http", "noop", "python", "rpa", "scrape", "shell"})
+
+_QUEUE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpec:
+    """How a stream is declared. Sizes in bytes, ages in seconds."""
+
+    name: str
+    subjects: tuple[str, ...]
+    retention: Literal["workqueue", "limits"]
+    max_age_seconds: float = 0
+    max_bytes: int = -1
+
+
+STREAMS: Final = (
+    StreamSpec(RUNS_STREAM, ("trawl.runs.ready.>",), "workqueue"),
+    StreamSpec(
+        EVENTS_STREAM, (RUNS_FINISHED, "trawl.events.>"), "limits", max_age_seconds=7 * 86_400, max_bytes=2 * 1024**3
+    ),
+    StreamSpec(DEAD_STREAM, ("trawl.dead.>",), "limits", max_age_seconds=30 * 86_400, max_bytes=256 * 1024**2),
+)
+
+
+def is_queue_name(name: str) -> bool:
+    """Task types and executors become a token of a subject, so only plain names are allowed."""
+    return _QUEUE_NAME.fullmatch(name) is not None
+
+
+def queue_of(task_type: str, executor: str) -> str:
+    """The queue that a run of this task waits in."""
+    return executor if executor in BUILT_IN_EXECUTORS else task_type
+
+
+def ready_subject(queue: str, priority: str) -> str:
+    """Subject of the runs that wait in `queue` with `priority`."""
+    return f"trawl.runs.ready.{queue}.{priority}"
+
+
+def ready_consumer(queue: str, priority: str) -> str:
+    """Durable pull consumer on `ready_subject`: exactly one for each subject, as a work queue demands."""
+    return f"ready-{queue}-{priority}"
+
+
+def abort_subject(worker_session: str) -> str:
+    """Where one worker process hears of aborted runs at once."""
+    return f"trawl.control.abort.{worker_session}"
+
+
+def dead_subject(origin: str) -> str:
+    """Where messages go that nobody can read."""
+    return f"trawl.dead.{origin}"
