@@ -1,0 +1,49 @@
+# Every target sets up what it needs. `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help run demo test faults lint format proto lock bench clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml requirements.lock deploy/local/bootstrap.sh
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" bash deploy/local/bootstrap.sh
+
+run: $(STAMP) ## Start the whole system on this machine, in the foreground
+	@exec $(BIN)/trawl up
+
+demo: $(STAMP) ## Scrape a sample shop through the whole system (ARGS=--keep leaves it running)
+	@exec $(BIN)/trawl demo $(ARGS)
+
+test: $(STAMP) ## Run every test but the long fault tests' repetitions
+	@$(BIN)/trawl tools
+	@$(BIN)/pytest $(ARGS)
+
+lint: $(STAMP) ## Check style, types, layering, and that the generated stubs are fresh
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@bash protos/generate.sh --check
+
+format: $(STAMP) ## Format the code
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+proto: $(STAMP) ## Generate the gRPC stubs anew
+	@bash protos/generate.sh
+
+lock: ## Resolve the dependencies anew (needs uv)
+	@uv pip compile pyproject.toml --all-extras --universal --generate-hashes --no-emit-index-url \
+		--python-version 3.11 --quiet -o requirements.lock
+
+bench: $(STAMP) ## Measure (ARGS names one benchmark)
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+clean: ## Remove the virtual environment and the local data
+	@rm -rf $(VENV) .trawl
