@@ -57,7 +57,7 @@ def _unary(method: Handler, name: str, parent: str) -> Handler:
                 return await method(request, context)
         except TrawlError as error:
             await _abort(context, error)
-        except Exception:  # noqa: BLE001 - the boundary: a defect is logged here and never shown to the caller
+        except Exception:
             log.exception("unexpected", method=name)
             await _abort(context, InternalError("internal error"))
 
@@ -72,7 +72,7 @@ def _stream(method: Callable[[Any, Any], AsyncIterator[Any]], name: str, parent:
                     yield message
         except TrawlError as error:
             await _abort(context, error)
-        except Exception:  # noqa: BLE001 - as above
+        except Exception:
             log.exception("unexpected", method=name)
             await _abort(context, InternalError("internal error"))
 
