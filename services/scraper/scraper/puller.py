@@ -22,7 +22,6 @@ NO_WAIT_SECONDS = 1.0
 MAX_BATCH = 256
 # One pull in this many is made lowest priority first, so that a steady stream of urgent work starves nobody for good.
 FAIR_EVERY = 10
-Consumer = tuple[str, str]  # (queue, priority)
 
 
 class QueuePuller:
@@ -42,7 +41,8 @@ class QueuePuller:
         """Make the consumers and listen."""
         await self._ensure_consumers()
         self._inbox = self._events.nc.new_inbox()
-        await self._events.nc.subscribe(f"{self._inbox}.*", cb=self._on_message, pending_msgs_limit=-1)
+        await self._events.nc.subscribe(f"{self._inbox}.now.*", cb=self._on_now, pending_msgs_limit=-1)
+        await self._events.nc.subscribe(f"{self._inbox}.idle.*", cb=self._on_idle, pending_msgs_limit=-1)
         self._events.on_reconnect.append(self._on_reconnect)
 
     async def _ensure_consumers(self) -> None:
@@ -69,21 +69,19 @@ class QueuePuller:
         """Slots have come free, or pulling should look around again."""
         self._wake.set()
 
-    async def _on_message(self, message: Msg) -> None:
-        kind, _, priority = message.subject.rpartition(".")[2].partition("-")
-        status = message.headers.get("Status") if message.headers and not message.reply else None
-        if kind == "now":
-            if self._no_wait is not None:
-                self._no_wait.put_nowait(message)
-            elif status is None:
-                self._arrived.append(message)
-                self._wake.set()
-            return
-        self._idle_pulls.pop(priority, None)
-        if status is None:
+    async def _on_now(self, message: Msg) -> None:
+        """An answer to a pull that does not wait."""
+        if self._no_wait is not None:
+            self._no_wait.put_nowait(message)
+        elif message.reply:
             self._arrived.append(message)
-        elif status not in ("404", "408"):
-            log.warning("pull refused", queue=self._queue, status=status)
+            self._wake.set()
+
+    async def _on_idle(self, message: Msg) -> None:
+        """An answer to a waiting pull. The last token is the priority, of the run's subject as of the inbox'."""
+        self._idle_pulls.pop(message.subject.rpartition(".")[2], None)
+        if message.reply:
+            self._arrived.append(message)
         self._wake.set()
 
     async def pull(self) -> list[Msg]:
@@ -128,7 +126,7 @@ class QueuePuller:
         self._no_wait = asyncio.Queue()
         messages: list[Msg] = []
         try:
-            await self._request(priority, f"now-{priority}", {"batch": most, "no_wait": True})
+            await self._request(priority, f"now.{priority}", {"batch": most, "no_wait": True})
             async with asyncio.timeout(NO_WAIT_SECONDS):
                 while len(messages) < most:
                     message = await self._no_wait.get()
@@ -153,7 +151,7 @@ class QueuePuller:
             self._idle_pulls[priority] = now + IDLE_PULL_SECONDS + 2
             with contextlib.suppress(*NATS_DOWN):
                 await self._request(
-                    priority, f"idle-{priority}", {"batch": 1, "expires": int(IDLE_PULL_SECONDS * 1_000_000_000)}
+                    priority, f"idle.{priority}", {"batch": 1, "expires": int(IDLE_PULL_SECONDS * 1_000_000_000)}
                 )
 
     async def _request(self, priority: str, reply: str, body: dict[str, int | bool]) -> None:
