@@ -1,15 +1,16 @@
-"""An executor that does nothing, for measuring what a run costs."""
+"""The `noop` executor: ends at once, so that everything around a run can be measured. Must not do anything."""
 
 from scraper.executor import Json, RunContext
 
 
 class NoopExecutor:
-    """Ends at once with null."""
+    """Completes with the result null."""
 
     name = "noop"
 
-    async def run(self, context: RunContext) -> Json:
+    async def run(self, context: RunContext) -> Json:  # noqa: ARG002  # the port's signature
         """Nothing."""
+        return None
 
     async def close(self) -> None:
-        """Nothing."""
+        """Nothing is shared between runs."""
