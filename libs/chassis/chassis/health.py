@@ -1,4 +1,4 @@
-"""Whether what the registry needs can be reached. Owns: the checks' rhythm and the log lines. Must not know what is
+"""Whether what a service needs can be reached. Owns: the checks' rhythm and the log lines. Must not know what is
 checked.
 """
 
