@@ -20,7 +20,8 @@ NAMES = ("known", "beats", "deadlines", "intervals", "outbox", "stamp", "publish
 KEYS = tuple(f"{{registry}}:{name}" for name in NAMES)
 KNOWN, BEATS, DEADLINES, _INTERVALS, _OUTBOX, STAMP, _PUBLISHER = KEYS
 # A replica that dies while it publishes holds the others up for this long.
-PUBLISHER_MS = 8_000
+# Two at it at once would do no harm: both use the same message ids.
+PUBLISHER_MS = 2_000
 SWEEP_AT_ONCE = 500
 
 
@@ -51,10 +52,14 @@ class Sweep:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What was taken from the outbox: it stays there until it is dropped. `first` tells where it began."""
+    """What was taken from the outbox: it stays there until it is dropped. `first` tells where it began.
+
+    `busy_ms`: for how long another replica may be at it, instead of any facts.
+    """
 
     facts: list[WorkerFact]
-    first: bytes
+    first: bytes = b""
+    busy_ms: int = 0
 
 
 class RedisHeartbeats:
@@ -136,9 +141,11 @@ class RedisHeartbeats:
             await self._mark(KEYS)
 
     async def take_facts(self) -> Facts:
-        """The oldest facts of the outbox; none while another replica publishes."""
+        """The oldest facts of the outbox, unless another replica is publishing."""
         with redis_errors():
             raw = await self._take(KEYS, [self._replica, PUBLISHER_MS])
+        if isinstance(raw, int):
+            return Facts([], busy_ms=max(raw, 1))
         items = [orjson.loads(item) for item in raw]
         facts = [WorkerFact(**(item | {"time_ms": int(item["time_ms"])})) for item in items]
         return Facts(facts, raw[0] if raw else b"")
@@ -147,6 +154,11 @@ class RedisHeartbeats:
         """Drop these, which are published. Answers how many are left, -1 if another replica took over."""
         with redis_errors():
             return int(await self._drop(KEYS, [self._replica, len(facts.facts), facts.first]))
+
+    async def give_up_facts(self) -> None:
+        """Let another replica publish what was taken."""
+        with redis_errors():
+            await self._drop(KEYS, [self._replica, 0, b""])
 
 
 def _encode(beat: Beat) -> bytes:
