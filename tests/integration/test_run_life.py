@@ -54,7 +54,9 @@ def test_a_run_is_readable_the_moment_it_is_accepted(cell: cells.Cell) -> None:
 
 
 def test_parameters_of_the_trigger_overlay_the_tasks(cell: cells.Cell) -> None:
-    task = cell.create_task("overlay", "shell", command="echo $PARAM_A $PARAM_B", parameters=b'{"a": "task", "b": "task"}')
+    task = cell.create_task(
+        "overlay", "shell", command="echo $PARAM_A $PARAM_B", parameters=b'{"a": "task", "b": "task"}'
+    )
     run = cell.await_run(cell.start_run(task, parameters=b'{"b": "trigger"}'))
     assert json.loads(run.result_json).strip() == "task trigger"
 

@@ -285,6 +285,8 @@ class Worker:
             if run.attempt is not None:
                 run.attempt.context.confirm_lines(until)
         for verdict in answer.verdicts:
+            if verdict.lost:
+                log.warning("the lease of a run was lost", run_id=verdict.run_id)
             self._stop(verdict.run_id, StopReason.LOST if verdict.lost else StopReason.ABORT)
 
     async def _renew_loop(self) -> None:

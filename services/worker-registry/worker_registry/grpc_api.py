@@ -2,7 +2,6 @@
 Must not know how anything is stored.
 """
 
-
 from typing import Any
 
 from chassis.clock import now_ms
