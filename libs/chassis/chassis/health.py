@@ -15,6 +15,18 @@ CHECK_TIMEOUT_SECONDS = 2.0
 Check = Callable[[], Awaitable[None]]
 
 
+async def until_available(action: Callable[[], Awaitable[None]]) -> None:
+    """Do it, again and again until what it needs is there."""
+    waiting = True
+    while waiting:
+        try:
+            await action()
+            waiting = False
+        except Unavailable as error:
+            log.warning("waiting", reason=error.message)
+            await asyncio.sleep(RETRY_SECONDS)
+
+
 class Readiness:
     """`checks` raise `Unavailable`. `serving` is set while all of them pass; `changed` is told of every change."""
 

@@ -3,10 +3,10 @@
 import asyncio
 import uuid
 
-from chassis.errors import Unavailable
 from chassis.events import Events
 from chassis.grpc_client import GrpcClient
 from chassis.grpc_server import GrpcServer
+from chassis.health import Readiness, until_available
 from chassis.logs import get_logger
 from chassis.run import Lifetime, run_service
 from chassis.stores import mongo_client, mongo_database
@@ -53,12 +53,17 @@ async def serve(settings: ScraperSettings, life: Lifetime) -> None:
     api = ResultApi(results, blobs, list(executors.by_name))
     server.add(results_pb2_grpc.add_ResultServiceServicer_to_server, api)
 
+    readiness = Readiness(
+        {"nats": events.check, "mongodb": results.ping}, serving=asyncio.Event(), changed=server.set_serving
+    )
+
     async def start() -> None:
         await executors.reap()
         await events.connect()
         await events.declare_streams(subjects.STREAMS, settings.stream_replicas)
-        await _prepare(results)
-        await server.start()
+        await until_available(results.prepare)
+        await server.start(serving=False)
+        life.spawn("readiness", readiness.run())
         await worker.start()
         for name, loop in worker.loops().items():
             life.spawn(name, loop)
@@ -76,17 +81,6 @@ async def serve(settings: ScraperSettings, life: Lifetime) -> None:
     await registry.close()
     await events.close()
     mongo.close()
-
-
-async def _prepare(results: Results) -> None:
-    waiting = True
-    while waiting:
-        try:
-            await results.prepare()
-            waiting = False
-        except Unavailable as error:
-            log.warning("waiting", reason=error.message)
-            await asyncio.sleep(0.3)
 
 
 def main() -> None:

@@ -110,6 +110,11 @@ class Results:
             yield rows
             position = rows[-1]["position"]
 
+    async def ping(self) -> None:
+        """Raises `Unavailable` when MongoDB does not answer."""
+        with mongo_errors():
+            await self._results.database.command("ping")
+
     async def checkpoint(self, run_id: int) -> Checkpoint | None:
         """What the last attempt saved."""
         with mongo_errors():
