@@ -1,27 +1,19 @@
-"""Brokers for the whole session, a fresh gateway and fresh fakes for each test."""
+"""A fresh gateway and fresh fakes for each test."""
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
-from gateway_support.stack import Brokers, Gateway, running_gateway, until_open
-
-
-@pytest.fixture(scope="session")
-def brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brokers]:
-    """NATS, Redis and the MongoDB stand-in."""
-    running = Brokers(tmp_path_factory.mktemp("brokers"))
-    running.start()
-    try:
-        for port in (running.nats, running.redis, running.mongo):
-            asyncio.run(until_open(port))
-        yield running
-    finally:
-        running.stop()
+from gateway_support.stack import Gateway, Stores, running_gateway
 
 
 @pytest.fixture
-async def gateway(brokers: Brokers) -> AsyncIterator[Gateway]:
+def stores(nats_url: str, redis_url: str, mongodb_uri: str, mongodb_prefix: str) -> Stores:
+    """Where the brokers and the database are."""
+    return Stores(nats_url, redis_url, mongodb_uri, mongodb_prefix)
+
+
+@pytest.fixture
+async def gateway(stores: Stores) -> AsyncIterator[Gateway]:
     """A gateway with its default settings."""
-    async with running_gateway(brokers) as running:
+    async with running_gateway(stores) as running:
         yield running

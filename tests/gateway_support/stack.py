@@ -1,15 +1,9 @@
-"""Brokers, fakes and the gateway as processes and tasks of one test session. Everything listens on free loopback ports."""
+"""The real gateway in a test's loop, between real brokers and fakes of the services, on free loopback ports."""
 
 import asyncio
-import os
-import shutil
-import socket
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import aiohttp
@@ -17,8 +11,7 @@ import nats
 import orjson
 from chassis.run import Lifetime
 from gateway.__main__ import serve
-from gateway.apps import listeners
-from gateway.ports import bind
+from gateway.ports import Listener, bind
 from gateway.settings import GatewaySettings
 from wire.subjects import RUN_EVENTS
 
@@ -28,66 +21,14 @@ ADMIN_KEY = "test-admin-key-0123456789"
 PORTS = ("scheduler", "smartrpa", "management", "xget", "pipeline")
 
 
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@dataclass(frozen=True)
+class Stores:
+    """Addresses of the brokers and the database, as settings."""
 
-
-def program(name: str) -> str:
-    """A program's path; a missing one is a failure, never a skip."""
-    path = shutil.which(name, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin")
-    assert path, f"{name} is not installed"
-    return path
-
-
-async def until_open(port: int) -> None:
-    """Returns when something listens."""
-    async with asyncio.timeout(15):
-        while True:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.02)
-            else:
-                writer.close()
-                return
-
-
-@dataclass
-class Brokers:
-    """NATS, Redis and the MongoDB stand-in as child processes."""
-
-    directory: Path
-    nats: int = field(default_factory=free_port)
-    redis: int = field(default_factory=free_port)
-    mongo: int = field(default_factory=free_port)
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
-
-    def start(self) -> None:
-        """Start them; `until_open` waits for them."""
-        self._spawn(program("nats-server"), "-a", "127.0.0.1", "-p", str(self.nats))
-        self._spawn(
-            program("redis-server"), "--bind", "127.0.0.1", "--port", str(self.redis), "--save", "", "--appendonly", "no",
-            "--dir", str(self.directory),
-        )  # fmt: skip
-        (self.directory / "mongo").mkdir()
-        self._spawn(
-            program("nx-27017"), "--host", "127.0.0.1", "--port", str(self.mongo),
-            "--data-dir", str(self.directory / "mongo"),
-        )  # fmt: skip
-
-    def _spawn(self, *command: str) -> None:
-        with (self.directory / f"{Path(command[0]).name}.log").open("wb") as log:
-            self.processes.append(subprocess.Popen(command, stdout=log, stderr=log))
-
-    def stop(self) -> None:
-        """End them."""
-        for process in self.processes:
-            process.kill()
-        for process in self.processes:
-            process.wait()
+    nats_url: str
+    redis_url: str
+    mongodb_uri: str
+    mongodb_prefix: str
 
 
 @dataclass
@@ -107,9 +48,15 @@ class Reply:
 class Gateway:
     """A running gateway and its clients. `call` sends JSON to a contract's port."""
 
-    def __init__(self, ports: dict[str, int], services: FakeServices, session: aiohttp.ClientSession) -> None:
-        self.ports, self.services, self._session = ports, services, session
+    def __init__(
+        self, ports: dict[str, int], services: FakeServices, session: aiohttp.ClientSession, life: Lifetime
+    ) -> None:
+        self.ports, self.services, self._session, self._life = ports, services, session, life
         self.scheduler = services.scheduler
+
+    def stop(self) -> None:
+        """Tell the gateway to stop, as a signal would."""
+        self._life.stopping.set()
 
     async def call(
         self,
@@ -136,30 +83,27 @@ class Gateway:
 
 
 @asynccontextmanager
-async def running_gateway(brokers: Brokers, **changes: Any) -> AsyncIterator[Gateway]:
+async def running_gateway(stores: Stores, **changes: Any) -> AsyncIterator[Gateway]:
     """The real gateway on five free ports, before fakes of the services."""
     services = FakeServices()
     await services.server.start()
-    ports = {name: free_port() for name in PORTS}
+    sockets = {name: bind(Listener(name, "", "127.0.0.1", 0)) for name in PORTS}
+    ports = {name: bound.getsockname()[1] for name, bound in sockets.items()}
     values: dict[str, Any] = {
-        "nats_url": f"nats://127.0.0.1:{brokers.nats}",
-        "redis_url": f"redis://127.0.0.1:{brokers.redis}/0",
-        "mongodb_uri": f"mongodb://127.0.0.1:{brokers.mongo}/?directConnection=true",
+        **asdict(stores),
         "scheduler_target": services.target,
         "scraper_target": services.target,
         "registry_target": services.target,
         "trawl_api_key": ADMIN_KEY,
-        **{f"port_{name}": port for name, port in ports.items()},
         **changes,
     }
     settings = GatewaySettings(**values)
-    sockets = {listener.contract: bind(listener) for listener in listeners(settings)}
-    nc = await nats.connect(values["nats_url"])
+    nc = await nats.connect(stores.nats_url)
     services.scheduler.publish = lambda data: nc.publish(RUN_EVENTS, data)
     life = Lifetime()
     serving = asyncio.create_task(serve(settings, sockets, life))
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(30)) as session:
-        gateway = Gateway(ports, services, session)
+        gateway = Gateway(ports, services, session, life)
         try:
             yield gateway
         finally:

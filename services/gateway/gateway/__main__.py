@@ -58,7 +58,7 @@ async def serve(settings: GatewaySettings, sockets: dict[str, socket.socket], li
     await serving
     await backend.close()
     await events.close()
-    await redis.aclose()
+    await redis.aclose(close_connection_pool=True)
     mongo.close()
 
 

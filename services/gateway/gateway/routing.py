@@ -11,7 +11,7 @@ from typing import Any
 
 from chassis.errors import InternalError, NotFound, TrawlError
 from fastapi import FastAPI
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -80,7 +80,7 @@ class DirectRoute(APIRoute):
             summary=endpoint.doc.summary,
             description=endpoint.doc.description or None,
             tags=[endpoint.doc.tag],
-            response_class=JSONResponse,
+            response_class=JSONResponse if endpoint.doc.content_type == "application/json" else PlainTextResponse,
             response_model=None,
             status_code=endpoint.doc.status,
             openapi_extra=_openapi(endpoint, contract, prefix),
