@@ -121,6 +121,10 @@ class Home:
             return {}
         return state if isinstance(state, dict) else {}
 
+    def holder_is_alive(self) -> bool:
+        """Whether the process that wrote the state is there: not when a stack was killed and is being cleared away."""
+        return Path(f"/proc/{self.read_state().get('pid', 'none')}").exists()
+
     def forget_state(self) -> None:
         """Nothing runs any more."""
         self.state_file.unlink(missing_ok=True)

@@ -13,8 +13,10 @@ _STYLE = """
 header{display:flex;gap:2rem;align-items:center;padding:1rem 2rem;background:#2b2620}header b{font-size:1.2rem}
 header,header a{color:#faf7f2;text-decoration:none}nav{display:flex;gap:1.2rem}
 main{max-width:64rem;margin:2rem auto;padding:0 1.5rem}h1{font-size:1.7rem;margin:0 0 1rem}
-ul.grid{list-style:none;margin:0;padding:0;display:grid;gap:1rem;grid-template-columns:repeat(auto-fill,minmax(14rem,1fr))}
-.card{background:#fff;border:1px solid #e6ddd0;border-radius:12px;padding:1rem;display:flex;flex-direction:column;gap:.4rem}
+ul.grid{list-style:none;margin:0;padding:0;display:grid;gap:1rem;
+grid-template-columns:repeat(auto-fill,minmax(14rem,1fr))}
+.card{background:#fff;border:1px solid #e6ddd0;border-radius:12px;padding:1rem;
+display:flex;flex-direction:column;gap:.4rem}
 .shade{height:7rem;border-radius:8px;background:radial-gradient(circle at 50% 20%,#fff3c4,#e2b65b 60%,#8a6a2f)}
 .card a{color:inherit;font-weight:600;text-decoration:none}.price{font-size:1.1rem}del{color:#9a8f80}
 .tag{display:inline-block;font-size:.8rem;background:#f1e7d6;border-radius:99px;padding:0 .6rem;margin-right:.3rem}

@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 from rich.console import Console
@@ -133,7 +132,7 @@ async def _locked(home: Home) -> AsyncIterator[None]:
 
 
 async def _free_or_alive(home: Home) -> bool:
-    return not home.is_running() or Path(f"/proc/{home.read_state().get('pid', 'none')}").exists()
+    return not home.is_running() or home.holder_is_alive()
 
 
 def _state(plan: stack.Stack) -> dict[str, Any]:
