@@ -6,6 +6,7 @@ Run as ``python -m trawl_local.mongo_standin --data-dir DIR --port PORT``. Loopb
 import argparse
 import asyncio
 import contextlib
+import logging
 import signal
 import sys
 from collections.abc import Mapping
@@ -13,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
-from chassis.logs import configure_logs, get_logger
 from neosqlite.collection.query_helper._sql_updates import SqlUpdatesMixin
 from nx_27017.handler import NeoSQLiteHandler
 from nx_27017.server import run_server
@@ -59,14 +59,14 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
     options = parser.parse_args()
-    configure_logs("mongodb", "warning", None)
+    # Plain logging: this process is what every start waits for, and imports are most of that.
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     keep_types()
     options.data_dir.mkdir(parents=True, exist_ok=True)
     try:
         uvloop.run(serve(options.data_dir, options.port))
     except OSError as error:
-        get_logger("standin").error("could not start", reason=str(error))
-        sys.exit(1)
+        sys.exit(f"could not serve on port {options.port}: {error}")
 
 
 if __name__ == "__main__":

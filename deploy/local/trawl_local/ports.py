@@ -12,7 +12,6 @@ from trawl_local.errors import Refusal
 HOST = "127.0.0.1"
 # Below the range that the kernel takes for outgoing connections: a restarted program finds its port still free.
 _PRIVATE = range(20_000, 32_000)
-_TRIES = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +85,9 @@ def _listen_problem(port: int) -> int:
 def private_ports(count: int, avoid: Container[int] = ()) -> list[int]:
     """Different free ports, none of `avoid`. Raises `Refusal` when there are too few."""
     chosen: list[int] = []
-    for _ in range(_TRIES):
+    for port in random.sample(_PRIVATE, len(_PRIVATE)):
         if len(chosen) == count:
             return chosen
-        port = random.choice(_PRIVATE)  # noqa: S311 - nobody gains by guessing a port
-        if port not in chosen and port not in avoid and _listen_problem(port) == 0:
+        if port not in avoid and _listen_problem(port) == 0:
             chosen.append(port)
     raise Refusal("No free private ports between 20000 and 32000: stop something and try again.")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from trawl_local import shop_pages as pages
 
@@ -150,10 +151,9 @@ class Shop:
         return site
 
     @web.middleware
-    async def _count(self, request: web.Request, handler: web.Handler) -> web.StreamResponse:  # type: ignore[name-defined]
+    async def _count(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         self.requests[request.path] = self.requests.get(request.path, 0) + 1
-        response: web.StreamResponse = await handler(request)
-        return response
+        return await handler(request)
 
     async def _home(self, _request: web.Request) -> web.Response:
         return _html(pages.home(items()[:3]))
