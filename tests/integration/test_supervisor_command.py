@@ -58,6 +58,17 @@ def test_a_signal_stops_everything_and_leaves_no_process(
         assert "Traceback" not in up.stderr.read()
 
 
+def test_an_interrupt_stops_it_also_where_a_script_put_it_into_the_background(
+    home: Path, services: Path, mark: str
+) -> None:
+    ignoring = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
+    with trawl_up(home, services, mark, before=ignoring) as up:
+        read_until(up, READY)
+        up.send_signal(signal.SIGINT)
+        assert up.wait(20) == 0
+        assert marked(mark) == []
+
+
 @pytest.mark.parametrize("victim", ["guardian_pid", "pid"])
 def test_kill_9_of_either_half_of_the_supervisor_leaves_no_process_and_a_usable_home(
     home: Path, services: Path, mark: str, victim: str

@@ -91,13 +91,15 @@ def write_services(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def trawl_up(home: Path, services: Path, mark: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+def trawl_up(
+    home: Path, services: Path, mark: str, *, before: tuple[str, ...] = (), **environment: str
+) -> Iterator[subprocess.Popen[str]]:
     """`trawl up` as its user starts it, with stand-in services; whatever is left afterwards is killed."""
     variables = ("PORT_SCHEDULER", "PORT_SMARTRPA", "PORT_MANAGEMENT", "PORT_XGET", "PORT_PIPELINE")
     public = {name: str(port) for name, port in zip(variables, private_ports(5), strict=True)}
     inherited = {name: value for name, value in os.environ.items() if name not in {"TRAWL_API_KEY", "MONGODB_URI"}}
     process = subprocess.Popen(
-        [PYTHON, "-m", "trawl_local.cli", "up"],
+        [*before, PYTHON, "-m", "trawl_local.cli", "up"],
         env=inherited
         | public
         | {"TRAWL_HOME": str(home), "PYTHONPATH": str(services), "TEST_MARK": mark}

@@ -33,7 +33,9 @@ class Api:
                         continue
                     answer = await response.json(content_type=None)
                     return response.status, answer if isinstance(answer, dict) else {}
-            except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            except ValueError as error:
+                raise Refusal(f"{method} {path} answered something that is not JSON: see the logs.") from error
+            except (aiohttp.ClientError, TimeoutError) as error:
                 reason = str(error) or type(error).__name__
                 raise Refusal(f"{method} {path} failed ({reason}): is the stack still running?") from error
         raise AssertionError("the last attempt answers or raises")

@@ -68,6 +68,14 @@ def die_with_parent() -> list[str]:
     return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
 
 
+def is_nohup(number: signal.Signals) -> bool:
+    """Whether the signal is a hang-up that nohup made this process ignore.
+
+    Other ignored ones are not: a script's background jobs inherit an ignored SIGINT, and yet it is to stop the stack.
+    """
+    return number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN
+
+
 def run(work: Callable[[], int]) -> int:
     """Do `work` in a child process and answer its exit code; afterwards nothing that it started is left."""
     sys.stdout.flush()
@@ -84,7 +92,7 @@ def run(work: Callable[[], int]) -> int:
             os._exit(code)
     _prctl(_SET_CHILD_SUBREAPER, 1)
     for number in _FORWARDED:
-        if signal.getsignal(number) is not signal.SIG_IGN:
+        if not is_nohup(number):
             signal.signal(number, lambda got, _frame: _tell(worker, got))
     code = _reap_until(worker)
     kill_descendants(guardian)

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from rich.console import Console
 
 from trawl_local import ports, readiness, stack, tools
+from trawl_local.guardian import is_nohup
 from trawl_local.home import Home
 from trawl_local.output import Line, Output, StoreLogs, parse
 from trawl_local.supervise import Supervisor
@@ -48,8 +49,7 @@ class StopSignals:
         self.asked = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in STOP_SIGNALS:
-            # nohup ignores SIGHUP, and it is to stay so.
-            if signal.getsignal(number) is not signal.SIG_IGN:
+            if not is_nohup(number):
                 loop.add_signal_handler(number, self.asked.set)
 
     async def unless_asked(self, work: Coroutine[Any, Any, T]) -> T:
