@@ -161,9 +161,7 @@ class Events:
         while True:
             try:
                 if subscription is None:
-                    await self.ensure_consumer(
-                        stream, durable, subject, ack_wait=ack_wait_seconds, max_ack_pending=5_000
-                    )
+                    await self.ensure_consumer(stream, durable, subject, ack_wait=ack_wait_seconds, max_ack_pending=5_000)
                     subscription = await self.js.pull_subscribe_bind(durable, stream)
                 messages = await subscription.fetch(batch, timeout=4)
             except (TimeoutError, asyncio.TimeoutError):
