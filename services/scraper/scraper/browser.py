@@ -136,11 +136,19 @@ async def _within(seconds: float, work: Any) -> bool:
 class BrowserLease:
     """A run's own context. `Guarded`: the supervisor may end it at any time."""
 
-    def __init__(self, chromium: _Chromium, context: BrowserContext, release: "Callable[[BrowserLease], None]") -> None:
+    def __init__(
+        self,
+        chromium: _Chromium,
+        context: BrowserContext,
+        release: "Callable[[BrowserLease], None]",
+        why: Callable[[str], str | None],
+    ) -> None:
         self.context = context
         self.page_crashed = False
         self._chromium = chromium
         self._release = release
+        # Why no connection to a host was made: see `EgressProxy.why`.
+        self.why = why
         self._closing: asyncio.Task[None] | None = None
         self._ended = False
         context.on("page", self._watch)
@@ -260,7 +268,7 @@ class BrowserPool:
                 if attempt == 2:
                     raise browser_crashed() from error
                 continue
-            lease = BrowserLease(chromium, context, self._released)
+            lease = BrowserLease(chromium, context, self._released, self._proxy.why)
             chromium.leases.add(lease)
             return lease
         raise AssertionError("unreachable")

@@ -3,8 +3,7 @@
 Chromium is started with it, so that pages, frames, workers, web sockets and redirects all pass, and a name is judged by
 the address that is really connected to. Must not know the browser, nor why an address is allowed.
 
-Replies: "not allowed" (2) only for a refused address, "host unreachable" (4) for every other failure: Chromium tells
-the two apart as ERR_SOCKS_CONNECTION_FAILED and ERR_SOCKS_CONNECTION_HOST_UNREACHABLE.
+Chromium reports every failure of its proxy as ERR_SOCKS_CONNECTION_FAILED; `why` tells which one it was.
 """
 
 import asyncio
@@ -12,6 +11,7 @@ import contextlib
 import ipaddress
 import socket
 import struct
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
 # Judges a host; it is asked about the addresses that a name resolves to, never about the name.
@@ -21,13 +21,17 @@ MAX_CONNECTIONS = 500
 HANDSHAKE_SECONDS = 10
 CONNECT_SECONDS = 20
 CHUNK = 64 * 1024
-REFUSED_ERROR = "ERR_SOCKS_CONNECTION_FAILED"
-_OK, _NOT_ALLOWED, _UNREACHABLE, _NO_COMMAND, _NO_ADDRESS_TYPE = 0, 2, 4, 7, 8
+PROXY_ERROR = "ERR_SOCKS_CONNECTION_FAILED"
+REMEMBERED_FAILURES = 1000
+NOT_ALLOWED = "the address is not allowed"
+NOT_RESOLVED = "the host name can't be resolved"
+NOT_CONNECTED = "the host can't be connected to"
+_OK, _FAILED, _NO_COMMAND, _NO_ADDRESS_TYPE = 0, 1, 7, 8
 
 
 class _RefusalError(Exception):
-    def __init__(self, reply: int) -> None:
-        self.reply = reply
+    def __init__(self, reply: int, why: str = "") -> None:
+        self.reply, self.why = reply, why
 
 
 async def allow_all(_host: str) -> bool:
@@ -42,6 +46,11 @@ class EgressProxy:
         self._allowed = allowed
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
+        self._failures: OrderedDict[str, str] = OrderedDict()
+
+    def why(self, host: str) -> str | None:
+        """Why the last connection to that host was not made; None when it was, or is forgotten."""
+        return self._failures.get(host.strip("[]").lower())
 
     async def start(self) -> str:
         """Start listening; answers the address for `--proxy-server`."""
@@ -78,7 +87,7 @@ class EgressProxy:
         try:
             async with asyncio.timeout(HANDSHAKE_SECONDS):
                 host, port = await _read_request(reader, writer)
-            upstream, out = await self._connect(host, port)
+            upstream, out = await self._connect_or_remember(host, port)
         except _RefusalError as refusal:
             writer.write(bytes([5, refusal.reply, 0, 1]) + bytes(6))
             await writer.drain()
@@ -88,6 +97,17 @@ class EgressProxy:
             await _relay(reader, writer, upstream, out)
         finally:
             out.transport.abort()
+
+    async def _connect_or_remember(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        key = host.lower()
+        self._failures.pop(key, None)
+        try:
+            return await self._connect(host, port)
+        except _RefusalError as refusal:
+            self._failures[key] = refusal.why
+            while len(self._failures) > REMEMBERED_FAILURES:
+                self._failures.popitem(last=False)
+            raise
 
     async def _connect(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         loop = asyncio.get_running_loop()
@@ -103,9 +123,11 @@ class EgressProxy:
                     reachable = True
                     with contextlib.suppress(OSError):
                         return await asyncio.open_connection(address, port, limit=CHUNK)
-        except (OSError, TimeoutError, UnicodeError) as error:
-            raise _RefusalError(_UNREACHABLE) from error
-        raise _RefusalError(_NOT_ALLOWED if refused and not reachable else _UNREACHABLE)
+        except (socket.gaierror, UnicodeError) as error:
+            raise _RefusalError(_FAILED, NOT_RESOLVED) from error
+        except (OSError, TimeoutError) as error:
+            raise _RefusalError(_FAILED, NOT_CONNECTED) from error
+        raise _RefusalError(_FAILED, NOT_ALLOWED if refused and not reachable else NOT_CONNECTED)
 
 
 async def _read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> tuple[str, int]:

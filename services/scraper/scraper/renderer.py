@@ -14,7 +14,6 @@ from playwright.async_api import Page, Response
 
 from scraper.browser import BrowserLease, BrowserPool, browser_crashed, is_driver_end
 from scraper.browser_options import parse_browser_options
-from scraper.egress import REFUSED_ERROR
 from scraper.executor import ExecutorError, Json, RunContext
 from scraper.page_reading import read_html, scroll_to_end, settle_page
 from scraper.step_engine import StepEngine
@@ -129,8 +128,9 @@ class _Session:
         text = str(error)
         if GONE.search(text) and await self._lease.crashed():
             return browser_crashed()
-        if REFUSED_ERROR in text:
-            return ExecutorError(f"{url}: the address is not allowed", code="ADDRESS_NOT_ALLOWED", retryable=False)
+        if failure := self._tabs.navigation_failure(error):
+            message, code = failure
+            return ExecutorError(f"{url}: {message}", code=code, retryable=code != "ADDRESS_NOT_ALLOWED")
         if "Timeout" in text:
             return ExecutorError(f"{url}: {text.splitlines()[0][:300]}", code="PAGE_TIMEOUT")
         return ExecutorError(f"{url}: {text.splitlines()[0][:300]}", code="NAVIGATION_FAILED")

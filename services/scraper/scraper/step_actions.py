@@ -15,7 +15,6 @@ from playwright.async_api import Locator
 from pydantic import ValidationError
 
 from scraper import steps as kinds
-from scraper.egress import REFUSED_ERROR
 from scraper.executor import Json, RunContext
 from scraper.step_error import StepError, TargetNotFound
 from scraper.step_extract import MAX_ELEMENTS, read_fields, read_values
@@ -140,8 +139,9 @@ class StepActions:
         try:
             response = await self.tabs.page.goto(url, wait_until="domcontentloaded", timeout=_left_ms(deadline))
         except PlaywrightError as error:
-            if REFUSED_ERROR in str(error):
-                raise StepError("the address is not allowed", code="ADDRESS_NOT_ALLOWED", fatal=True) from error
+            if failure := self.tabs.navigation_failure(error):
+                message, code = failure
+                raise StepError(message, code=code, fatal=code == "ADDRESS_NOT_ALLOWED") from error
             raise
         self.status = response.status if response is not None else None
         if response is not None and response.status >= 400:
@@ -189,12 +189,14 @@ class StepActions:
         self.tabs.follow = step.new_tab == "follow"
         before = self.tabs.followed
         opens = self.tabs.follow and await element.evaluate(_OPENS_TAB, timeout=_left_ms(deadline))
+        # Waiting for where it leads is ours: a page that comes late must not make the click fail, to be done again.
         if step.type == "double_click":
-            await element.dblclick(timeout=_left_ms(deadline))
+            await element.dblclick(timeout=_left_ms(deadline), no_wait_after=True)
         else:
-            await element.click(timeout=_left_ms(deadline))
+            await element.click(timeout=_left_ms(deadline), no_wait_after=True)
         if opens:
             await self.tabs.await_followed(before, _TAB_SECONDS)
+        await self.tabs.arrive(deadline)
         if self.tabs.followed != before:
             await self.tabs.settle()
             self._run.log("info", f"{self.where}: went on in the tab that it opened")
@@ -221,7 +223,8 @@ class StepActions:
         if step.target is None:
             await self.tabs.page.keyboard.press(key)
         else:
-            await (await self._one(step.target, deadline)).press(key, timeout=_left_ms(deadline))
+            await (await self._one(step.target, deadline)).press(key, timeout=_left_ms(deadline), no_wait_after=True)
+        await self.tabs.arrive(deadline)
 
     async def _select(self, step: kinds.Select, deadline: float) -> None:
         value = self.scope.fill(step.value)

@@ -1,15 +1,22 @@
 """The tab that a run works in. Owns: which page is the current one, and whether it has moved. Must not know steps."""
 
 import asyncio
+import contextlib
+from urllib.parse import urlsplit
 
 from chassis.logs import get_logger
 from playwright.async_api import Error as PlaywrightError
-from playwright.async_api import Frame, Page
+from playwright.async_api import Frame, Page, Request
 
 from scraper.browser import BrowserLease
+from scraper.egress import NOT_ALLOWED, NOT_CONNECTED, PROXY_ERROR
 from scraper.step_error import StepError
 
 log = get_logger("tabs")
+
+# How long a click may take to show that it leads to another page, and how long that page may take to begin.
+START_SECONDS = 0.05
+ARRIVE_SECONDS = 10.0
 
 
 class Tabs:
@@ -19,6 +26,9 @@ class Tabs:
         self._lease = lease
         self._page: Page | None = None
         self.follow = False
+        self._moving: set[Request] = set()
+        # The host of the last navigation that the proxy could not make; after redirects it is not the one asked for.
+        self._unreachable = ""
         # Counts every change of a current page's address, in-page ones included.
         self.navigations = 0
         # Counts the tabs that were followed.
@@ -47,6 +57,17 @@ class Tabs:
         except PlaywrightError as error:
             log.debug("the page did not settle", error=str(error)[:200])
 
+    async def arrive(self, deadline: float) -> None:
+        """After a click or key: when the page is on its way to another one, wait for that one's document."""
+        loop = asyncio.get_running_loop()
+        end = min(deadline, loop.time() + ARRIVE_SECONDS)
+        await asyncio.sleep(START_SECONDS)
+        if not self._moving:
+            return
+        while self._moving and loop.time() < end:
+            await asyncio.sleep(0.02)
+        await self.settle()
+
     async def await_followed(self, before: int, seconds: float) -> None:
         """Wait until another tab was followed than at `before`, or the time is up."""
         loop = asyncio.get_running_loop()
@@ -58,6 +79,10 @@ class Tabs:
         self._page = page
         page.on("popup", self._popup)
         page.on("framenavigated", self._navigated)
+        page.on("request", self._asked)
+        page.on("requestfinished", self._ended)
+        page.on("requestfailed", self._ended)
+        page.on("close", lambda _: self._moving.clear())
 
     def _popup(self, page: Page) -> None:
         if self.follow:
@@ -65,6 +90,28 @@ class Tabs:
             self.navigations += 1
             self._take(page)
 
+    def _asked(self, request: Request) -> None:
+        if not request.is_navigation_request():
+            return
+        # Playwright has no frame yet for the first request of a new tab; `settle` waits for those.
+        with contextlib.suppress(PlaywrightError):
+            if request.frame.parent_frame is None:
+                self._moving.add(request)
+
+    def _ended(self, request: Request) -> None:
+        self._moving.discard(request)
+        if request.failure and request.is_navigation_request() and PROXY_ERROR in request.failure:
+            self._unreachable = urlsplit(request.url).hostname or ""
+
+    def navigation_failure(self, error: PlaywrightError) -> tuple[str, str] | None:
+        """Words and code for a navigation that the proxy did not let through or could not make."""
+        if PROXY_ERROR not in str(error):
+            return None
+        why = self._lease.why(self._unreachable) or NOT_CONNECTED
+        code = "ADDRESS_NOT_ALLOWED" if why == NOT_ALLOWED else "NAVIGATION_FAILED"
+        return f"{why}: {self._unreachable}", code
+
     def _navigated(self, frame: Frame) -> None:
         if frame.parent_frame is None:
             self.navigations += 1
+            self._moving.clear()
