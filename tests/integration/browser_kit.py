@@ -31,7 +31,8 @@ FORM = """<!doctype html><title>Form</title><form action=/done method=get>
 <label>Colour <select name=colour><option value=r>Red</option><option value=g>Green</option></select></label>
 <label><input type=checkbox name=ok value=1> Agree</label>
 <button>Send</button></form><p id=echo></p>
-<script>document.querySelector('[name=user]').oninput = e => document.getElementById('echo').textContent = e.target.value
+<script>document.querySelector('[name=user]').oninput = e =>
+  document.getElementById('echo').textContent = e.target.value
 </script>"""
 
 
@@ -105,10 +106,13 @@ async def site() -> AsyncIterator[Site]:
 LAZY = """<!doctype html><title>Lazy</title><div id=list></div><script>
 let n = 0; const list = document.getElementById('list');
 function more() { for (let i = 0; i < 5 && n < 15; i++) {
-  const d = document.createElement('div'); d.className = 'row'; d.style.height = '400px'; d.textContent = 'Row ' + (++n);
+  const d = document.createElement('div'); d.className = 'row'; d.style.height = '400px';
+  d.textContent = 'Row ' + (++n);
   list.append(d) } }
 setTimeout(more, 100);
-addEventListener('scroll', () => { if (innerHeight + scrollY >= document.body.scrollHeight - 50) setTimeout(more, 30) });
+addEventListener('scroll', () => {
+  if (innerHeight + scrollY >= document.body.scrollHeight - 50) setTimeout(more, 30)
+});
 </script>"""
 
 

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from integration.browser_kit import do, pool_in, run_of, site, until
 from scraper.browser import BrowserPool, PoolSettings
 from scraper.browser_options import BrowserOptions, Viewport
 from scraper.browser_process import browser_processes, group_alive, reap_browsers
 from scraper.executor import ExecutorError
 from scraper.executors.rpa import RpaExecutor
 from scraper.renderer import BrowserRenderer
-
-from integration.browser_kit import do, pool_in, run_of, site, until
 
 
 def nothing(_what: object) -> None:
@@ -144,7 +143,8 @@ async def test_options_shape_the_context_and_contexts_share_nothing(tmp_path):
         await page.goto(f"{shop.url}/detail?n=1")
         seen = await page.evaluate(
             """async () => { document.cookie = 'a=1'; const image = new Image(); image.src = '/shop?image';
-            const failed = await new Promise(done => { image.onerror = () => done(true); image.onload = () => done(false) });
+            const failed = await new Promise(done => {
+              image.onerror = () => done(true); image.onload = () => done(false) });
             return [navigator.userAgent, innerWidth, navigator.language, new Date(0).getHours(), failed] }"""
         )
         assert seen == ["Trawl/1", 640, "de-DE", 8, True]

@@ -5,9 +5,8 @@ import time
 
 import pytest
 import pytest_asyncio
-from scraper.executor import ExecutorError, InvalidParameters
-
 from integration.browser_kit import PNG, do, pool_in, run_of, site, until
+from scraper.executor import ExecutorError, InvalidParameters
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -68,7 +68,16 @@ def test_steps_survive_being_written_and_read():
 def test_unknown_fields_are_ignored_and_the_schema_names_every_type():
     assert parse_steps([{**CLICK, "colour": "red"}])[0].type == "click"
     text = str(step_schema())
-    for kind in "navigate double_click type_keys wait_for switch_tab set_variable custom timeoutMs".split():
+    for kind in [
+        "navigate",
+        "double_click",
+        "type_keys",
+        "wait_for",
+        "switch_tab",
+        "set_variable",
+        "custom",
+        "timeoutMs",
+    ]:
         assert kind in text
 
 

@@ -1,5 +1,7 @@
 """Recorded SmartRPA events as canonical steps."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -157,18 +159,20 @@ def test_row_is_an_object_a_list_or_nothing():
 
 
 VALUE = st.none() | st.integers() | st.floats() | st.text(max_size=8) | st.lists(st.none(), max_size=1)
-KIND = st.sampled_from("navigation click input keydown scroll output loop loop_new other".split())
-ELEMENT = st.dictionaries(st.sampled_from("tagName id className name innerText leixing label value".split()), VALUE)
+KIND = st.sampled_from(["navigation", "click", "input", "keydown", "scroll", "output", "loop", "loop_new", "other"])
+ELEMENT = st.dictionaries(
+    st.sampled_from(["tagName", "id", "className", "name", "innerText", "leixing", "label", "value"]), VALUE
+)
 EVENT = st.fixed_dictionaries(
     {"type": KIND | VALUE},
-    optional={key: VALUE for key in "url value key distance direction loopCount loopEvents time label".split()}
+    optional=dict.fromkeys(
+        ["url", "value", "key", "distance", "direction", "loopCount", "loopEvents", "time", "label"], VALUE
+    )
     | {"element": ELEMENT | VALUE},
 )
 
 
 @given(st.lists(EVENT, max_size=3), VALUE | st.dictionaries(st.text(max_size=4), VALUE, max_size=2))
 def test_no_recording_breaks_the_import(events, row):
-    try:
-        import_recording(events, Recording(rows=rows_of(row)))
-    except InvalidParameters as error:
-        assert error.field
+    with contextlib.suppress(InvalidParameters):
+        assert isinstance(import_recording(events, Recording(rows=rows_of(row))), tuple)

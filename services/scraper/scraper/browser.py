@@ -189,10 +189,7 @@ class BrowserLease:
 
     async def _end(self) -> None:
         try:
-            closed = await _within(CLOSE_SECONDS, self.context.close())
-            if not closed and not self._chromium.dead and not await self._chromium.responds():
-                self._chromium.kill()
-            elif not closed and self.context.pages:
+            if not await _within(CLOSE_SECONDS, self.context.close()) and not self._chromium.dead:
                 log.warning("a browser context would not close, so its browser is ended", pid=self._chromium.pid)
                 self._chromium.kill()
         finally:
@@ -379,17 +376,25 @@ async def _launch(settings: PoolSettings, proxy: str) -> _Chromium:
             handle_sigterm=False,
             handle_sighup=False,
         )
-        pid = await asyncio.to_thread(browser_pid, profile)
-        if root.browser is None or pid is None:
-            raise browser_crashed("the browser ended while it started")
-        log.info("a browser started", pid=pid, version=root.browser.version, sandbox=sandbox)
-        return _Chromium(driver, root, root.browser, pid, profile)
+        chromium = await _found(driver, root, profile)
     except BaseException as error:
         await _within(CLOSE_SECONDS * 2, driver.stop())
         await asyncio.to_thread(remove_profile, profile)
         if isinstance(error, PlaywrightError):
             raise ExecutorError(f"no browser: {_first_line(error)}", code="BROWSER_UNAVAILABLE") from error
         raise
+    log.info("a browser started", pid=chromium.pid, version=chromium.browser.version, sandbox=sandbox)
+    return chromium
+
+
+async def _found(driver: Playwright, root: BrowserContext, profile: Path) -> _Chromium:
+    pid = await asyncio.to_thread(browser_pid, profile)
+    if root.browser is None or pid is None:
+        raise browser_crashed("the browser ended while it started")
+    # The profile's own window is used by nobody, and its renderers cost some 50 MB.
+    for page in root.pages:
+        await page.close()
+    return _Chromium(driver, root, root.browser, pid, profile)
 
 
 async def _new_context(chromium: _Chromium, options: BrowserOptions, storage_state: Json) -> BrowserContext:

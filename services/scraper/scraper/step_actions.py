@@ -16,17 +16,26 @@ from pydantic import ValidationError
 
 from scraper import steps as kinds
 from scraper.executor import Json, RunContext
-from scraper.step_error import StepError, TargetNotFound
+from scraper.step_error import StepError, TargetMissingError
 from scraper.step_extract import MAX_ELEMENTS, read_fields, read_values
 from scraper.step_results import StepResults
 from scraper.step_templates import Scope, uses_secret
 from scraper.tabs import Tabs
 from scraper.targets import Finder, Found, ways
 
-_OPENS_TAB = """element => {
-  const link = element.closest('a[target], form[target]');
-  return !!link && !['', '_self', '_parent', '_top'].includes(link.target.toLowerCase());
+# Where a click will probably lead: 'tab', 'page' or ''.
+_LEADS_TO = """element => {
+  const holder = element.closest('a[target], form[target]');
+  if (holder && !['', '_self', '_parent', '_top'].includes(holder.target.toLowerCase())) return 'tab';
+  const link = element.closest('a[href]');
+  if (link) {
+    const here = link.getAttribute('href').startsWith('#') || link.download;
+    return !here && /^https?:/.test(link.href) ? 'page' : '';
+  }
+  const button = element.closest('button, input');
+  return button && button.form && ['submit', 'image'].includes(button.type) ? 'page' : '';
 }"""
+_SUBMITS = "element => !!element && (!!element.form || element.localName === 'a')"
 _TAB_SECONDS = 3.0
 _ENTER_SECONDS = 3.0
 _KEYS = {" ": "Space", "Esc": "Escape", "Return": "Enter", "Del": "Delete", "Up": "ArrowUp", "Down": "ArrowDown"}
@@ -82,6 +91,8 @@ class StepActions:
 
     async def holds(self, when: kinds.Condition) -> bool:
         """Whether the condition is true now."""
+        # While a document is still on its way, nothing is in it, and "not there" would seem true.
+        await self.tabs.settle()
         outcome = await self._holds(when)
         return outcome != when.negate
 
@@ -150,7 +161,7 @@ class StepActions:
     async def _navigated_by_itself(self, url: str, deadline: float) -> bool:
         """Whether the last action moved the page within the address's site."""
         end = min(deadline, _now() + _ENTER_SECONDS)
-        while self.tabs.navigations == self._navigations_before and _now() < end:
+        while self.tabs.navigations == self._navigations_before and _now() < end:  # noqa: ASYNC110  bounded
             await asyncio.sleep(0.05)
         if self.tabs.navigations == self._navigations_before:
             return False
@@ -188,15 +199,16 @@ class StepActions:
         element = await self._one(step.target, deadline)
         self.tabs.follow = step.new_tab == "follow"
         before = self.tabs.followed
-        opens = self.tabs.follow and await element.evaluate(_OPENS_TAB, timeout=_left_ms(deadline))
+        navigations = self.tabs.navigations
+        leads_to = await element.evaluate(_LEADS_TO, timeout=_left_ms(deadline))
         # Waiting for where it leads is ours: a page that comes late must not make the click fail, to be done again.
         if step.type == "double_click":
             await element.dblclick(timeout=_left_ms(deadline), no_wait_after=True)
         else:
             await element.click(timeout=_left_ms(deadline), no_wait_after=True)
-        if opens:
+        if leads_to == "tab" and self.tabs.follow:
             await self.tabs.await_followed(before, _TAB_SECONDS)
-        await self.tabs.arrive(deadline)
+        await self.tabs.arrive(navigations, deadline, likely=leads_to == "page")
         if self.tabs.followed != before:
             await self.tabs.settle()
             self._run.log("info", f"{self.where}: went on in the tab that it opened")
@@ -220,11 +232,17 @@ class StepActions:
     async def _press(self, step: kinds.Press, deadline: float) -> None:
         key = self.scope.text(step.key)
         key = _KEYS.get(key, key)
-        if step.target is None:
+        before = self.tabs.navigations
+        element = None if step.target is None else await self._one(step.target, deadline)
+        likely = False
+        if key == "Enter":
+            where = self.tabs.page.locator("css=:focus") if element is None else element
+            likely = any(await where.evaluate_all(f"elements => elements.map({_SUBMITS})"))
+        if element is None:
             await self.tabs.page.keyboard.press(key)
         else:
-            await (await self._one(step.target, deadline)).press(key, timeout=_left_ms(deadline), no_wait_after=True)
-        await self.tabs.arrive(deadline)
+            await element.press(key, timeout=_left_ms(deadline), no_wait_after=True)
+        await self.tabs.arrive(before, deadline, likely=likely)
 
     async def _select(self, step: kinds.Select, deadline: float) -> None:
         value = self.scope.fill(step.value)
@@ -256,7 +274,7 @@ class StepActions:
             await self.results.store_list(step.name, values, step.data_type)
             return
         if not values:
-            raise TargetNotFound("the element went away while it was read")
+            raise TargetMissingError("the element went away while it was read")
         self.results.store(step.name, values[0])
         if self.in_loop:
             await self.results.emit(step.name, values[:1], step.data_type)
@@ -267,7 +285,7 @@ class StepActions:
             return self.scope.fill(step.value)
         try:
             element = await self._one(step.target, deadline, hidden=True)
-        except TargetNotFound:
+        except TargetMissingError:
             if step.value is None:
                 raise
             return self.scope.fill(step.value)
@@ -308,7 +326,7 @@ class StepActions:
         if when.target is not None:
             try:
                 found = await self.finder.some(self.filled(when.target), _now())
-            except TargetNotFound:
+            except TargetMissingError:
                 return not when.visible
             if not when.visible:
                 return False

@@ -16,7 +16,7 @@ from scraper import steps as kinds
 from scraper.browser import BrowserLease, browser_crashed, is_driver_end
 from scraper.executor import ExecutorError, Json, RunContext
 from scraper.step_actions import StepActions, describe_target
-from scraper.step_error import StepError, TargetNotFound
+from scraper.step_error import StepError, TargetMissingError
 from scraper.step_results import StepResults
 from scraper.step_templates import Scope
 from scraper.steps import Step
@@ -108,7 +108,7 @@ class StepEngine:
             self._actions.where = where
             try:
                 await self._once(step, path)
-            except TargetNotFound as failure:
+            except TargetMissingError as failure:
                 if step.optional and not failure.reported:
                     self._run.log("info", f"{where}: left out, its target is not there")
                     return

@@ -11,7 +11,7 @@ class StepError(Exception):
         self.reported = False
 
 
-class TargetNotFound(StepError):
+class TargetMissingError(StepError):
     """No way to the target led to one visible element."""
 
     def __init__(self, message: str) -> None:

@@ -16,6 +16,7 @@ log = get_logger("tabs")
 
 # How long a click may take to show that it leads to another page, and how long that page may take to begin.
 START_SECONDS = 0.05
+LIKELY_SECONDS = 1.0
 ARRIVE_SECONDS = 10.0
 
 
@@ -57,14 +58,19 @@ class Tabs:
         except PlaywrightError as error:
             log.debug("the page did not settle", error=str(error)[:200])
 
-    async def arrive(self, deadline: float) -> None:
-        """After a click or key: when the page is on its way to another one, wait for that one's document."""
+    async def arrive(self, before: int, deadline: float, *, likely: bool) -> None:
+        """After a click or key: when the page is on its way to another one, wait for that one's document.
+
+        `before` is `navigations` as it was; `likely` gives the page longer to start (a link, a form's button).
+        """
         loop = asyncio.get_running_loop()
-        end = min(deadline, loop.time() + ARRIVE_SECONDS)
-        await asyncio.sleep(START_SECONDS)
-        if not self._moving:
+        end = min(deadline, loop.time() + (LIKELY_SECONDS if likely else START_SECONDS))
+        while not self._moving and self.navigations == before and loop.time() < end:  # noqa: ASYNC110  bounded by end
+            await asyncio.sleep(0.02)
+        if not self._moving and self.navigations == before:
             return
-        while self._moving and loop.time() < end:
+        end = min(deadline, loop.time() + ARRIVE_SECONDS)
+        while self._moving and loop.time() < end:  # noqa: ASYNC110  bounded by end
             await asyncio.sleep(0.02)
         await self.settle()
 

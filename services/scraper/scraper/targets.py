@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import FrameLocator, Locator, Page
 
-from scraper.step_error import StepError, TargetNotFound
+from scraper.step_error import StepError, TargetMissingError
 from scraper.steps import Target
 from scraper.tabs import Tabs
 
@@ -104,7 +104,9 @@ class Finder:
                 if found := await self._ask(way, enough, counts, hidden=hidden):
                     return found
             if loop.time() >= deadline:
-                raise TargetNotFound("no target found; tried " + "; ".join(_tried(way, counts) for way in alternatives))
+                raise TargetMissingError(
+                    "no target found; tried " + "; ".join(_tried(way, counts) for way in alternatives)
+                )
             pause = _POLL_SECONDS[min(round_number, len(_POLL_SECONDS) - 1)]
             await asyncio.sleep(min(pause, max(deadline - loop.time(), 0)))
             round_number += 1
