@@ -147,12 +147,12 @@ async def test_forms_take_text_choices_ticks_and_keys(pool, shop):
         {"type": "press", "key": "Enter", "target": {"label": "User"}},
         {"type": "wait_for", "url": "*/done?*"},
         {"type": "extract", "name": "got", "target": {"id": "got"}},
-        {"type": "screenshot", "name": "end"},
+        {"type": "screenshot", "name": "../end/图"},
     ]
     run, result = await do(pool, {"BASE_URL": f"{shop.url}/", "steps": steps})
     assert result["got"] == "[('colour', 'g'), ('ok', '1'), ('pw', ''), ('user', 'ann')]"
-    assert result["end"] == "end.png"
-    assert run.blobs["end.png"].startswith(PNG)
+    assert result["../end/图"] == "end-图.png"
+    assert run.blobs["end-图.png"].startswith(PNG)
 
 
 async def test_secrets_and_passwords_leave_no_trace(pool, shop):

@@ -282,6 +282,8 @@ class BrowserPool:
             return self._current
         if self._launching is None:
             self._launching = asyncio.create_task(self._launch(), name="browser launch")
+            # Every run that waits may be cancelled: then nobody is left to look at a failure.
+            self._launching.add_done_callback(lambda task: task.cancelled() or task.exception())
         # Shielded: a cancelled run must not take the launch from the others that wait for it.
         return await asyncio.shield(self._launching)
 

@@ -6,6 +6,7 @@ in the event loop, so that a cancellation takes effect at once.
 
 import asyncio
 import fnmatch
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -39,6 +40,7 @@ _SUBMITS = "element => !!element && (!!element.form || element.localName === 'a'
 _TAB_SECONDS = 3.0
 _ENTER_SECONDS = 3.0
 _KEYS = {" ": "Space", "Esc": "Escape", "Return": "Enter", "Del": "Delete", "Up": "ArrowUp", "Down": "ArrowDown"}
+_FILE_NAME = re.compile(r"[^\w-]+")
 _BODY = kinds.Target(css="html")
 _WHOLE = kinds.ExtractField()
 
@@ -305,7 +307,8 @@ class StepActions:
 
     async def _screenshot(self, step: kinds.Screenshot, deadline: float) -> None:
         picture = await self.picture(full_page=step.full_page, seconds=max(deadline - _now(), 0.1))
-        name = await self._run.save_blob(f"{step.name or self.where.split()[0]}.png", picture, "image/png")
+        wanted = _FILE_NAME.sub("-", step.name or self.where.split()[0]).strip("-")[:100]
+        name = await self._run.save_blob(f"{wanted or 'picture'}.png", picture, "image/png")
         self._run.log("info", f"{self.where}: picture kept", blob=name)
         if step.name:
             self.results.store(step.name, name)
