@@ -178,6 +178,9 @@ class BrowserLease:
         """Whether the context may still be open."""
         return not self._ended
 
+    async def release(self) -> None:
+        """Nothing is left to clean up: the context has no files."""
+
     async def close(self) -> None:
         """Close the context; comes back within half a second even when that takes longer."""
         await asyncio.wait({self._close()}, timeout=CLOSE_WAIT_SECONDS)
