@@ -33,6 +33,7 @@ ERROR_BYTES = 4 * 1024
 # How long output may still come after the command itself has ended.
 DRAIN_SECONDS = 0.5
 KILL_SECONDS = 0.3
+PATIENCE_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,17 +113,16 @@ class ProcessGroup:
 
     def kill(self) -> int:
         """Kill all of it, for at most KILL_SECONDS; answers how many processes there were, the wrapper not counted."""
-        end = monotonic() + KILL_SECONDS
+        started = monotonic()
         wrapper = self._wrapper_pid()
-        first = self._find()
-        count = len([pid for pid in first if pid != wrapper])
-        found = first
-        while found and monotonic() < end:
-            # The wrapper goes last: orphans come to it as long as it is there.
-            others = [pid for pid in found if pid != wrapper]
-            for pid in others or found:
-                _send(pid, signal.SIGKILL)
-            sleep(0.001)
+        found = self._find()
+        count = len([pid for pid in found if pid != wrapper])
+        while found and monotonic() < started + KILL_SECONDS:
+            for pid in found:
+                # The wrapper ends by itself when it has collected the others; only one that hangs is killed.
+                patient = pid == wrapper and monotonic() < started + PATIENCE_SECONDS
+                _send(pid, signal.SIGUSR1 if patient else signal.SIGKILL)
+            sleep(0.002)
             found = self._find()
         return count
 

@@ -129,9 +129,8 @@ class ItemStore:
                 if rule.required and data[name] is None:
                     missing.append(name)
         if missing or listed.found + detail.fields.found == 0:
-            return self._leave_out(
-                f"required fields are missing: {', '.join(missing)}" if missing else "it is empty", page
-            )
+            self._leave_out(f"required fields are missing: {', '.join(missing)}" if missing else "it is empty", page)
+            return None
         key = self._key_of(data, chain, position)
         if key is None:
             self._leave_out(f"all of unique_by is missing: {', '.join(self._definition.unique_by)}", page)
