@@ -52,7 +52,7 @@ class Events:
                         self._url,
                         name=self._name,
                         max_reconnect_attempts=-1,
-                        reconnect_time_wait=0.2,
+                        reconnect_time_wait=0.2,  # type: ignore[arg-type]  # seconds; the annotation is narrower than the code
                         ping_interval=5,
                         max_outstanding_pings=2,
                         drain_timeout=2,
@@ -161,10 +161,12 @@ class Events:
         while True:
             try:
                 if subscription is None:
-                    await self.ensure_consumer(stream, durable, subject, ack_wait=ack_wait_seconds, max_ack_pending=5_000)
+                    await self.ensure_consumer(
+                        stream, durable, subject, ack_wait=ack_wait_seconds, max_ack_pending=5_000
+                    )
                     subscription = await self.js.pull_subscribe_bind(durable, stream)
                 messages = await subscription.fetch(batch, timeout=4)
-            except (TimeoutError, asyncio.TimeoutError):
+            except TimeoutError:
                 continue
             except (NatsError, APIError, OSError) as error:
                 log.warning("cannot fetch", consumer=durable, error=repr(error))

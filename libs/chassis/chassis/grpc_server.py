@@ -57,7 +57,7 @@ def _unary(method: Handler, name: str, parent: str) -> Handler:
                 return await method(request, context)
         except TrawlError as error:
             await _abort(context, error)
-        except Exception:  # noqa: BLE001 - the boundary: a defect is logged here and never shown to the caller
+        except Exception:
             log.exception("unexpected", method=name)
             await _abort(context, InternalError("internal error"))
 
@@ -72,7 +72,7 @@ def _stream(method: Callable[[Any, Any], AsyncIterator[Any]], name: str, parent:
                     yield message
         except TrawlError as error:
             await _abort(context, error)
-        except Exception:  # noqa: BLE001 - as above
+        except Exception:
             log.exception("unexpected", method=name)
             await _abort(context, InternalError("internal error"))
 
@@ -105,11 +105,11 @@ class GrpcServer:
         """Serve `servicer`, with the generated `add_…_to_server` that fits it."""
         register(servicer, self._server)
 
-    async def start(self) -> None:
-        """Listen. Raises RuntimeError when the port is taken."""
+    async def start(self, *, serving: bool = True) -> None:
+        """Listen. Raises RuntimeError when the port is taken. `serving`: what health says from the first moment on."""
+        await self.set_serving(serving)
         self.port = self._server.add_insecure_port(self._address)
         await self._server.start()
-        await self.set_serving(True)
 
     async def set_serving(self, serving: bool) -> None:
         """Say whether work should be sent here."""

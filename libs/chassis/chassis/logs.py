@@ -74,6 +74,7 @@ def configure_logs(service: str, level: str, log_dir: Path | None) -> None:
 
     def render(_logger: Any, _method: str, event: Event) -> str:
         event["service"] = service
+        event["logger"] = event.pop("logger_name", "")
         return orjson.dumps(event, default=str).decode()
 
     structlog.configure(
@@ -99,4 +100,4 @@ def configure_logs(service: str, level: str, log_dir: Path | None) -> None:
 
 def get_logger(name: str) -> Any:
     """A logger whose lines carry `logger=name`."""
-    return structlog.get_logger(logger=name)
+    return structlog.get_logger(logger_name=name)  # `logger` itself is an argument of structlog's

@@ -16,8 +16,8 @@ class ServiceSettings(BaseSettings):
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
     mongodb_uri: SecretStr = SecretStr("mongodb://127.0.0.1:27017/?directConnection=true")
     # Each service has a database of its own: <prefix>_<service>.
-    mongodb_prefix: str = Field("trawl", pattern=r"^[a-z_]{1,20}$")
-    stream_replicas: int = Field(1, ge=1, le=5)
+    mongodb_prefix: str = Field(default="trawl", pattern=r"^[a-z_]{1,20}$")
+    stream_replicas: int = Field(default=1, ge=1, le=5)
 
     grpc_host: str = "127.0.0.1"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -27,7 +27,7 @@ class ServiceSettings(BaseSettings):
     # "otlp" sends to OTEL_EXPORTER_OTLP_ENDPOINT; "file" appends JSON lines to <trace_dir>/<service>.jsonl.
     trace_exporter: Literal["none", "otlp", "file"] = "none"
     trace_dir: Path = Path("traces")
-    trace_ratio: float = Field(1.0, ge=0, le=1)
+    trace_ratio: float = Field(default=1.0, ge=0, le=1)
 
     # Files that runs keep (screenshots, downloads, traces).
     blob_dir: Path = Path("blobs")

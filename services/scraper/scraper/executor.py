@@ -85,7 +85,7 @@ class RunContext(Protocol):
         """Say how far it is; `step` is what is being done now."""
 
     async def emit(self, items: Sequence[Item]) -> None:
-        """Store result items: exactly once for each key, whatever the number of attempts. Waits when the store is slow."""
+        """Store result items, each key exactly once whatever the number of attempts. Waits for a slow store."""
 
     async def save_checkpoint(self, state: Json) -> None:
         """Store where the next attempt should go on; every item emitted before is stored first."""

@@ -287,7 +287,9 @@ class ReleaseRequest(_message.Message):
 
     WORKER_ID_FIELD_NUMBER: _builtins.int
     CLAIMS_FIELD_NUMBER: _builtins.int
+    WORKER_SESSION_FIELD_NUMBER: _builtins.int
     worker_id: _builtins.str
+    worker_session: _builtins.str
     @_builtins.property
     def claims(self) -> _containers.RepeatedCompositeFieldContainer[Global___Claim]: ...
     def __init__(
@@ -295,10 +297,11 @@ class ReleaseRequest(_message.Message):
         *,
         worker_id: _builtins.str = ...,
         claims: _abc.Iterable[Global___Claim] | None = ...,
+        worker_session: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["claims", b"claims", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claims", b"claims", "worker_id", b"worker_id", "worker_session", b"worker_session"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,56 @@
+"""Use case: create, read, change and delete tasks. Owns what else must happen when a task changes."""
+
+from typing import Any
+
+from chassis.clock import now_ms
+from chassis.errors import Unavailable
+from chassis.logs import get_logger
+
+from scheduler.events import Announcer
+from scheduler.mongo_tasks import Tasks
+from scheduler.redis_runs import DELETED_TASK_VERSION, LiveRuns
+from scheduler.start_runs import StartRuns
+from scheduler.task import Task, changed, check
+
+log = get_logger("tasks")
+
+
+class ChangeTasks:
+    """Writes tasks, makes cached copies stale, says what happened."""
+
+    def __init__(self, *, tasks: Tasks, live: LiveRuns, announcer: Announcer, starter: StartRuns) -> None:
+        self._tasks, self._live, self._announcer, self._starter = tasks, live, announcer, starter
+
+    async def create(self, **fields: Any) -> Task:
+        """A new task. Raises `InvalidInput`, `Conflict`."""
+        now = now_ms()
+        check(Task(id=0, **fields))
+        task = Task(id=await self._tasks.allocate("task_id", 1), created_ms=now, updated_ms=now, **fields)
+        await self._tasks.add(task)
+        await self._announce("created", task)
+        return task
+
+    async def update(self, task_id: int, changes: dict[str, Any]) -> Task:
+        """The task with those fields changed. Raises `NotFound`, `InvalidInput`, `Conflict`."""
+        old = await self._tasks.get(task_id)
+        new = changed(old, changes, now_ms())
+        await self._tasks.replace(old, new)
+        # Before the answer: from then on no scheduler may use an older copy.
+        await self._live.raise_task_version(task_id, new.version)
+        self._starter.forget_task(task_id)
+        await self._announce("updated", new)
+        return new
+
+    async def delete(self, task_id: int) -> None:
+        """Delete the task; its runs stay. Raises `NotFound`, `Conflict` when another task depends on it."""
+        task = await self._tasks.get(task_id)
+        await self._tasks.remove(task)
+        await self._live.raise_task_version(task_id, DELETED_TASK_VERSION)
+        self._starter.forget_task(task_id)
+        await self._announce("deleted", task)
+
+    async def _announce(self, kind: str, task: Task) -> None:
+        try:
+            await self._announcer.task(kind, task.id, task.name)
+        except Unavailable:
+            log.warning("a task was changed without its event", task_id=task.id, kind=kind)

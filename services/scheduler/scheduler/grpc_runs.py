@@ -1,0 +1,133 @@
+"""gRPC face of runs and of work. Translates and delegates; no rule lives here."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from chassis.errors import InvalidInput, error_of
+from trawl.scheduler.v1 import runs_pb2 as pb
+from trawl.scheduler.v1 import runs_pb2_grpc, work_pb2, work_pb2_grpc
+
+from scheduler.abort_run import AbortRun
+from scheduler.mongo_runs import Archive
+from scheduler.mongo_tasks import Tasks
+from scheduler.read_runs import ReadRuns
+from scheduler.redis_runs import Holder, LiveRuns
+from scheduler.start_runs import StartRuns
+from scheduler.work import Work
+
+MAX_BATCH = 10_000
+VERDICTS = {
+    "granted": work_pb2.CLAIM_VERDICT_GRANTED,
+    "drop": work_pb2.CLAIM_VERDICT_DROP,
+    "later": work_pb2.CLAIM_VERDICT_LATER,
+    "unknown": work_pb2.CLAIM_VERDICT_UNKNOWN,
+}
+
+
+class RunApi(runs_pb2_grpc.RunServiceServicer):
+    """`RunService`."""
+
+    def __init__(
+        self, *, starter: StartRuns, reader: ReadRuns, aborter: AbortRun, archive: Archive, live: LiveRuns, tasks: Tasks
+    ) -> None:
+        self._starter, self._reader, self._aborter = starter, reader, aborter
+        self._archive, self._live, self._tasks = archive, live, tasks
+
+    async def StartRuns(self, request: pb.StartRunsRequest, context: Any) -> pb.StartRunsResponse:
+        """Accept a batch."""
+        if len(request.runs) > MAX_BATCH:
+            raise InvalidInput(f"at most {MAX_BATCH} runs at once", field="runs")
+        return pb.StartRunsResponse(results=await self._starter.start(request.runs))
+
+    async def GetRun(self, request: pb.GetRunRequest, context: Any) -> pb.Run:
+        """One run."""
+        if request.external_id:
+            return await self._reader.by_external(request.contract, request.external_id)
+        return await self._reader.get(request.run_id)
+
+    async def ListRuns(self, request: pb.ListRunsRequest, context: Any) -> pb.ListRunsResponse:
+        """A page of runs."""
+        runs, total = await self._reader.page(request)
+        return pb.ListRunsResponse(runs=runs, total=total)
+
+    async def AbortRun(self, request: pb.AbortRunRequest, context: Any) -> pb.Run:
+        """Abort and wait for the proof."""
+        return await self._aborter.abort(request.run_id, request.wait_ms / 1000)
+
+    async def RestartRun(self, request: pb.RestartRunRequest, context: Any) -> pb.Run:
+        """A new run with the parameters of an old one."""
+        old = await self._reader.get(request.run_id)
+        parameters = old.spec.parameters_json
+        if old.spec.parameters_by_reference:
+            parameters = b"".join([chunk async for chunk in self._archive.parameters(request.run_id)])
+        start = pb.StartRun(
+            task_id=old.spec.task_id,
+            parameters_json=parameters,
+            priority=old.spec.priority,
+            timeout_ms=old.spec.timeout_ms,
+            contract=old.spec.contract,
+            restarted_from=request.run_id,
+            traceparent=request.traceparent,
+        )
+        (result,) = await self._starter.start([start])
+        if result.HasField("error"):
+            raise error_of(result.error.kind, result.error.message, result.error.field or None)
+        return result.run
+
+    async def ListLogs(self, request: pb.ListLogsRequest, context: Any) -> pb.ListLogsResponse:
+        """Log lines of a run."""
+        return await self._reader.logs(request)
+
+    async def GetParameters(self, request: pb.GetParametersRequest, context: Any) -> AsyncIterator[pb.ParametersChunk]:
+        """Parameters that were too large for the run's message."""
+        async for chunk in self._archive.parameters(request.run_id):
+            yield pb.ParametersChunk(data=chunk)
+
+    async def GetStats(self, request: pb.GetStatsRequest, context: Any) -> pb.Stats:
+        """Counts for health pages and metrics."""
+        runs = await self._archive.count_by_status()
+        runs["pending"] = await self._live.count("pending") + await self._live.count("parked")
+        runs["running"] = await self._live.count("running")
+        return pb.Stats(
+            tasks_by_status=await self._tasks.count_by_status(),
+            runs_by_status=runs,
+            oldest_pending_ms=await self._live.oldest_pending_ms(),
+        )
+
+
+class WorkApi(work_pb2_grpc.WorkServiceServicer):
+    """`WorkService`."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    async def ClaimRuns(self, request: work_pb2.ClaimRequest, context: Any) -> work_pb2.ClaimResponse:
+        """Claim what was pulled."""
+        holder = Holder(request.worker_id, request.worker_session, request.worker_hostname)
+        verdicts = await self._work.claim(holder, request.claims)
+        return work_pb2.ClaimResponse(
+            results=[
+                work_pb2.ClaimResult(
+                    run_id=claim.run_id,
+                    verdict=VERDICTS[verdict.kind],
+                    attempt=verdict.attempt,
+                    retry_after_ms=verdict.retry_after_ms,
+                )
+                for claim, verdict in zip(request.claims, verdicts, strict=True)
+            ]
+        )
+
+    async def ReportRuns(self, request: work_pb2.ReportRequest, context: Any) -> work_pb2.ReportResponse:
+        """Heartbeat of what a worker holds."""
+        answers = await self._work.report(Holder(request.worker_id, request.worker_session), request.reports)
+        return work_pb2.ReportResponse(
+            verdicts=[
+                work_pb2.ReportVerdict(run_id=run_id, abort=verdict == "abort", lost=verdict == "lost")
+                for run_id, verdict in answers
+            ]
+        )
+
+    async def ReleaseRuns(self, request: work_pb2.ReleaseRequest, context: Any) -> work_pb2.ReleaseResponse:
+        """Take runs back unharmed."""
+        await self._work.release(Holder(request.worker_id, request.worker_session), request.claims)
+        return work_pb2.ReleaseResponse()

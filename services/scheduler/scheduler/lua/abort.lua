@@ -1,0 +1,16 @@
+-- Ask for the end of one run. ARGV: id now summary
+-- Answers {verdict, session}: aborted (it had not started: now done) | asked (its worker must stop it) | done | unknown
+local id, now, summary = ARGV[1], ARGV[2], ARGV[3]
+local key = run_key(id)
+local st, ws, ab = unpack(redis.call('HMGET', key, 'st', 'ws', 'ab'))
+if not st then return {'unknown', ''} end
+if st == 'd' then return {'done', ''} end
+if st == 'r' then
+  if not ab then redis.call('HSET', key, 'ab', now) end
+  return {'asked', ws}
+end
+redis.call('ZREM', P .. 'idx:pending', id)
+redis.call('ZREM', P .. 'idx:parked', id)
+redis.call('ZREM', P .. 'accepting', id)
+redis.call('HSET', key, 'st', 'd', 'ab', now, 'up', now, 'end', summary)
+return {'aborted', ''}

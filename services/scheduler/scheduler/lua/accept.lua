@@ -1,0 +1,31 @@
+-- Write new runs as pending. ARGV: accepting (1|0), then 13 for each run:
+--   id tid created queue max_retries timeout attempt spec ext digest state not_before task_version
+-- Answers for each run: "ok", "stale" (the task has another version: load it and come back), "exists",
+--   or for a live run with the same external id "same <run id>" | "clash <run id>".
+local accepting = ARGV[1] == '1'
+local out = {}
+for i = 2, #ARGV, 13 do
+  local id, tid, created, ext, digest, version = ARGV[i], ARGV[i+1], ARGV[i+2], ARGV[i+8], ARGV[i+9], ARGV[i+12]
+  local verdict = 'ok'
+  if version ~= '' and redis.call('HGET', P .. 'task_versions', tid) ~= version then
+    verdict = 'stale'
+  elseif redis.call('EXISTS', run_key(id)) == 1 then
+    verdict = 'exists'
+  elseif ext ~= '' and accepting then
+    local held = redis.call('GET', P .. 'ext:' .. ext)
+    if held then
+      local other, other_digest = string.match(held, '^(%d+) (.*)$')
+      local state = redis.call('HGET', run_key(other), 'st')
+      if state and state ~= 'd' then
+        verdict = (other_digest == digest and 'same ' or 'clash ') .. other
+      end
+    end
+  end
+  if verdict == 'ok' then
+    create(id, tid, created, ARGV[i+3], ARGV[i+4], ARGV[i+5], ARGV[i+6], ARGV[i+7], ext, digest, ARGV[i+10],
+      ARGV[i+11], '')
+    if accepting then redis.call('ZADD', P .. 'accepting', created, id) end
+  end
+  out[#out+1] = verdict
+end
+return out

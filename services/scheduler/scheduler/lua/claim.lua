@@ -1,0 +1,31 @@
+-- Compare-and-set from pending to running. ARGV: worker session hostname now lease_until grace, then 2 for each: id token
+-- Answers for each run: {verdict, attempt, retry_after_ms}; verdicts: granted | drop | later | unknown.
+local worker, session, hostname, now, lease_until, grace = unpack(ARGV, 1, 6)
+now = tonumber(now)
+local out = {}
+for i = 7, #ARGV, 2 do
+  local id, token = ARGV[i], tonumber(ARGV[i+1])
+  local key = run_key(id)
+  local st, tk, at, ws = unpack(redis.call('HMGET', key, 'st', 'tk', 'at', 'ws'))
+  local verdict, attempt, after = 'drop', 0, 0
+  if not st then
+    verdict = 'unknown'
+  elseif st == 'p' then
+    -- An older delivery than the last one that was claimed has no right any more.
+    if token > tonumber(tk) then
+      attempt = tonumber(at) + 1
+      hold(id, key, token, attempt, worker, session, hostname, now, lease_until, grace)
+      verdict = 'granted'
+    end
+  elseif st == 'r' then
+    if tonumber(tk) == token and ws == session then
+      verdict, attempt = 'granted', tonumber(at)
+    elseif math.floor(tonumber(tk) / SEQ) == math.floor(token / SEQ) then
+      -- The very message that the holder works on: it is the run's durable copy, so it must not be dropped.
+      local lease = tonumber(redis.call('ZSCORE', P .. 'leases', id) or '0')
+      verdict, after = 'later', math.max(1000, lease - now)
+    end
+  end
+  out[#out+1] = {verdict, attempt, after}
+end
+return out

@@ -1,0 +1,31 @@
+-- Apply the end of attempts, once. ARGV: now, then 5 for each: id token target not_before summary
+--   target: done (terminal) or park (another attempt follows, not before `not_before`)
+--   summary: what readers need of a done run until it is archived (opaque)
+-- Answers for each run: {verdict, abort requested ms}; verdicts:
+--   applied | again (same end, not archived yet) | stale (refused) | unknown
+local now = ARGV[1]
+local out = {}
+for i = 2, #ARGV, 5 do
+  local id, token, target = ARGV[i], tonumber(ARGV[i+1]), ARGV[i+2]
+  local key = run_key(id)
+  local st, tk, ab, ws, cr = unpack(redis.call('HMGET', key, 'st', 'tk', 'ab', 'ws', 'cr'))
+  local verdict = 'stale'
+  if not st then
+    verdict = 'unknown'
+  elseif (st == 'r' and tonumber(tk) == token) or (st == 'p' and token > tonumber(tk)) then
+    unindex_running(id, ws)
+    redis.call('ZREM', P .. 'idx:pending', id)
+    redis.call('ZREM', P .. 'accepting', id)
+    if target == 'done' then
+      redis.call('HSET', key, 'st', 'd', 'tk', token, 'up', now, 'end', ARGV[i+4])
+    else
+      redis.call('HSET', key, 'st', 'k', 'tk', token, 'up', now, 'nb', ARGV[i+3], 'why', 'retry')
+      redis.call('ZADD', P .. 'idx:parked', cr, id)
+    end
+    verdict = 'applied'
+  elseif (st == 'd' and target == 'done' or st == 'k' and target == 'park') and tonumber(tk) == token then
+    verdict = 'again'
+  end
+  out[#out+1] = {verdict, ab or '0'}
+end
+return out

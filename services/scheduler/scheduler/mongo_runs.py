@@ -1,0 +1,232 @@
+"""Ended runs, logs, parked runs and large parameters in MongoDB. Owns `runs`, `run_logs`, `parked_runs`,
+`run_parameters`. Must not know Redis, NATS or gRPC.
+
+A run is archived once, by insertion: the first end wins and no later one can change it.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from chassis.errors import InvalidInput
+from chassis.stores import mongo_errors
+from motor.motor_asyncio import AsyncIOMotorDatabase
+from pymongo import ASCENDING, DESCENDING, ReplaceOne
+from pymongo.errors import BulkWriteError
+
+SORTABLE = {
+    "created_at": "created_ms", "started_at": "started_ms", "completed_at": "completed_ms", "id": "run_id",
+    "status": "status", "task_id": "task_id", "execution_time": "execution_ms",
+}  # fmt: skip
+CHUNK_BYTES = 8 * 1024 * 1024
+DUPLICATE = 11000
+
+
+def key(run_id: int) -> str:
+    """A run's `_id`: fixed width, so that strings sort as numbers."""
+    return f"{run_id:015d}"
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A run between two attempts. `spec` is the RunSpec to publish, `token` the lease of the attempt that ended."""
+
+    run_id: int
+    release_ms: int
+    token: int
+    spec: bytes
+
+    @property
+    def key(self) -> str:
+        """One document for each ended attempt, so that a late report can't replace the newest one's."""
+        return f"{key(self.run_id)}:{self.token:020d}"
+
+
+@dataclass(frozen=True, slots=True)
+class LogChunk:
+    """Log lines of one attempt that arrived together; `first` numbers the first of them within the attempt."""
+
+    run_id: int
+    attempt: int
+    first: int
+    lines: Sequence[Mapping[str, Any]]
+
+
+class Archive:
+    """Every method raises `Unavailable` when MongoDB can't be reached."""
+
+    def __init__(self, database: AsyncIOMotorDatabase[dict[str, Any]]) -> None:
+        self._runs, self._logs = database["runs"], database["run_logs"]
+        self._parked, self._parameters = database["parked_runs"], database["run_parameters"]
+
+    async def prepare(self) -> None:
+        """Make the indexes: a single-field one for each filter and sort, and MongoDB's own compound ones."""
+        with mongo_errors():
+            for name in ("created_ms", "task_id", "status", "worker_id", "external_key", "started_ms", "completed_ms",
+                         "execution_ms", "run_id"):  # fmt: skip
+                await self._runs.create_index([(name, ASCENDING)])
+            await self._runs.create_index([("task_id", ASCENDING), ("created_ms", DESCENDING)])
+            await self._runs.create_index([("status", ASCENDING), ("created_ms", DESCENDING)])
+            await self._logs.create_index([("run_id", ASCENDING)])
+            await self._parked.create_index([("release_ms", ASCENDING)])
+            await self._parameters.create_index([("run_id", ASCENDING)])
+
+    async def add(self, documents: Sequence[dict[str, Any]]) -> set[int]:
+        """Archive runs; answers the ids of those that had been archived before, which stay as they were."""
+        if not documents:
+            return set()
+        with mongo_errors():
+            try:
+                await self._runs.insert_many(documents, ordered=False)
+            except BulkWriteError as error:
+                failures = error.details["writeErrors"]
+                if any(failure["code"] != DUPLICATE for failure in failures):
+                    raise
+                return {documents[failure["index"]]["run_id"] for failure in failures}
+        return set()
+
+    async def get(self, run_id: int) -> dict[str, Any] | None:
+        """One archived run."""
+        with mongo_errors():
+            return await self._runs.find_one({"_id": key(run_id)})
+
+    async def archived(self, run_ids: Sequence[int]) -> set[int]:
+        """Those of the ids that are archived."""
+        if not run_ids:
+            return set()
+        with mongo_errors():
+            rows = await self._runs.find({"_id": {"$in": [key(i) for i in run_ids]}}, {"run_id": 1}).to_list(None)
+        return {int(row["_id"]) for row in rows}
+
+    async def by_external(self, external_key: str) -> dict[str, Any] | None:
+        """The newest archived run with that external key."""
+        with mongo_errors():
+            rows = await self._runs.find({"external_key": external_key}).sort([("created_ms", -1)]).limit(1).to_list(1)
+        return rows[0] if rows else None
+
+    async def find(
+        self, query: Mapping[str, Any], *, sort: str, ascending: bool, offset: int, limit: int
+    ) -> list[dict[str, Any]]:
+        """A page of archived runs. Raises `InvalidInput` for an unknown `sort`."""
+        if sort and sort not in SORTABLE:
+            raise InvalidInput(f"sort must be one of {', '.join(SORTABLE)}", field="sort", rule="enum", value=sort)
+        if limit <= 0:
+            return []
+        direction = ASCENDING if ascending else DESCENDING
+        with mongo_errors():
+            cursor = self._runs.find(dict(query)).sort(
+                [(SORTABLE[sort or "created_at"], direction), ("_id", direction)]
+            )
+            return await cursor.skip(offset).limit(limit).to_list(limit)
+
+    async def count(self, query: Mapping[str, Any]) -> int:
+        """How many archived runs match."""
+        with mongo_errors():
+            rows = await self._runs.aggregate(
+                [{"$match": dict(query)}, {"$group": {"_id": None, "n": {"$sum": 1}}}]
+            ).to_list(1)
+        return int(rows[0]["n"]) if rows else 0
+
+    async def count_by_status(self, query: Mapping[str, Any] | None = None) -> dict[str, int]:
+        """How many archived runs there are of each status."""
+        match = [{"$match": dict(query)}] if query else []
+        with mongo_errors():
+            rows = await self._runs.aggregate([*match, {"$group": {"_id": "$status", "n": {"$sum": 1}}}]).to_list(100)
+        return {str(row["_id"]): int(row["n"]) for row in rows}
+
+    async def execution_ms(self, task_id: int) -> tuple[int, int]:
+        """(sum of execution times in ms, number of runs) of a task's completed runs."""
+        with mongo_errors():
+            rows = await self._runs.aggregate(
+                [
+                    {"$match": {"task_id": task_id, "status": "completed"}},
+                    {"$group": {"_id": "$status", "n": {"$sum": 1}, "ms": {"$sum": "$execution_ms"}}},
+                ]
+            ).to_list(1)
+        return (int(rows[0]["ms"]), int(rows[0]["n"])) if rows else (0, 0)
+
+    async def add_logs(self, chunks: Sequence[LogChunk]) -> None:
+        """Store log lines; a chunk that comes twice is stored once."""
+        if not chunks:
+            return
+        operations = []
+        for chunk in chunks:
+            chunk_id = f"{key(chunk.run_id)}:{chunk.attempt:04d}:{chunk.first:09d}"
+            document = {"_id": chunk_id, "run_id": chunk.run_id, "count": len(chunk.lines), "lines": list(chunk.lines)}
+            operations.append(ReplaceOne({"_id": chunk_id}, document, upsert=True))
+        with mongo_errors():
+            await self._logs.bulk_write(operations, ordered=False)
+
+    async def logs(self, run_id: int, *, offset: int, limit: int, tail: bool) -> tuple[list[dict[str, Any]], int]:
+        """Log lines in order, and how many there are. Reads only the chunks that the page needs."""
+        with mongo_errors():
+            chunks = await self._logs.find({"run_id": run_id}, {"count": 1}).sort([("_id", 1)]).to_list(None)
+            total = sum(chunk["count"] for chunk in chunks)
+            start = max(0, total - limit) if tail else offset
+            position, skip = 0, 0
+            wanted: list[str] = []
+            for chunk in chunks:
+                if position + chunk["count"] > start and position < start + limit:
+                    if not wanted:
+                        skip = start - position
+                    wanted.append(chunk["_id"])
+                position += chunk["count"]
+            if not wanted:
+                return [], total
+            rows = await self._logs.find({"_id": {"$in": wanted}}).sort([("_id", 1)]).to_list(None)
+        lines = [line for row in rows for line in row["lines"]]
+        return lines[max(0, skip) : max(0, skip) + limit], total
+
+    async def park(self, runs: Sequence[Parked]) -> None:
+        """Store runs that wait for their next attempt."""
+        if not runs:
+            return
+        operations = [
+            ReplaceOne(
+                {"_id": run.key},
+                {"_id": run.key, "release_ms": run.release_ms, "token": run.token, "spec": run.spec},
+                upsert=True,
+            )
+            for run in runs
+        ]
+        with mongo_errors():
+            await self._parked.bulk_write(operations, ordered=False)
+
+    async def parked(self, until_ms: int | None = None, limit: int = 1_000) -> list[Parked]:
+        """Parked runs by release time; with `until_ms`, only those that are due."""
+        query = {} if until_ms is None else {"release_ms": {"$lte": until_ms}}
+        with mongo_errors():
+            rows = await self._parked.find(query).sort([("release_ms", 1)]).limit(limit).to_list(limit)
+        return [
+            Parked(int(row["_id"][:15]), int(row["release_ms"]), int(row["token"]), bytes(row["spec"])) for row in rows
+        ]
+
+    async def unpark(self, runs: Sequence[Parked]) -> None:
+        """Forget parked runs."""
+        if runs:
+            with mongo_errors():
+                await self._parked.delete_many({"_id": {"$in": [run.key for run in runs]}})
+
+    async def save_parameters(self, run_id: int, data: bytes) -> None:
+        """Keep parameters that are too large for a message."""
+        chunks = [
+            {"_id": f"{key(run_id)}:{index:04d}", "run_id": run_id, "data": data[start : start + CHUNK_BYTES]}
+            for index, start in enumerate(range(0, max(1, len(data)), CHUNK_BYTES))
+        ]
+        with mongo_errors():
+            for chunk in chunks:
+                await self._parameters.replace_one({"_id": chunk["_id"]}, chunk, upsert=True)
+
+    async def parameters(self, run_id: int) -> AsyncIterator[bytes]:
+        """The kept parameters, chunk by chunk."""
+        with mongo_errors():
+            rows = await self._parameters.find({"run_id": run_id}, {"_id": 1}).sort([("_id", 1)]).to_list(None)
+            for row in rows:
+                chunk = await self._parameters.find_one({"_id": row["_id"]})
+                if chunk is not None:
+                    yield bytes(chunk["data"])
+
+    async def ping(self) -> None:
+        """Raises `Unavailable` when MongoDB does not answer."""
+        with mongo_errors():
+            await self._runs.database.command("ping")

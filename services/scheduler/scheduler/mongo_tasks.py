@@ -1,0 +1,156 @@
+"""Tasks in MongoDB. Owns `tasks`, `task_names` (uniqueness) and `counters`. Must not know Redis, NATS or gRPC."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from chassis.clock import now_ms
+from chassis.errors import Conflict, InvalidInput, NotFound
+from chassis.stores import mongo_errors
+from motor.motor_asyncio import AsyncIOMotorDatabase
+from pymongo import ASCENDING, ReturnDocument
+from pymongo.errors import DuplicateKeyError
+
+from scheduler.task import Task
+
+SORTABLE = {
+    "created_at": "created_ms", "updated_at": "updated_ms", "name": "name", "id": "id", "priority": "rank",
+    "status": "status", "task_type": "task_type",
+}  # fmt: skip
+_RANK = {"low": 0, "normal": 1, "high": 2, "critical": 3}
+# A name reserved for a task that was never written (the process died in between) is free again after this.
+RESERVATION_MS = 30_000
+
+
+def _key(task_id: int) -> str:
+    return f"{task_id:012d}"
+
+
+def _name_key(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+def _document(task: Task) -> dict[str, Any]:
+    raw = asdict(task)
+    raw["metadata"] = dict(task.metadata)
+    raw["arguments"] = None if task.arguments is None else list(task.arguments)
+    return raw | {"_id": _key(task.id), "rank": _RANK[task.priority], "dependencies": list(task.dependencies),
+                  "tags": list(task.tags), "queue": task.queue}  # fmt: skip
+
+
+def _task(raw: Mapping[str, Any]) -> Task:
+    arguments = raw["arguments"]
+    return Task(
+        **{name: raw[name] for name in (
+            "id", "name", "task_type", "executor", "command", "description", "schedule", "priority", "retry_count",
+            "timeout_seconds", "metadata", "status", "created_ms", "updated_ms", "version", "contract",
+        )},
+        arguments=None if arguments is None else tuple(arguments),
+        dependencies=tuple(raw["dependencies"]),
+        tags=tuple(raw["tags"]),
+    )  # fmt: skip
+
+
+class Tasks:
+    """The repository of tasks. Every method raises `Unavailable` when MongoDB can't be reached."""
+
+    def __init__(self, database: AsyncIOMotorDatabase[dict[str, Any]]) -> None:
+        self._tasks, self._names, self._counters = database["tasks"], database["task_names"], database["counters"]
+
+    async def prepare(self) -> None:
+        """Make the indexes."""
+        with mongo_errors():
+            for name in ("created_ms", "updated_ms", "name", "status", "task_type", "priority", "rank", "id"):
+                await self._tasks.create_index([(name, ASCENDING)])
+
+    async def allocate(self, counter: str, count: int) -> int:
+        """Reserve `count` numbers of a counter; answers the first."""
+        with mongo_errors():
+            row = await self._counters.find_one_and_update(
+                {"_id": counter}, {"$inc": {"n": count}}, upsert=True, return_document=ReturnDocument.AFTER
+            )
+        return int(row["n"]) - count + 1
+
+    async def add(self, task: Task) -> None:
+        """Store a new task. Raises `Conflict` when its name is taken."""
+        await self._reserve(task.name, task.id)
+        with mongo_errors():
+            await self._tasks.insert_one(_document(task))
+
+    async def _reserve(self, name: str, task_id: int) -> None:
+        reservation = {"_id": _name_key(name), "task_id": task_id, "reserved_ms": now_ms()}
+        with mongo_errors():
+            try:
+                await self._names.insert_one(reservation)
+            except DuplicateKeyError:
+                held = await self._names.find_one({"_id": reservation["_id"]})
+                if held is None or held["task_id"] == task_id:
+                    return
+                owner = await self._tasks.find_one({"_id": _key(held["task_id"])})
+                fresh = held["reserved_ms"] > now_ms() - RESERVATION_MS
+                if (owner is not None and owner["name"] == name) or (owner is None and fresh):
+                    raise Conflict(f"a task named {name!r} exists already", field="name", value=name) from None
+                await self._names.replace_one({"_id": held["_id"], "task_id": held["task_id"]}, reservation)
+
+    async def get(self, task_id: int) -> Task:
+        """The task. Raises `NotFound`."""
+        with mongo_errors():
+            raw = await self._tasks.find_one({"_id": _key(task_id)}) if task_id > 0 else None
+        if raw is None:
+            raise NotFound(f"task {task_id} does not exist", resource="task", id=task_id)
+        return _task(raw)
+
+    async def by_name(self, name: str) -> Task | None:
+        """The task of that name."""
+        with mongo_errors():
+            raw = await self._tasks.find_one({"name": name})
+        return _task(raw) if raw else None
+
+    async def replace(self, old: Task, new: Task) -> None:
+        """Store a change. Raises `Conflict` when somebody else changed it meanwhile, or the new name is taken."""
+        if new.name != old.name:
+            await self._reserve(new.name, new.id)
+        with mongo_errors():
+            answer = await self._tasks.replace_one({"_id": _key(old.id), "version": old.version}, _document(new))
+            if answer.matched_count == 0:
+                raise Conflict("the task was changed by somebody else; read it again", id=old.id)
+            if new.name != old.name:
+                await self._names.delete_one({"_id": _name_key(old.name), "task_id": old.id})
+
+    async def remove(self, task: Task) -> None:
+        """Delete it. Raises `Conflict` when another task depends on it."""
+        with mongo_errors():
+            for reference in (str(task.id), task.name):
+                dependent = await self._tasks.find_one({"dependencies": reference})
+                if dependent is not None and dependent["id"] != task.id:
+                    raise Conflict(f"task {dependent['id']} depends on it", id=task.id, dependent=dependent["id"])
+            await self._tasks.delete_one({"_id": _key(task.id)})
+            await self._names.delete_one({"_id": _name_key(task.name), "task_id": task.id})
+
+    async def find(
+        self, *, status: str, task_type: str, priority: str, search: str, sort: str, ascending: bool, offset: int,
+        limit: int,
+    ) -> tuple[list[Task], int]:  # fmt: skip
+        """A page of tasks, and how many match. Raises `InvalidInput` for an unknown `sort`."""
+        if sort and sort not in SORTABLE:
+            raise InvalidInput(f"sort must be one of {', '.join(SORTABLE)}", field="sort", rule="enum", value=sort)
+        wanted = {"status": status, "task_type": task_type, "priority": priority}
+        query: dict[str, Any] = {name: value for name, value in wanted.items() if value}
+        if search:
+            query["$or"] = [{name: {"$regex": re.escape(search), "$options": "i"}} for name in ("name", "description")]
+        direction = 1 if ascending else -1
+        with mongo_errors():
+            cursor = self._tasks.find(query).sort([(SORTABLE[sort or "created_at"], direction), ("_id", direction)])
+            rows = await cursor.skip(offset).limit(limit).to_list(limit)
+            counted = await self._tasks.aggregate(
+                [{"$match": query}, {"$group": {"_id": None, "n": {"$sum": 1}}}]
+            ).to_list(1)
+        return [_task(row) for row in rows], counted[0]["n"] if counted else 0
+
+    async def count_by_status(self) -> dict[str, int]:
+        """How many tasks there are of each status."""
+        with mongo_errors():
+            rows = await self._tasks.aggregate([{"$group": {"_id": "$status", "n": {"$sum": 1}}}]).to_list(100)
+        return {str(row["_id"]): int(row["n"]) for row in rows}

@@ -1,0 +1,312 @@
+"""Live runs in Redis: every change of a run's state is one atomic script (`lua/`). Owns the keys `trawl:*`.
+
+Must not know NATS, MongoDB or gRPC. All of it can be lost: the RUNS stream, the parked runs in MongoDB and the
+workers' reports bring it back (see `rebuild`).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, Literal, cast
+
+from chassis.stores import redis_errors
+from redis.asyncio import Redis
+
+PREFIX = "trawl:"
+EPOCH = PREFIX + "epoch"
+DELETED_TASK_VERSION = 2**31 - 1
+State = Literal["p", "k", "r", "d"]
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run to be written. `spec` is a serialised RunSpec; `task_version` "" skips the check of the cached task."""
+
+    run_id: int
+    task_id: int
+    created_ms: int
+    queue: str
+    max_retries: int
+    timeout_ms: int
+    attempt: int
+    spec: bytes
+    external_key: str = ""
+    digest: str = ""
+    state: State = "p"
+    not_before_ms: int = 0
+    task_version: str = ""
+
+    def arguments(self) -> tuple[Any, ...]:
+        """In the order of `accept.lua`."""
+        return (
+            self.run_id, self.task_id, self.created_ms, self.queue, self.max_retries, self.timeout_ms, self.attempt,
+            self.spec, self.external_key, self.digest, self.state, self.not_before_ms, self.task_version,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The worker process that claims or reports."""
+
+    worker_id: str
+    session: str
+    hostname: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a claim got: granted | drop | later | unknown."""
+
+    kind: str
+    attempt: int = 0
+    retry_after_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One run's line in a worker's report."""
+
+    run_id: int
+    token: int
+    attempt: int
+    done: int = 0
+    total: int = 0
+    step: str = ""
+    items: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """One attempt's end. `target` done | park; `summary` is a serialised Run for readers, until it is archived."""
+
+    run_id: int
+    token: int
+    target: Literal["done", "park"]
+    not_before_ms: int = 0
+    summary: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRun:
+    """A live run's hash, decoded."""
+
+    run_id: int
+    state: State
+    attempt: int
+    token: int
+    spec: bytes
+    worker_id: str = ""
+    session: str = ""
+    hostname: str = ""
+    started_ms: int = 0
+    updated_ms: int = 0
+    done: int = 0
+    total: int = 0
+    step: str = ""
+    items: int = 0
+    abort_ms: int = 0
+    not_before_ms: int = 0
+    why: str = ""
+    ending: bytes = b""
+
+
+def _script(name: str) -> str:
+    folder = resources.files("scheduler") / "lua"
+    return (folder / "common.lua").read_text() + (folder / f"{name}.lua").read_text()
+
+
+def _live(run_id: int, raw: Mapping[bytes, bytes]) -> LiveRun | None:
+    if b"st" not in raw or b"spec" not in raw:
+        return None
+
+    def integer(name: bytes) -> int:
+        return int(float(raw.get(name) or b"0"))
+
+    def text(name: bytes) -> str:
+        return raw.get(name, b"").decode(errors="replace")
+
+    return LiveRun(
+        run_id=run_id,
+        state=cast("State", text(b"st")),
+        attempt=integer(b"at"),
+        token=integer(b"tk"),
+        spec=raw[b"spec"],
+        worker_id=text(b"w"),
+        session=text(b"ws"),
+        hostname=text(b"wh"),
+        started_ms=integer(b"sa"),
+        updated_ms=integer(b"up"),
+        done=integer(b"dn"),
+        total=integer(b"to"),
+        step=text(b"sp"),
+        items=integer(b"it"),
+        abort_ms=integer(b"ab"),
+        not_before_ms=integer(b"nb"),
+        why=text(b"why"),
+        ending=raw.get(b"end", b""),
+    )
+
+
+class LiveRuns:
+    """Each method raises `Unavailable` when Redis can't be reached."""
+
+    def __init__(self, redis: Redis, *, lease_ms: int, deadline_grace_ms: int) -> None:
+        self._redis = redis
+        self._lease_ms, self._grace_ms = lease_ms, deadline_grace_ms
+        self._scripts = {
+            name: redis.register_script(_script(name))
+            for name in ("accept", "claim", "report", "finish", "forget", "abort", "lose", "release", "version")
+        }
+
+    async def _run(self, name: str, arguments: Sequence[Any]) -> Any:
+        with redis_errors():
+            return await self._scripts[name](args=arguments)
+
+    async def accept(self, runs: Sequence[NewRun], *, accepting: bool = True) -> list[str]:
+        """Write runs that aren't there; the verdicts are in `accept.lua`."""
+        arguments: list[Any] = ["1" if accepting else "0"]
+        for run in runs:
+            arguments.extend(run.arguments())
+        return [verdict.decode() for verdict in await self._run("accept", arguments)]
+
+    async def accepted(self, run_ids: Sequence[int]) -> None:
+        """JetStream has acknowledged these."""
+        if run_ids:
+            with redis_errors():
+                await self._redis.zrem(PREFIX + "accepting", *run_ids)
+
+    async def claim(self, holder: Holder, claims: Sequence[tuple[int, int]], now: int) -> list[Verdict]:
+        """Claim `(run id, token)`s for a worker process."""
+        arguments: list[Any] = [
+            holder.worker_id, holder.session, holder.hostname, now, now + self._lease_ms, self._grace_ms,
+        ]  # fmt: skip
+        for claim in claims:
+            arguments.extend(claim)
+        return [Verdict(kind.decode(), int(a), int(after)) for kind, a, after in await self._run("claim", arguments)]
+
+    async def report(self, holder: Holder, reports: Sequence[Progress], now: int) -> list[str]:
+        """Renew leases; answers ok | abort | lost | unknown for each."""
+        arguments: list[Any] = [
+            holder.worker_id, holder.session, holder.hostname, now, now + self._lease_ms, self._grace_ms,
+        ]  # fmt: skip
+        for line in reports:
+            arguments.extend((line.run_id, line.token, line.attempt, line.done, line.total, line.step, line.items))
+        return [verdict.decode() for verdict in await self._run("report", arguments)]
+
+    async def finish(self, endings: Sequence[Ending], now: int) -> list[tuple[str, int]]:
+        """Apply ends; answers (applied | again | stale | unknown, when an abort was requested or 0) for each."""
+        arguments: list[Any] = [now]
+        for end in endings:
+            arguments.extend((end.run_id, end.token, end.target, end.not_before_ms, end.summary))
+        return [(verdict.decode(), int(float(ab))) for verdict, ab in await self._run("finish", arguments)]
+
+    async def forget(self, runs: Iterable[tuple[int, int, str]]) -> None:
+        """Remove archived runs: (run id, task id, external key)."""
+        if arguments := [part for run in runs for part in run]:
+            await self._run("forget", arguments)
+
+    async def abort(self, run_id: int, now: int, summary: bytes) -> tuple[str, str]:
+        """(aborted | asked | done | unknown, the holder's session)."""
+        verdict, session = await self._run("abort", (run_id, now, summary))
+        return verdict.decode(), session.decode()
+
+    async def lose(
+        self, run_id: int, now: int, *, session: str = "", token: int | None = None, counts: bool = True,
+        failed: bytes = b"", aborted: bytes = b"",
+    ) -> tuple[str, int]:  # fmt: skip
+        """Take a run back: (requeued | failed | aborted | no, attempts begun)."""
+        verdict, attempt = await self._run(
+            "lose", (run_id, session, now, failed, aborted, "" if token is None else token, "1" if counts else "0")
+        )
+        return verdict.decode(), int(attempt)
+
+    async def release(self, run_id: int, token: int, now: int) -> str:
+        """Parked to pending: ok | unknown | later | gone."""
+        verdict: bytes = await self._run("release", (run_id, token, now))
+        return verdict.decode()
+
+    async def get_many(self, run_ids: Sequence[int]) -> list[LiveRun | None]:
+        """The live runs with these ids, in order."""
+        if not run_ids:
+            return []
+        with redis_errors():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for run_id in run_ids:
+                    pipe.hgetall(f"{PREFIX}run:{run_id}")
+                rows = await pipe.execute()
+        return [_live(run_id, raw) for run_id, raw in zip(run_ids, rows, strict=True)]
+
+    async def get(self, run_id: int) -> LiveRun | None:
+        """One live run."""
+        return (await self.get_many([run_id]))[0]
+
+    async def by_external(self, key: str) -> int | None:
+        """The newest live run with that external key."""
+        with redis_errors():
+            held = await self._redis.get(f"{PREFIX}ext:{key}")
+        return int(cast("bytes", held).split(b" ")[0]) if held else None
+
+    async def ids(self, index: str, *, newest_first: bool, offset: int = 0, limit: int = 1000) -> list[int]:
+        """Ids of one index (pending | parked | running | task:<id>) by creation."""
+        with redis_errors():
+            rows = await self._redis.zrange(f"{PREFIX}idx:{index}", offset, offset + limit - 1, desc=newest_first)
+        return [int(cast("bytes", row)) for row in rows]
+
+    async def count(self, index: str) -> int:
+        """How many are in that index."""
+        with redis_errors():
+            return int(await self._redis.zcard(f"{PREFIX}idx:{index}"))
+
+    async def session_runs(self, session: str) -> list[int]:
+        """What a worker process holds."""
+        with redis_errors():
+            return [int(cast("bytes", row)) for row in await self._redis.smembers(f"{PREFIX}session:{session}")]
+
+    async def due(
+        self, index: Literal["leases", "deadlines", "accepting"], until_ms: int, limit: int = 500
+    ) -> list[int]:
+        """Runs whose score has come."""
+        with redis_errors():
+            rows = await self._redis.zrangebyscore(PREFIX + index, 0, until_ms, start=0, num=limit)
+        return [int(cast("bytes", row)) for row in rows]
+
+    async def next_due(self) -> int | None:
+        """When the earliest lease or deadline runs out, epoch ms."""
+        with redis_errors():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.zrange(PREFIX + "leases", 0, 0, withscores=True)
+                pipe.zrange(PREFIX + "deadlines", 0, 0, withscores=True)
+                rows = await pipe.execute()
+        scores = [int(row[0][1]) for row in rows if row]
+        return min(scores) if scores else None
+
+    async def raise_task_version(self, task_id: int, version: int) -> None:
+        """Make every scheduler's older copy of that task stale."""
+        await self._run("version", (task_id, version))
+
+    async def oldest_pending_ms(self) -> int:
+        """Creation time of the run that has waited longest, 0 = none."""
+        with redis_errors():
+            rows = await self._redis.zrange(PREFIX + "idx:pending", 0, 0, withscores=True)
+        return int(rows[0][1]) if rows else 0
+
+    async def has_epoch(self) -> bool:
+        """False after Redis has lost everything."""
+        with redis_errors():
+            return bool(await self._redis.exists(EPOCH))
+
+    async def lock_rebuild(self, seconds: int) -> bool:
+        """True for the one scheduler that rebuilds now."""
+        with redis_errors():
+            return bool(await self._redis.set(PREFIX + "rebuilding", "1", nx=True, ex=seconds))
+
+    async def set_epoch(self, now: int) -> None:
+        """Say that what is here is whole."""
+        with redis_errors():
+            await self._redis.set(EPOCH, str(now))
+            await self._redis.delete(PREFIX + "rebuilding")
+
+    async def ping(self) -> None:
+        """Raises `Unavailable` when Redis does not answer."""
+        with redis_errors():
+            await self._redis.ping()

@@ -1,0 +1,18 @@
+"""Settings of the scheduler, beside those that every service has."""
+
+from chassis.settings import ServiceSettings
+from pydantic import Field
+
+
+class SchedulerSettings(ServiceSettings):
+    """Environment variables of the scheduler."""
+
+    grpc_port: int = 50051
+    # A run whose worker has said nothing for this long goes back to the queue.
+    lease_seconds: float = Field(15, gt=0)
+    # How long after an attempt's timeout the scheduler itself ends it, should its worker hang.
+    deadline_grace_seconds: float = Field(20, gt=0)
+    # Parameters larger than this go by reference (bytes); a NATS message carries at most 8 MB.
+    inline_parameters_bytes: int = Field(512 * 1024, gt=0)
+    # One more waiting start is refused with 429.
+    max_waiting_starts: int = Field(10_000, gt=0)

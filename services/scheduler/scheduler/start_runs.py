@@ -1,0 +1,324 @@
+"""Use case: accept runs. Owns the order that makes a 2xx a promise: Redis (visible), JetStream (durable), answer.
+
+Redis comes first because a worker may have done a short run before a later write would come. A run that was written
+and never published (the process died in between) was never promised: the sweeper removes it.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import orjson
+from chassis.clock import now_ms
+from chassis.errors import Conflict, InvalidInput, TrawlError, Unavailable
+from chassis.logs import get_logger
+from trawl.scheduler.v1 import runs_pb2 as pb
+
+from scheduler.durations import Durations
+from scheduler.events import Announcer, ready_message, run_event
+from scheduler.mongo_runs import Archive
+from scheduler.mongo_tasks import Tasks
+from scheduler.records import PRIORITY_NUMBERS, external_key
+from scheduler.redis_runs import LiveRuns, NewRun
+from scheduler.task import MAX_TIMEOUT_SECONDS, Task, check
+
+log = get_logger("start")
+MAX_CACHED_TASKS = 10_000
+# The version in Redis tells a stale copy at once; the expiry is for a change whose writer died before it said so.
+CACHE_SECONDS = 60.0
+MAX_ID_BLOCK = 1_024
+MAX_EXTERNAL_ID = 200
+
+
+@dataclass(frozen=True, slots=True)
+class _Cached:
+    """A task, and the part of every RunSpec that only depends on it, serialised."""
+
+    task: Task
+    template: bytes
+    expires_at: float = 0
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A run on its way to being accepted."""
+
+    index: int
+    cached: _Cached
+    spec: pb.RunSpec
+    raw: bytes
+    large_parameters: bytes | None
+    checked_version: bool
+
+
+def spec_template(task: Task) -> pb.RunSpec:
+    """The RunSpec of any run of this task, without what differs between runs."""
+    retry = task.retry
+    return pb.RunSpec(
+        task_id=task.id,
+        task_name=task.name,
+        task_type=task.task_type,
+        executor=task.executor,
+        queue=task.queue,
+        command=task.command,
+        arguments=task.arguments or (),
+        has_arguments=task.arguments is not None,
+        parameters_json=orjson.dumps(task.parameters),
+        priority=PRIORITY_NUMBERS[task.priority],
+        timeout_ms=task.timeout_seconds * 1000,
+        retry=pb.RetryPolicy(
+            max_retries=retry.max_retries, initial_ms=retry.initial_ms, factor=retry.factor, max_ms=retry.max_ms
+        ),
+    )
+
+
+class RunIds:
+    """Run ids in blocks from the counter in MongoDB, so that accepting a run needs no database call."""
+
+    def __init__(self, tasks: Tasks) -> None:
+        self._tasks = tasks
+        self._next, self._end, self._block = 0, 0, 32
+        self._lock = asyncio.Lock()
+
+    async def take(self, count: int) -> list[int]:
+        """`count` new ids."""
+        async with self._lock:
+            ids = list(range(self._next, min(self._end, self._next + count)))
+            self._next += len(ids)
+            if missing := count - len(ids):
+                # A block that lasted for one batch only was too small.
+                self._block = min(MAX_ID_BLOCK, self._block * 2)
+                size = max(self._block, missing)
+                first = await self._tasks.allocate("run_id", size)
+                ids += range(first, first + missing)
+                self._next, self._end = first + missing, first + size
+            return ids
+
+
+class StartRuns:
+    """Accepts batches of runs; each run has a result of its own."""
+
+    def __init__(
+        self, *, tasks: Tasks, live: LiveRuns, archive: Archive, announcer: Announcer, durations: Durations,
+        inline_parameters_bytes: int,
+    ) -> None:  # fmt: skip
+        self._tasks, self._live, self._archive, self._announcer = tasks, live, archive, announcer
+        self._durations = durations
+        self._inline_bytes = inline_parameters_bytes
+        self._ids = RunIds(tasks)
+        self._cache: OrderedDict[int, _Cached] = OrderedDict()
+        self._unmarked: set[int] = set()
+
+    async def start(self, requests: Sequence[pb.StartRun]) -> list[pb.StartRunResult]:
+        """Results in the order of the requests. A dependency that is down: `unavailable`."""
+        results = [pb.StartRunResult() for _ in requests]
+        pending = list(enumerate(requests))
+        for _ in range(3):  # a stale cached task sends its runs round again, freshly loaded
+            drafts = await self._draft(pending, results)
+            stale = await self._commit(drafts, results)
+            if not stale:
+                return results
+            pending = [(index, requests[index]) for index in stale]
+        for index, _ in pending:
+            _fail(results[index], Unavailable("the task is being changed; try again"))
+        return results
+
+    async def _draft(
+        self, pending: Sequence[tuple[int, pb.StartRun]], results: Sequence[pb.StartRunResult]
+    ) -> list[_Draft]:
+        try:
+            ids = await self._ids.take(len(pending))
+        except TrawlError as error:
+            for index, _ in pending:
+                _fail(results[index], error)
+            return []
+        drafts = []
+        now = now_ms()
+        for (index, request), run_id in zip(pending, ids, strict=True):
+            try:
+                cached = await self._resolve(request)
+                drafts.append(self._build(index, request, cached, run_id, now))
+            except TrawlError as error:
+                _fail(results[index], error)
+        return drafts
+
+    async def _resolve(self, request: pb.StartRun) -> _Cached:
+        if not request.HasField("inline"):
+            cached = self._cache.get(request.task_id)
+            if cached is not None and cached.expires_at > time.monotonic():
+                return cached
+            return await self._load(request.task_id)
+        inline = request.inline
+        wanted = check(Task(id=0, name=inline.name, task_type=inline.task_type, executor=inline.executor,
+                            contract=request.contract))  # fmt: skip
+        task = await self._tasks.by_name(inline.name) or await self._create(wanted)
+        if (task.task_type, task.executor) != (inline.task_type, inline.executor):
+            task = replace(task, task_type=inline.task_type, executor=inline.executor)
+        return _Cached(task, spec_template(task).SerializeToString())
+
+    async def _create(self, wanted: Task) -> Task:
+        now = now_ms()
+        task = replace(wanted, id=await self._tasks.allocate("task_id", 1), created_ms=now, updated_ms=now)
+        try:
+            await self._tasks.add(task)
+        except Conflict:
+            # Somebody was faster with the same name.
+            if (existing := await self._tasks.by_name(wanted.name)) is not None:
+                return existing
+            raise
+        return task
+
+    async def _load(self, task_id: int) -> _Cached:
+        task = await self._tasks.get(task_id)
+        cached = _Cached(task, spec_template(task).SerializeToString(), time.monotonic() + CACHE_SECONDS)
+        await self._live.raise_task_version(task_id, task.version)
+        self._cache[task_id] = cached
+        if len(self._cache) > MAX_CACHED_TASKS:
+            self._cache.popitem(last=False)
+        return cached
+
+    def forget_task(self, task_id: int) -> None:
+        """Drop a cached task that was changed."""
+        self._cache.pop(task_id, None)
+
+    def _build(self, index: int, request: pb.StartRun, cached: _Cached, run_id: int, now: int) -> _Draft:
+        if not 0 <= request.timeout_ms <= MAX_TIMEOUT_SECONDS * 1000:
+            raise InvalidInput(f"timeout_seconds must be 1 to {MAX_TIMEOUT_SECONDS}", field="timeout_seconds")
+        if len(request.external_id) > MAX_EXTERNAL_ID:
+            raise InvalidInput(f"the id must be at most {MAX_EXTERNAL_ID} characters", field="taskId")
+        own = pb.RunSpec(
+            run_id=run_id,
+            created_ms=now,
+            priority=request.priority,
+            timeout_ms=request.timeout_ms,
+            contract=request.contract,
+            external_id=request.external_id,
+            request_digest=request.request_digest,
+            restarted_from=request.restarted_from,
+            traceparent=request.traceparent,
+        )
+        large = None
+        if request.parameters_json:
+            own.parameters_json = _overlay(cached.task, request.parameters_json)
+            if len(own.parameters_json) > self._inline_bytes:
+                large, own.parameters_json = own.parameters_json, b"{}"
+                own.parameters_by_reference = True
+        # Serialised messages that stand one after the other are merged by a reader: the later field wins.
+        raw = cached.template + own.SerializeToString()
+        return _Draft(index, cached, own, raw, large, request.HasField("inline"))
+
+    async def _commit(self, drafts: Sequence[_Draft], results: Sequence[pb.StartRunResult]) -> list[int]:
+        """Write, publish, confirm. Answers the indexes of those whose cached task was stale."""
+        try:
+            for draft in drafts:
+                if draft.large_parameters is not None:
+                    await self._archive.save_parameters(draft.spec.run_id, draft.large_parameters)
+            verdicts = await self._live.accept([_new_run(draft) for draft in drafts]) if drafts else []
+        except TrawlError as error:
+            for draft in drafts:
+                _fail(results[draft.index], error)
+            return []
+        stale, accepted = [], []
+        for draft, verdict in zip(drafts, verdicts, strict=True):
+            if verdict == "ok":
+                accepted.append(draft)
+            elif verdict == "stale":
+                self.forget_task(draft.cached.task.id)
+                stale.append(draft.index)
+            else:
+                await self._answer_existing(draft, verdict, results[draft.index])
+        await self._publish(accepted, results)
+        return stale
+
+    async def _answer_existing(self, draft: _Draft, verdict: str, result: pb.StartRunResult) -> None:
+        kind, _, run_id = verdict.partition(" ")
+        if kind == "same":
+            result.existing = True
+            result.run.CopyFrom(
+                _pending(draft.cached.task, pb.RunSpec(run_id=int(run_id), created_ms=draft.spec.created_ms))
+            )
+        else:
+            _fail(result, Conflict("another run with this id is still going", field="taskId", run_id=run_id))
+
+    async def _publish(self, drafts: Sequence[_Draft], results: Sequence[pb.StartRunResult]) -> None:
+        if not drafts:
+            return
+        runs = [_pending(draft.cached.task, draft.spec) for draft in drafts]
+        messages = []
+        for draft in drafts:
+            head = pb.RunSpec(run_id=draft.spec.run_id, queue=draft.cached.task.queue,
+                              priority=draft.spec.priority or PRIORITY_NUMBERS[draft.cached.task.priority])  # fmt: skip
+            messages.append(ready_message(head, draft.raw))
+        try:
+            await self._announcer.ready(messages)
+        except TrawlError as error:
+            await self._withdraw(drafts)
+            for draft in drafts:
+                _fail(results[draft.index], error)
+            return
+        await self._confirm([draft.spec.run_id for draft in drafts])
+        for draft, run in zip(drafts, runs, strict=True):
+            run.expected_ms = self._durations.expected_ms(draft.cached.task.id)
+            results[draft.index].run.CopyFrom(run)
+        await self._announce(runs)
+
+    async def _announce(self, runs: Sequence[pb.Run]) -> None:
+        try:
+            await self._announcer.runs([run_event("triggered", run) for run in runs])
+        except Unavailable:
+            log.warning("runs were accepted without their events", count=len(runs))
+
+    async def _confirm(self, run_ids: Sequence[int]) -> None:
+        """Unmark what JetStream has; a failure is made good with the next batch, so that the sweeper leaves them."""
+        self._unmarked.update(run_ids)
+        marked = list(self._unmarked)
+        try:
+            await self._live.accepted(marked)
+        except Unavailable:
+            return
+        self._unmarked.difference_update(marked)
+
+    async def _withdraw(self, drafts: Sequence[_Draft]) -> None:
+        try:
+            await self._live.forget(
+                [(draft.spec.run_id, draft.cached.task.id, external_key(draft.spec)) for draft in drafts]
+            )
+        except Unavailable:
+            log.warning("unpublished runs stay for the sweeper", count=len(drafts))
+
+
+def _overlay(task: Task, parameters_json: bytes) -> bytes:
+    """The task's params overlaid by the trigger's."""
+    if not task.parameters:
+        return parameters_json
+    own = orjson.loads(parameters_json)
+    return orjson.dumps({**task.parameters, **own})
+
+
+def _new_run(draft: _Draft) -> NewRun:
+    task, spec = draft.cached.task, draft.spec
+    return NewRun(
+        run_id=spec.run_id,
+        task_id=task.id,
+        created_ms=spec.created_ms,
+        queue=task.queue,
+        max_retries=task.retry_count,
+        timeout_ms=spec.timeout_ms or task.timeout_seconds * 1000,
+        attempt=0,
+        spec=draft.raw,
+        external_key=external_key(spec),
+        digest=spec.request_digest,
+        task_version="" if draft.checked_version else str(task.version),
+    )
+
+
+def _pending(task: Task, spec: pb.RunSpec) -> pb.Run:
+    head = pb.RunSpec(run_id=spec.run_id, task_id=task.id, task_name=task.name, created_ms=spec.created_ms,
+                      contract=spec.contract, external_id=spec.external_id)  # fmt: skip
+    return pb.Run(spec=head, status=pb.RUN_STATUS_PENDING, updated_ms=spec.created_ms)
+
+
+def _fail(result: pb.StartRunResult, error: TrawlError) -> None:
+    result.error.kind, result.error.message, result.error.field = error.kind, error.message, error.field or ""

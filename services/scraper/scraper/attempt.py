@@ -1,0 +1,210 @@
+"""One attempt: runs the executor, and sees to its end. Owns timeout, abort, and the proof that nothing is left.
+
+The supervisor stands outside the executor: when an attempt is to stop, the executor gets `COOPERATIVE_SECONDS` to end
+by itself; then what it guards gets TERM, then KILL, whatever the executor does.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import orjson
+from chassis.clock import now_ms
+from chassis.errors import Unavailable
+from chassis.logs import get_logger
+from chassis.telemetry import span
+
+from scraper.executor import Executor, ExecutorError, Guarded, Json
+from scraper.run_context import Context
+
+log = get_logger("attempt")
+COOPERATIVE_SECONDS = 0.5
+TERM_SECONDS = 0.6
+KILL_SECONDS = 0.5
+CHECK_SECONDS = 0.02
+MAX_RESULT_BYTES = 1024 * 1024
+
+
+class StopReason(StrEnum):
+    """Why an attempt is stopped from outside."""
+
+    ABORT = "abort"
+    TIMEOUT = "timeout"
+    # Another worker has the run now, or will: say nothing more of it.
+    LOST = "lost"
+    # This worker is stopping: the run goes back unharmed.
+    DRAIN = "drain"
+
+
+@dataclass(slots=True)
+class Stop:
+    """How it was stopped; times in epoch ms."""
+
+    reason: StopReason
+    requested_ms: int
+    delivered_ms: int = field(default_factory=now_ms)
+    stopped_ms: int = 0
+    # cooperative | term | kill
+    how: str = "cooperative"
+    leftovers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How the attempt ended. `outcome` is completed | failed | timed_out | aborted; None: nothing to report."""
+
+    outcome: str | None
+    started_ms: int
+    ended_ms: int
+    result_json: bytes = b""
+    error_message: str = ""
+    error_code: str = ""
+    retryable: bool = True
+    stop: Stop | None = None
+
+
+class Attempt:
+    """`run` returns how it ended; `stop` may be called at any time from the outside."""
+
+    def __init__(self, executor: Executor, context: Context, *, traceparent: str = "") -> None:
+        self.context = context
+        self._executor, self._traceparent = executor, traceparent
+        self._stop: Stop | None = None
+        self._stopped = asyncio.Event()
+        self._task: asyncio.Task[Json] | None = None
+
+    def stop(self, reason: StopReason, requested_ms: int | None = None) -> None:
+        """Stop it. The first reason stays, but a lost run stays lost whatever came before."""
+        if self._stop is None:
+            self._stop = Stop(reason, requested_ms or now_ms())
+            self._stopped.set()
+            if self._task is not None:
+                self._task.cancel()
+        elif reason is StopReason.LOST:
+            self._stop.reason = reason
+
+    async def run(self) -> Ending:
+        """Do it. Never raises for what the executor does."""
+        started = now_ms()
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(self.context.job.timeout_seconds, self.stop, StopReason.TIMEOUT)
+        try:
+            self._task = asyncio.create_task(self._execute())
+            if self._stop is not None:
+                self._task.cancel()
+            await self._until_stopped_or_done(self._task)
+        finally:
+            timer.cancel()
+        await self._end_guarded()
+        return await self._conclude(self._task, started)
+
+    async def _execute(self) -> Json:
+        if not self._traceparent:
+            return await self._executor.run(self.context)
+        job = self.context.job
+        with span(f"run {job.executor}", parent=self._traceparent, run_id=job.run_id, attempt=job.attempt):
+            return await self._executor.run(self.context)
+
+    async def _until_stopped_or_done(self, task: "asyncio.Task[Json]") -> None:
+        """Return when the executor is done; when it is to stop and does not, after its guarded things are dead."""
+        stopped = asyncio.create_task(self._stopped.wait())
+        try:
+            await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopped.cancel()
+        if not task.done():
+            await asyncio.wait({task}, timeout=COOPERATIVE_SECONDS)
+        if not task.done():
+            await self._end_guarded()
+            await asyncio.wait({task}, timeout=KILL_SECONDS)
+
+    async def _end_guarded(self) -> None:
+        """TERM what is alive, then KILL it, and count what had to be killed."""
+        guarded = self.context.guarded
+        if not any(what.alive() for what in guarded):
+            return
+        if self._stop is not None:
+            self._stop.how = "term"
+        for what in guarded:
+            what.terminate()
+        await _until_dead(guarded, TERM_SECONDS)
+        leftovers = sum(what.kill() for what in guarded if what.alive())
+        if leftovers and self._stop is not None:
+            self._stop.how, self._stop.leftovers = "kill", self._stop.leftovers + leftovers
+        await _until_dead(guarded, KILL_SECONDS)
+        if leftovers:
+            self.context.log("warn", f"{leftovers} processes that would not end were killed")
+
+    async def _conclude(self, task: "asyncio.Task[Json]", started: int) -> Ending:
+        stop = self._stop
+        if stop is not None and stop.reason in (StopReason.LOST, StopReason.DRAIN):
+            _forget(task)
+            return Ending(None, started, now_ms(), stop=stop)
+        try:
+            result = _outcome(task)
+            if isinstance(result, bytes):
+                await self.context.complete()
+        except ExecutorError as error:
+            result = error
+        except Unavailable as error:
+            result = ExecutorError(f"results could not be stored: {error.message}", code="STORE_UNAVAILABLE")
+        ended = now_ms()
+        if stop is not None and not isinstance(result, bytes):
+            stop.stopped_ms = ended
+            if stop.reason is StopReason.ABORT:
+                return Ending("aborted", started, ended, error_message="aborted", error_code="ABORTED", stop=stop)
+            seconds = self.context.job.timeout_seconds
+            message = f"timed out after {seconds:g} s"
+            return Ending("timed_out", started, ended, error_message=message, error_code="TIMED_OUT", stop=stop)
+        if isinstance(result, ExecutorError):
+            return Ending(
+                "failed", started, ended,
+                error_message=result.message, error_code=result.code, retryable=result.retryable,
+            )  # fmt: skip
+        return Ending("completed", started, ended, result_json=result)
+
+
+def _outcome(task: "asyncio.Task[Any]") -> bytes | ExecutorError:
+    """The executor's result as JSON, or why there is none."""
+    if not task.done():
+        _forget(task)
+        return ExecutorError("the executor did not stop when it was told to", code="UNRESPONSIVE")
+    if task.cancelled():
+        return ExecutorError("cancelled", code="CANCELLED")
+    error = task.exception()
+    if isinstance(error, ExecutorError):
+        return error
+    if error is not None:
+        # A defect of an executor must not take the worker with it; the run's owner learns its kind, the log the rest.
+        log.error("an executor failed unexpectedly", exc_info=error)
+        return ExecutorError(f"internal error of the executor: {type(error).__name__}", code="INTERNAL")
+    return _encode(task.result())
+
+
+def _encode(result: Json) -> bytes | ExecutorError:
+    try:
+        encoded = orjson.dumps(result, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError as problem:
+        return ExecutorError(f"the result is not JSON: {problem}", code="INVALID_RESULT", retryable=False)
+    if len(encoded) > MAX_RESULT_BYTES:
+        return ExecutorError(
+            f"the result has {len(encoded)} bytes, more than {MAX_RESULT_BYTES}: emit items instead",
+            code="RESULT_TOO_LARGE",
+            retryable=False,
+        )
+    return encoded
+
+
+async def _until_dead(guarded: Sequence[Guarded], seconds: float) -> None:
+    """Wait for the end of processes that are no children of the loop: there is nothing to be told by."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
+    while loop.time() < until and any(what.alive() for what in guarded):  # noqa: ASYNC110 - see above
+        await asyncio.sleep(CHECK_SECONDS)
+
+
+def _forget(task: "asyncio.Task[Any]") -> None:
+    """Leave a task behind without a complaint about its unread exception."""
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())

@@ -1,0 +1,60 @@
+"""gRPC face of result items and blobs. Translates and delegates."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import orjson
+from chassis.errors import InvalidInput
+from trawl.scraper.v1 import results_pb2 as pb
+from trawl.scraper.v1 import results_pb2_grpc
+
+from scraper.blobs import LocalBlobs
+from scraper.mongo_results import Results
+
+MAX_PAGE = 10_000
+
+
+class ResultApi(results_pb2_grpc.ResultServiceServicer):
+    """`ResultService`."""
+
+    def __init__(self, results: Results, blobs: LocalBlobs, executors: Sequence[str]) -> None:
+        self._results, self._blobs, self._executors = results, blobs, executors
+
+    async def ListResults(self, request: pb.ListResultsRequest, context: Any) -> pb.ListResultsResponse:
+        """A page of a run's items."""
+        if not 0 <= request.offset <= 10**9 or not 0 < request.limit <= MAX_PAGE:
+            raise InvalidInput("the page is out of range", field="page")
+        rows, total = await self._results.find(
+            request.run_id, data_type=request.data_type, offset=request.offset, limit=request.limit
+        )
+        return pb.ListResultsResponse(items=[_item(row) for row in rows], total=total)
+
+    async def StreamResults(
+        self, request: pb.ListResultsRequest, context: Any
+    ) -> AsyncIterator[pb.ListResultsResponse]:
+        """Every item of a run."""
+        async for rows in self._results.stream(request.run_id, request.data_type):
+            yield pb.ListResultsResponse(items=[_item(row) for row in rows])
+
+    async def GetBlob(self, request: pb.GetBlobRequest, context: Any) -> AsyncIterator[pb.BlobChunk]:
+        """A kept file."""
+        path, content_type = self._blobs.find(request.name)
+        async for chunk in self._blobs.read(path):
+            yield pb.BlobChunk(data=chunk, content_type=content_type)
+
+    async def ListExecutors(self, request: pb.ListExecutorsRequest, context: Any) -> pb.ListExecutorsResponse:
+        """What this service can run."""
+        return pb.ListExecutorsResponse(names=self._executors)
+
+
+def _item(row: Mapping[str, Any]) -> pb.ResultItem:
+    return pb.ResultItem(
+        id=row["_id"],
+        run_id=row["run_id"],
+        task_id=row["task_id"],
+        data_type=row["data_type"],
+        data_json=orjson.dumps(row["data"], default=str),
+        metadata_json=orjson.dumps(row["metadata"], default=str),
+        created_ms=row["created_ms"],
+        position=row["position"],
+    )

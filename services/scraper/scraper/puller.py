@@ -1,0 +1,162 @@
+"""Pulls work from JetStream: highest priority first while there is work, and told of new work while there is none.
+
+Owns the pull requests and their inbox; must not know what a run is. `fetch` of the client library waits on one consumer
+at a time, so the requests are made here: `$JS.API.CONSUMER.MSG.NEXT`, as the JetStream API describes them.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import orjson
+from chassis.events import NATS_DOWN, Events, Msg
+from chassis.logs import get_logger
+from nats.js.errors import APIError, NotFoundError
+from wire import subjects
+
+log = get_logger("puller")
+ACK_WAIT_SECONDS = 30.0
+IDLE_PULL_SECONDS = 30.0
+NO_WAIT_SECONDS = 1.0
+MAX_BATCH = 256
+# One pull in this many is made lowest priority first, so that a steady stream of urgent work starves nobody for good.
+FAIR_EVERY = 10
+
+
+class QueuePuller:
+    """Pulls for one queue. `pull` is called by one task only."""
+
+    def __init__(self, events: Events, queue: str, *, free: Callable[[], int]) -> None:
+        self._events, self._queue, self._free = events, queue, free
+        self._consumers = {priority: subjects.ready_consumer(queue, priority) for priority in subjects.PRIORITIES}
+        self._arrived: deque[Msg] = deque()
+        self._idle_pulls: dict[str, float] = {}
+        self._wake = asyncio.Event()
+        self._no_wait: asyncio.Queue[Msg] | None = None
+        self._inbox = ""
+        self._round = 0
+
+    async def start(self) -> None:
+        """Make the consumers and listen."""
+        await self._ensure_consumers()
+        self._inbox = self._events.nc.new_inbox()
+        await self._events.nc.subscribe(f"{self._inbox}.now.*", cb=self._on_now, pending_msgs_limit=-1)
+        await self._events.nc.subscribe(f"{self._inbox}.idle.*", cb=self._on_idle, pending_msgs_limit=-1)
+        self._events.on_reconnect.append(self._on_reconnect)
+
+    async def _ensure_consumers(self) -> None:
+        for priority, durable in self._consumers.items():
+            while True:
+                try:
+                    await self._events.ensure_consumer(
+                        subjects.RUNS_STREAM, durable, subjects.ready_subject(self._queue, priority),
+                        ack_wait=ACK_WAIT_SECONDS, max_ack_pending=20_000,
+                    )  # fmt: skip
+                    break
+                except NotFoundError:
+                    await self._events.declare_streams(subjects.STREAMS, 1)
+                except (*NATS_DOWN, APIError) as error:
+                    log.warning("cannot make the consumer", consumer=durable, error=repr(error))
+                    await asyncio.sleep(0.5)
+
+    async def _on_reconnect(self) -> None:
+        # The server has forgotten the pulls that were waiting.
+        self._idle_pulls.clear()
+        self._wake.set()
+
+    def wake(self) -> None:
+        """Slots have come free, or pulling should look around again."""
+        self._wake.set()
+
+    async def _on_now(self, message: Msg) -> None:
+        """An answer to a pull that does not wait."""
+        if self._no_wait is not None:
+            self._no_wait.put_nowait(message)
+        elif message.reply:
+            self._arrived.append(message)
+            self._wake.set()
+
+    async def _on_idle(self, message: Msg) -> None:
+        """An answer to a waiting pull. The last token is the priority, of the run's subject as of the inbox'."""
+        self._idle_pulls.pop(message.subject.rpartition(".")[2], None)
+        if message.reply:
+            self._arrived.append(message)
+        self._wake.set()
+
+    async def pull(self) -> list[Msg]:
+        """At least one message, at most as many as there are free slots; waits for both."""
+        while True:
+            self._wake.clear()
+            free = min(self._free(), MAX_BATCH)
+            if free > 0:
+                messages = await self._take_arrived(free)
+                if len(messages) < free:
+                    messages += await self._pull_now(free - len(messages))
+                if messages:
+                    return messages
+                await self._wait_idly()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(IDLE_PULL_SECONDS):
+                    await self._wake.wait()
+
+    async def _take_arrived(self, most: int) -> list[Msg]:
+        """What waiting pulls have brought; what there is no slot for goes back at once."""
+        messages = [self._arrived.popleft() for _ in range(min(most, len(self._arrived)))]
+        while self._arrived:
+            with contextlib.suppress(*NATS_DOWN):
+                await self._arrived.popleft().nak()
+        return messages
+
+    async def _pull_now(self, most: int) -> list[Msg]:
+        self._round += 1
+        order: Sequence[str] = subjects.PRIORITIES
+        if self._round % FAIR_EVERY == 0:
+            order = order[::-1]
+        messages: list[Msg] = []
+        for priority in order:
+            if len(messages) < most:
+                messages += await self._pull_priority(priority, most - len(messages))
+        return messages
+
+    async def _pull_priority(self, priority: str, most: int) -> list[Msg]:
+        """What is waiting right now on one consumer."""
+        if not self._events.connected:
+            return []
+        self._no_wait = asyncio.Queue()
+        messages: list[Msg] = []
+        try:
+            await self._request(priority, f"now.{priority}", {"batch": most, "no_wait": True})
+            async with asyncio.timeout(NO_WAIT_SECONDS):
+                while len(messages) < most:
+                    message = await self._no_wait.get()
+                    if message.reply:
+                        messages.append(message)
+                    else:
+                        if message.headers and message.headers.get("Status") == "503":
+                            await self._ensure_consumers()
+                        break
+        except (*NATS_DOWN, APIError):
+            pass  # what was delivered is in `messages`; the rest is redelivered
+        finally:
+            self._no_wait = None
+        return messages
+
+    async def _wait_idly(self) -> None:
+        """Leave one waiting pull with every consumer: the server answers the moment a run is queued."""
+        now = asyncio.get_running_loop().time()
+        for priority in self._consumers:
+            if self._idle_pulls.get(priority, 0) > now or not self._events.connected:
+                continue
+            self._idle_pulls[priority] = now + IDLE_PULL_SECONDS + 2
+            with contextlib.suppress(*NATS_DOWN):
+                await self._request(
+                    priority, f"idle.{priority}", {"batch": 1, "expires": int(IDLE_PULL_SECONDS * 1_000_000_000)}
+                )
+
+    async def _request(self, priority: str, reply: str, body: dict[str, int | bool]) -> None:
+        await self._events.nc.publish(
+            f"$JS.API.CONSUMER.MSG.NEXT.{subjects.RUNS_STREAM}.{self._consumers[priority]}",
+            orjson.dumps(body),
+            reply=f"{self._inbox}.{reply}",
+        )

@@ -1,0 +1,345 @@
+"""The work loop: pulls, claims, runs, reports, ends, hands back. Owns the order of these; must not know any executor.
+
+An outcome is published before its work message is acknowledged; a message that is neither acknowledged nor renewed
+comes again by itself. So whatever happens to this process, the run goes on somewhere.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import orjson
+from chassis.clock import now_ms
+from chassis.errors import TrawlError, Unavailable
+from chassis.events import NATS_DOWN, Events, Msg
+from chassis.grpc_client import GrpcClient
+from chassis.logs import get_logger
+from google.protobuf.message import DecodeError
+from trawl.scheduler.v1 import events_pb2, runs_pb2, runs_pb2_grpc, work_pb2, work_pb2_grpc
+from trawl.scraper.v1 import events_pb2 as ends_pb
+from wire import subjects
+
+from scraper.attempt import Attempt, Ending, StopReason
+from scraper.blobs import LocalBlobs
+from scraper.executor import Executor, Job
+from scraper.held import Held, HeldRuns, token_of
+from scraper.mongo_results import Results
+from scraper.outcomes import Outcomes
+from scraper.puller import ACK_WAIT_SECONDS, QueuePuller
+from scraper.run_context import Context
+
+log = get_logger("worker")
+REPORT_SECONDS = 0.5
+RENEW_SECONDS = 4.0
+MAX_REPORTED_LINES = 500
+OUTCOMES = {
+    "completed": ends_pb.OUTCOME_COMPLETED,
+    "failed": ends_pb.OUTCOME_FAILED,
+    "timed_out": ends_pb.OUTCOME_TIMED_OUT,
+    "aborted": ends_pb.OUTCOME_ABORTED,
+}
+GONE = Ending(None, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who this worker process is. `session` changes with each start."""
+
+    worker_id: str
+    session: str
+    hostname: str
+
+
+class Worker:
+    """One worker process."""
+
+    def __init__(
+        self, *, identity: Identity, events: Events, scheduler: GrpcClient, results: Results, blobs: LocalBlobs,
+        executors: Mapping[str, Executor], held: HeldRuns,
+    ) -> None:  # fmt: skip
+        self._identity, self._events, self._scheduler = identity, events, scheduler
+        self._work: work_pb2_grpc.WorkServiceAsyncStub = scheduler.stub(work_pb2_grpc.WorkServiceStub)
+        self._runs: runs_pb2_grpc.RunServiceAsyncStub = scheduler.stub(runs_pb2_grpc.RunServiceStub)
+        self._results, self._blobs, self._executors, self.held = results, blobs, executors, held
+        self._outcomes = Outcomes(events)
+        self._pullers = {name: QueuePuller(events, name, free=partial(self._free, name)) for name in executors}
+        self._pulling = True
+        self._busy = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def _free(self, queue: str) -> int:
+        return self.held.free(queue) if self._pulling else 0
+
+    async def start(self) -> None:
+        """Listen for work and for aborts."""
+        subject = subjects.abort_subject(self._identity.session)
+        await self._events.nc.subscribe(subject, cb=self._on_abort)
+        await asyncio.gather(*(puller.start() for puller in self._pullers.values()))
+
+    def loops(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """The coroutines that must run beside, by name."""
+        loops = {f"pull-{name}": self._pull_loop(name) for name in self._pullers}
+        return loops | {"reports": self._report_loop(), "renewals": self._renew_loop()}
+
+    def set_pulling(self, pulling: bool) -> None:
+        """Take new work, or don't (drain)."""
+        self._pulling = pulling
+        for puller in self._pullers.values():
+            puller.wake()
+
+    async def _pull_loop(self, queue: str) -> None:
+        puller = self._pullers[queue]
+        while True:
+            messages = await puller.pull()
+            self.held.reserve(queue, len(messages))
+            try:
+                await self._claim(queue, messages)
+            finally:
+                self.held.reserve(queue, -len(messages))
+
+    async def _claim(self, queue: str, messages: Sequence[Msg]) -> None:
+        candidates = []
+        for message in messages:
+            try:
+                spec = runs_pb2.RunSpec.FromString(message.data)
+            except DecodeError as error:
+                await self._dead_letter(message, repr(error))
+                continue
+            candidates.append(Held(message, spec, token_of(message), 0))
+        try:
+            verdicts = await self._ask(candidates)
+        except TrawlError as error:
+            log.warning("cannot claim", queue=queue, count=len(candidates), reason=error.message)
+            for run in candidates:
+                await self._give_back(run.message, delay=1.0)
+            await asyncio.sleep(0.5)
+            return
+        for run in candidates:
+            result = verdicts[run.spec.run_id]
+            if result.verdict == work_pb2.CLAIM_VERDICT_GRANTED:
+                run.attempt_number = result.attempt
+                self._begin(run)
+            elif result.verdict == work_pb2.CLAIM_VERDICT_LATER:
+                await self._give_back(run.message, delay=max(1.0, result.retry_after_ms / 1000))
+            else:
+                await self._acknowledge(run.message)
+
+    async def _ask(self, candidates: Sequence[Held]) -> dict[int, work_pb2.ClaimResult]:
+        """A verdict for each; runs that the scheduler does not know are claimed again with their definition."""
+        if not candidates:
+            return {}
+        claims = [work_pb2.Claim(run_id=run.spec.run_id, token=run.token) for run in candidates]
+        results = await self._claim_call(claims)
+        unknown = [run for run in candidates if results[run.spec.run_id].verdict == work_pb2.CLAIM_VERDICT_UNKNOWN]
+        if unknown:
+            claims = [work_pb2.Claim(run_id=r.spec.run_id, token=r.token, spec=r.message.data) for r in unknown]
+            results |= await self._claim_call(claims)
+        return results
+
+    async def _claim_call(self, claims: Sequence[work_pb2.Claim]) -> dict[int, work_pb2.ClaimResult]:
+        request = work_pb2.ClaimRequest(
+            worker_id=self._identity.worker_id, worker_session=self._identity.session,
+            worker_hostname=self._identity.hostname, claims=claims,
+        )  # fmt: skip
+        answer = await self._scheduler.call(self._work.ClaimRuns, request, timeout=5)
+        return {result.run_id: result for result in answer.results}
+
+    def _begin(self, run: Held) -> None:
+        self.held.add(run)
+        self._busy.set()
+        task = asyncio.create_task(self._work_on(run))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _work_on(self, run: Held) -> None:
+        try:
+            job, position = await self._job(run)
+            context = Context(job, self._results, self._blobs, position=position)
+            run.attempt = Attempt(self._executors[run.spec.queue], context, traceparent=run.spec.traceparent)
+            ending = await run.attempt.run()
+            await self._end(run, context, ending)
+        except TrawlError as error:
+            # The run's definition or checkpoint can't be read now: it goes back, and its lease with it.
+            log.warning("cannot begin", run_id=run.spec.run_id, reason=error.message)
+            await self._hand_back(run)
+        finally:
+            self.held.remove(run)
+            self._pullers[run.spec.queue].wake()
+
+    async def _job(self, run: Held) -> tuple[Job, int]:
+        spec = run.spec
+        parameters = spec.parameters_json
+        if spec.parameters_by_reference:
+            request = runs_pb2.GetParametersRequest(run_id=spec.run_id)
+            parameters = b"".join(
+                [part.data async for part in self._scheduler.stream(self._runs.GetParameters, request)]
+            )
+        checkpoint = await self._results.checkpoint(spec.run_id) if run.attempt_number > 1 else None
+        job = Job(
+            run_id=spec.run_id,
+            task_id=spec.task_id,
+            task_name=spec.task_name,
+            executor=spec.executor,
+            attempt=run.attempt_number,
+            command=spec.command,
+            arguments=tuple(spec.arguments) if spec.has_arguments else None,
+            parameters=orjson.loads(parameters) if parameters else {},
+            timeout_seconds=spec.timeout_ms / 1000,
+            checkpoint=checkpoint.state if checkpoint else None,
+        )
+        return job, checkpoint.position if checkpoint else 0
+
+    async def _end(self, run: Held, context: Context, ending: Ending) -> None:
+        if ending.outcome is None:
+            if ending.stop is not None and ending.stop.reason is StopReason.DRAIN:
+                await context.close()
+                await self._hand_back(run)
+            else:
+                # Somebody else has the run: this copy of the message goes back, and the next claim drops it.
+                await self._give_back(run.message, delay=1.0)
+            return
+        if ending.outcome != "completed":
+            await context.close()
+        run.ending = True
+        await self._outcomes.publish(_finished(run, self._identity, context, ending))
+        await self._acknowledge(run.message)
+
+    async def _hand_back(self, run: Held) -> None:
+        claim = work_pb2.Claim(run_id=run.spec.run_id, token=run.token)
+        request = work_pb2.ReleaseRequest(
+            worker_id=self._identity.worker_id, worker_session=self._identity.session, claims=[claim]
+        )
+        with contextlib.suppress(TrawlError):  # then the lease runs out instead
+            await self._scheduler.call(self._work.ReleaseRuns, request, timeout=2)
+        await self._give_back(run.message, delay=0.1)
+
+    async def _acknowledge(self, message: Msg) -> None:
+        with contextlib.suppress(*NATS_DOWN):  # then it comes again, and the claim drops it
+            await message.ack()
+
+    async def _give_back(self, message: Msg, *, delay: float) -> None:
+        with contextlib.suppress(*NATS_DOWN):  # then it comes again after its acknowledgement time
+            await message.nak(delay=delay)
+
+    async def _dead_letter(self, message: Msg, reason: str) -> None:
+        log.error("a run's message can't be read", subject=message.subject, reason=reason)
+        try:
+            await self._events.publish(subjects.dead_subject("ready"), message.data)
+        except Unavailable:
+            await self._give_back(message, delay=5.0)
+        else:
+            with contextlib.suppress(*NATS_DOWN):
+                await message.term()
+
+    async def _on_abort(self, message: Msg) -> None:
+        with contextlib.suppress(DecodeError):  # the next report's answer says it again
+            for run_id in events_pb2.AbortOrder.FromString(message.data).run_ids:
+                self._stop(run_id, StopReason.ABORT)
+
+    def _stop(self, run_id: int, reason: StopReason) -> None:
+        run = self.held.get(run_id)
+        if run is not None and run.attempt is not None and not run.ending:
+            run.attempt.stop(reason)
+
+    async def _report_loop(self) -> None:
+        """Tell the scheduler what is new, and renew the leases; sleeps while nothing is held."""
+        while True:
+            if not self.held:
+                self._busy.clear()
+                await self._busy.wait()
+            await asyncio.sleep(REPORT_SECONDS)
+            now = asyncio.get_running_loop().time()
+            due = [
+                run for run in self.held
+                if run.attempt is not None and not run.ending
+                and (run.attempt.context.dirty or now - run.reported_at > RENEW_SECONDS)
+            ]  # fmt: skip
+            if not due:
+                continue
+            try:
+                await self._report(due)
+            except TrawlError as error:
+                log.warning("cannot report", count=len(due), reason=error.message)
+                continue
+            for run in due:
+                run.reported_at = now
+
+    async def _report(self, runs: Sequence[Held]) -> None:
+        reports, confirmed = [], []
+        for run in runs:
+            report, until = _report_of(run)
+            reports.append(report)
+            confirmed.append((run, until))
+        request = work_pb2.ReportRequest(
+            worker_id=self._identity.worker_id, worker_session=self._identity.session, reports=reports
+        )
+        answer = await self._scheduler.call(self._work.ReportRuns, request, timeout=5)
+        for run, until in confirmed:
+            if run.attempt is not None:
+                run.attempt.context.confirm_lines(until)
+        for verdict in answer.verdicts:
+            self._stop(verdict.run_id, StopReason.LOST if verdict.lost else StopReason.ABORT)
+
+    async def _renew_loop(self) -> None:
+        """Tell JetStream that the messages are being worked on."""
+        while True:
+            await asyncio.sleep(ACK_WAIT_SECONDS / 3)
+            for run in self.held:
+                with contextlib.suppress(*NATS_DOWN):
+                    await run.message.in_progress()
+
+    async def drain(self, seconds: float) -> None:
+        """Take nothing new, let what runs finish, hand back what doesn't."""
+        self.set_pulling(False)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+        for run in self.held:
+            if run.attempt is not None and not run.ending:
+                run.attempt.stop(StopReason.DRAIN)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=3)
+
+
+def _report_of(run: Held) -> tuple[work_pb2.RunReport, int]:
+    """The report, and the number of the first line that it does not carry."""
+    assert run.attempt is not None
+    context = run.attempt.context
+    lines = context.lines(MAX_REPORTED_LINES)
+    context.dirty = False
+    report = work_pb2.RunReport(
+        run_id=run.spec.run_id, token=run.token, attempt=run.attempt_number, progress_done=context.done,
+        progress_total=context.total, step=context.step, item_count=context.item_count,
+        logs=[runs_pb2.LogLine(time_ms=n.time_ms, level=n.level, message=n.message, data_json=n.data) for n in lines],
+        first_log=lines[0].number if lines else 0,
+    )  # fmt: skip
+    return report, lines[-1].number + 1 if lines else 0
+
+
+def _finished(run: Held, identity: Identity, context: Context, ending: Ending) -> ends_pb.RunFinished:
+    assert ending.outcome is not None
+    lines = context.lines(2_001)
+    finished = ends_pb.RunFinished(
+        run_id=run.spec.run_id, token=run.token, attempt=run.attempt_number, worker_id=identity.worker_id,
+        worker_hostname=identity.hostname, outcome=OUTCOMES[ending.outcome], result_json=ending.result_json,
+        error_message=ending.error_message, error_code=ending.error_code, retryable=ending.retryable,
+        started_ms=ending.started_ms, ended_ms=max(ending.ended_ms, ending.started_ms),
+        progress_done=context.done, progress_total=context.total, item_count=context.item_count,
+        spec=run.message.data,
+        logs=[runs_pb2.LogLine(time_ms=n.time_ms, level=n.level, message=n.message, data_json=n.data) for n in lines],
+        first_log=lines[0].number if lines else 0,
+    )  # fmt: skip
+    if ending.stop is not None:
+        stop = ending.stop
+        finished.stop.CopyFrom(
+            runs_pb2.StopReceipt(
+                requested_ms=stop.requested_ms,
+                delivered_ms=stop.delivered_ms,
+                stopped_ms=stop.stopped_ms or now_ms(),
+                how=stop.how,
+                leftovers_killed=stop.leftovers,
+            )
+        )
+    return finished

@@ -1,0 +1,66 @@
+"""The worker registry's process. Owns: what is connected to what."""
+
+import asyncio
+
+from chassis.events import Events
+from chassis.grpc_server import GrpcServer
+from chassis.run import Lifetime, run_service
+from chassis.stores import mongo_client, mongo_database, redis_client
+from trawl.workerregistry.v1.workers_pb2_grpc import add_WorkerServiceServicer_to_server
+
+from worker_registry.events import Broker, Publisher
+from worker_registry.grpc_api import WorkerApi
+from worker_registry.mongo_workers import MongoWorkers
+from worker_registry.readiness import Readiness
+from worker_registry.redis_heartbeats import RedisHeartbeats
+from worker_registry.registry import Registry
+from worker_registry.settings import Settings
+from worker_registry.sweeper import Sweeper
+
+
+async def serve(life: Lifetime, settings: Settings) -> None:
+    """Serve until `life.stopping`. Nothing needs to be up at the start: health says NOT_SERVING until all is."""
+    mongo, redis = mongo_client(settings), redis_client(settings)
+    events = Events(settings.nats_url, "worker-registry")
+    workers = MongoWorkers(mongo_database(mongo, settings, "worker_registry"))
+    heartbeats = RedisHeartbeats(redis)
+    publisher = Publisher(events, heartbeats)
+    serving, sweep_now = asyncio.Event(), asyncio.Event()
+
+    registry = Registry(
+        workers,
+        heartbeats,
+        max_workers=settings.max_workers,
+        facts_added=publisher.wake,
+        deadlines_moved=sweep_now.set,
+    )
+    sweeper = Sweeper(heartbeats, registry, serving=serving, wake=sweep_now, facts_added=publisher.wake)
+    server = GrpcServer(settings.grpc_host, settings.grpc_port)
+    server.add(
+        add_WorkerServiceServicer_to_server,
+        WorkerApi(registry, heartbeat_ms=settings.heartbeat_ms, shortest_heartbeat_ms=settings.shortest_heartbeat_ms),
+    )
+
+    broker = Broker(events, replicas=settings.stream_replicas, ready=publisher.wake)
+    checks = {"NATS": broker.check, "Redis": heartbeats.ping, "MongoDB": workers.check}
+    await server.start(serving=False)
+    life.spawn("nats", broker.connect())
+    life.spawn("readiness", Readiness(checks, serving=serving, changed=server.set_serving).run())
+    life.spawn("publisher", publisher.run())
+    life.spawn("sweeper", sweeper.run())
+    await life.stopping.wait()
+    await server.stop()
+    await life.cancel_all()
+    await events.close()
+    await redis.aclose()
+    mongo.close()
+
+
+def main() -> None:
+    """Console script `trawl-worker-registry`."""
+    settings = Settings()
+    run_service("worker-registry", settings, lambda life: serve(life, settings))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Fixtures that all tests share: real brokers and stores, empty for each test. See `stores.py` for the servers."""
+
+import os
+import random
+import string
+from collections.abc import Iterator
+from pathlib import Path
+
+import pymongo
+import pytest
+import redis
+import stores
+
+
+@pytest.fixture(scope="session")
+def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stores.Store]:
+    """The NATS server of this session; tests may kill it, the next test gets a fresh one."""
+    server = stores.nats_server(tmp_path_factory.mktemp("nats"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stores.Store]:
+    """The Redis server of this session; tests may kill it, it runs again for the next test."""
+    server = stores.redis_server(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def mongodb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stores.Store]:
+    """The stand-in for MongoDB, started when a test first asks for it (also when MONGODB_URI is set)."""
+    server = stores.mongodb_stand_in(tmp_path_factory.mktemp("mongodb"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def nats_url(nats_server: stores.Store) -> str:
+    """A NATS server without any stream."""
+    nats_server.wipe()
+    return nats_server.url
+
+
+@pytest.fixture
+def redis_url(redis_server: stores.Store) -> str:
+    """A Redis server without any key."""
+    if not redis_server.running:
+        redis_server.start()
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.flushall()
+    return redis_server.url
+
+
+@pytest.fixture
+def mongodb_uri(request: pytest.FixtureRequest) -> str:
+    """MONGODB_URI of the environment, else the stand-in. Databases are told apart by `mongodb_prefix`."""
+    if outside := os.environ.get("MONGODB_URI"):
+        return outside
+    server: stores.Store = request.getfixturevalue("mongodb_server")
+    if not server.running:
+        server.start()
+    return server.url
+
+
+@pytest.fixture
+def mongodb_prefix(mongodb_uri: str) -> Iterator[str]:
+    """Prefix of this test's own databases, which are dropped after it when the server is not our own."""
+    prefix = "test_" + "".join(random.choices(string.ascii_lowercase, k=12))
+    yield prefix
+    if os.environ.get("MONGODB_URI"):
+        with pymongo.MongoClient(mongodb_uri) as client:
+            for name in client.list_database_names():
+                if name.startswith(prefix + "_"):
+                    client.drop_database(name)
+
+
+@pytest.fixture
+def settings_env(
+    nats_url: str, redis_url: str, mongodb_uri: str, mongodb_prefix: str, tmp_path: Path
+) -> stores.SettingsEnv:
+    """Environment of a service that uses this test's stores: `settings_env(GRPC_PORT=1234)`."""
+
+    def make(**more: object) -> dict[str, str]:
+        return {
+            "NATS_URL": nats_url,
+            "REDIS_URL": redis_url,
+            "MONGODB_URI": mongodb_uri,
+            "MONGODB_PREFIX": mongodb_prefix,
+            "BLOB_DIR": str(tmp_path / "blobs"),
+            "LOG_DIR": str(tmp_path / "logs"),
+            "WORK_DIR": str(tmp_path / "work"),
+        } | {key: str(value) for key, value in more.items()}
+
+    return make

@@ -1,0 +1,196 @@
+"""Real servers for tests. Owns: starting them on free ports in directories of their own, killing and restarting them.
+Must not know any service.
+
+Everything starts in a process group of its own and is ended by that group's id. A program that can't be found is an
+error, never a reason to skip.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+# What the `settings_env` fixture is: keyword arguments are added to the environment that it gives.
+SettingsEnv = Callable[..., dict[str, str]]
+
+READY_SECONDS = 20.0
+STOP_SECONDS = 10.0
+
+
+def free_port() -> int:
+    """A TCP port of the loopback address that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def find_program(name: str) -> str:
+    """Path of a program; also looks where plain users don't, and beside this interpreter."""
+    places = os.pathsep.join(
+        [str(Path(sys.executable).parent), os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]
+    )
+    found = shutil.which(name, path=places)
+    if found is None:
+        raise RuntimeError(f"{name} is needed for the tests and was not found: install it")
+    return found
+
+
+def listens(port: int) -> bool:
+    """Whether a connection to that port of the loopback address succeeds."""
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@dataclass
+class Program:
+    """A program that listens on `port` of the loopback address. Its output goes to `<directory>/<name>.log`."""
+
+    name: str
+    command: Sequence[str]
+    port: int
+    directory: Path
+    # Added to this process's environment.
+    environment: Mapping[str, str] = field(default_factory=dict)
+    process: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
+
+    @property
+    def log(self) -> Path:
+        """Standard output and error of all its lives."""
+        return self.directory / f"{self.name}.log"
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is alive."""
+        return self.process is not None and self.process.poll() is None
+
+    def start(self, *, wait: bool = True) -> None:
+        """Start it, and wait until it listens. Raises RuntimeError with its output when it ends before."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                list(self.command),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self.directory,
+                env={**os.environ, **self.environment},
+                start_new_session=True,
+            )
+        if wait:
+            self.wait_ready()
+
+    def wait_ready(self) -> None:
+        """Return when it listens."""
+        deadline = time.monotonic() + READY_SECONDS
+        while not listens(self.port):
+            if not self.running or time.monotonic() > deadline:
+                raise RuntimeError(f"{self.name} did not start:\n{self.log.read_text(errors='replace')[-4000:]}")
+            time.sleep(0.005)
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """Send the signal to its whole group and wait for its end."""
+        if self.process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait(STOP_SECONDS)
+        self.process = None
+
+    def stop(self) -> None:
+        """End it the polite way."""
+        self.kill(signal.SIGTERM)
+
+    def pause(self) -> None:
+        """Freeze it; `resume` lets it go on."""
+        assert self.process is not None
+        os.killpg(self.process.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        assert self.process is not None
+        os.killpg(self.process.pid, signal.SIGCONT)
+
+
+@dataclass
+class Store(Program):
+    """A store with data that can be wiped. `url` is what clients connect to."""
+
+    url: str = ""
+
+    @property
+    def data(self) -> Path:
+        """Where its data is."""
+        return self.directory / "data"
+
+    def wipe(self) -> None:
+        """End it at once, lose everything, start it again on the same port."""
+        self.kill()
+        shutil.rmtree(self.data, ignore_errors=True)
+        self.start()
+
+    def start(self, *, wait: bool = True) -> None:
+        """As `Program.start`, with a directory for its data."""
+        self.data.mkdir(parents=True, exist_ok=True)
+        super().start(wait=wait)
+
+
+def nats_server(directory: Path) -> Store:
+    """A NATS server with JetStream, not started yet."""
+    port = free_port()
+    config = directory / "nats.conf"
+    directory.mkdir(parents=True, exist_ok=True)
+    config.write_text(
+        f'listen: "127.0.0.1:{port}"\nmax_payload: 8MB\njetstream {{ store_dir: "{directory / "data"}" }}\n', "utf-8"
+    )
+    command = [find_program("nats-server"), "-c", str(config)]
+    return Store("nats-server", command, port, directory, url=f"nats://127.0.0.1:{port}")
+
+
+def redis_server(directory: Path) -> Store:
+    """A Redis server that keeps an append-only file and never evicts, not started yet."""
+    port = free_port()
+    options = {
+        "port": port, "bind": "127.0.0.1", "dir": str(directory / "data"), "appendonly": "yes",
+        "appendfsync": "everysec", "save": "", "maxmemory-policy": "noeviction", "daemonize": "no",
+    }  # fmt: skip
+    command = [
+        find_program("redis-server"),
+        *(part for key, value in options.items() for part in (f"--{key}", str(value))),
+    ]
+    return Store("redis-server", command, port, directory, url=f"redis://127.0.0.1:{port}/0")
+
+
+def mongodb_stand_in(directory: Path) -> Store:
+    """The embedded server that speaks MongoDB's wire protocol, not started yet."""
+    port = free_port()
+    command = [
+        find_program("nx-27017"), "--host", "127.0.0.1", "--port", str(port), "--data-dir", str(directory / "data"),
+        "--log-file", str(directory / "nx.log"), "--pid-file", str(directory / "nx.pid"),
+    ]  # fmt: skip
+    return Store("nx-27017", command, port, directory, url=f"mongodb://127.0.0.1:{port}/?directConnection=true")
+
+
+def service(module: str, directory: Path, environment: Mapping[str, str], port: int) -> Program:
+    """One of our services as a process (`python -m <module>`) that listens on `port`, not started yet."""
+    return Program(f"{module}-{port}", [sys.executable, "-m", module], port, directory, environment)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Return when `condition()` holds; AssertionError when it still doesn't after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not so after {seconds} s"
+        time.sleep(0.01)
