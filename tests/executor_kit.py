@@ -8,7 +8,6 @@ from ipaddress import ip_network
 from typing import Any
 
 from aiohttp import web
-
 from scraper.addresses import AddressGuard
 from scraper.executor import Guarded, Item, Job, Json
 from scraper.fetch import Fetcher

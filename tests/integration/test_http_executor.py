@@ -7,7 +7,6 @@ from ipaddress import ip_network
 import pytest
 from aiohttp import web
 from executor_kit import context_of, fetching, serve
-
 from scraper.addresses import AddressNotAllowed
 from scraper.executor import ExecutorError, InvalidParameters
 from scraper.executors.http import HttpExecutor
@@ -206,11 +205,15 @@ async def test_fetch_goes_through_a_proxy_and_judges_the_target() -> None:
     async def proxy(request: web.Request) -> web.Response:
         return web.Response(text=f"proxied {request.raw_path}")
 
-    async with serve({"/{tail:.*}": proxy}) as base, fetching(allow=[ip_network("127.0.0.1/32")]) as fetcher:
-        async with fetcher.session(proxy=base) as session:
-            assert (await session.fetch(FetchRequest("http://1.2.3.4/x"))).text() == "proxied http://1.2.3.4/x"
-            with pytest.raises(AddressNotAllowed):
-                await session.fetch(FetchRequest("http://10.0.0.1/"))
+    allow = [ip_network("127.0.0.1/32")]
+    async with (
+        serve({"/{tail:.*}": proxy}) as base,
+        fetching(allow=allow) as fetcher,
+        fetcher.session(proxy=base) as session,
+    ):
+        assert (await session.fetch(FetchRequest("http://1.2.3.4/x"))).text() == "proxied http://1.2.3.4/x"
+        with pytest.raises(AddressNotAllowed):
+            await session.fetch(FetchRequest("http://10.0.0.1/"))
 
 
 async def test_fetch_user_agent_is_honest_by_default() -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from executor_kit import RecordingContext, context_of, until
-
 from scraper.executor import ExecutorError, InvalidParameters
 from scraper.executors.python import PythonExecutor
 from scraper.executors.shell import ShellExecutor
@@ -50,7 +49,7 @@ async def test_shell_with_arguments_runs_the_command_directly(shell: ShellExecut
 
 
 async def test_shell_with_an_empty_argument_list_runs_directly(shell: ShellExecutor) -> None:
-    with pytest.raises(ExecutorError, match="exit code 127.*no such command"):
+    with pytest.raises(ExecutorError, match=r"exit code 127.*no such command"):
         await shell.run(context_of(command="echo one", arguments=[]))
 
 
@@ -120,8 +119,9 @@ async def test_process_log_lines_come_while_it_runs(shell: ShellExecutor) -> Non
     context = context_of(command="echo first; sleep 30")
     task = asyncio.create_task(shell.run(context))
     await until(lambda: "first" in context.messages())
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
+    assert not task.done()
+    context.guarded[0].kill()
+    with pytest.raises(ExecutorError):
         await task
 
 
@@ -129,7 +129,7 @@ async def test_process_limits_bind(tmp_path: Path, marker: str) -> None:
     limits = ProcessLimits(open_files=50, file_bytes=1000, address_space_bytes=2**30)
     shell = ShellExecutor(runner=CommandRunner(marker=marker, work_dir=tmp_path, limits=limits))
     assert await shell.run(context_of(command="ulimit -n; ulimit -c; ulimit -v")) == f"50\n0\n{2**20}\n"
-    with pytest.raises(ExecutorError, match="SIGXFSZ|File size|too large"):
+    with pytest.raises(ExecutorError, match=r"SIGXFSZ|File size|too large"):
         await shell.run(context_of(command="exec head -c 5000 /dev/zero > big"))
 
 
@@ -177,22 +177,46 @@ async def test_process_kill_leaves_nothing(shell: ShellExecutor, marker: str, li
 
 
 @pytest.mark.parametrize("line", STUBBORN.values(), ids=STUBBORN.keys())
-async def test_process_cancel_leaves_nothing_within_half_a_second(
+async def test_process_cancel_ends_within_half_a_second_and_the_guard_does_the_rest(
     shell: ShellExecutor, marker: str, line: str, tmp_path: Path
 ) -> None:
     context = context_of(command=line)
     task = asyncio.create_task(shell.run(context))
     await until(lambda: "ready" in context.messages())
-    before = set(context.guarded[0]._find())  # type: ignore[attr-defined]
+    group = context.guarded[0]
+    before = set(group._find())  # type: ignore[attr-defined]
     started = asyncio.get_running_loop().time()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert asyncio.get_running_loop().time() - started < 0.5
-    assert not context.guarded[0].alive()
+    group.kill()
+    await until(lambda: not group.alive())
     assert alive_of(marker) == []
-    await until(lambda: not [pid for pid in before if lives(pid)], seconds=1)
-    assert list((tmp_path / "work" / "commands" / marker).iterdir()) == []
+    assert [pid for pid in before if lives(pid)] == []
+    await until(lambda: list((tmp_path / "work" / "commands" / marker).iterdir()) == [])
+
+
+async def test_process_kill_counts_what_was_left(shell: ShellExecutor) -> None:
+    context = context_of(command="trap '' TERM; sleep 300 & echo ready; while :; do wait; done")
+    task = asyncio.create_task(shell.run(context))
+    await until(lambda: "ready" in context.messages())
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    # The shell ignores TERM, and so does the sleep that inherited it.
+    assert context.guarded[0].kill() == 2
+
+
+async def test_process_cancel_lets_it_clean_up(shell: ShellExecutor) -> None:
+    context = context_of(command="trap 'echo bye; exit 5' TERM; echo ready; while :; do sleep 0.05; done")
+    task = asyncio.create_task(shell.run(context))
+    await until(lambda: "ready" in context.messages())
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not context.guarded[0].alive()
+    assert "bye" in context.messages()
 
 
 async def test_process_terminate_lets_it_clean_up(shell: ShellExecutor) -> None:

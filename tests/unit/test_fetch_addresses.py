@@ -4,7 +4,6 @@ from ipaddress import ip_address
 
 import pytest
 from executor_kit import LOOPBACK
-
 from scraper.addresses import AddressGuard, AddressNotAllowed, check_url, literal_address, parse_networks, shown_url
 
 REFUSED = [

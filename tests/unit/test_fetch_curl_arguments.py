@@ -1,7 +1,6 @@
 """The arguments of an http task."""
 
 import pytest
-
 from scraper.curl_arguments import read_arguments
 from scraper.executor import InvalidParameters
 

@@ -1,7 +1,6 @@
 """Templates are data access, nothing more."""
 
 import pytest
-
 from scraper.executor import InvalidParameters
 from scraper.templates import fill
 

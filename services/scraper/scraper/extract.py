@@ -24,6 +24,7 @@ MAX_MATCHES = 10_000
 CODE = frozenset({"script", "style"})
 HAS_CODE = etree.XPath("boolean(.//script|.//style)")
 TEXT_WITHOUT_CODE = etree.XPath(".//text()[not(parent::script or parent::style)]", smart_strings=False)
+PROBE = etree.fromstring("<html><body/></html>")
 WHOLE_TEXT = etree.XPath("string()", smart_strings=False)
 # What an item is found in: an element, or a value of JSON.
 Node = Any
@@ -84,9 +85,12 @@ class Compiler:
 
     def _xpath(self, xpath: str, place: str) -> etree.XPath:
         try:
-            return etree.XPath(xpath, regexp=False, smart_strings=False)
+            compiled = etree.XPath(xpath, regexp=False, smart_strings=False)
+            # Unknown functions and prefixes only show when it is evaluated.
+            compiled(PROBE)
         except (etree.XPathError, ValueError) as error:
             raise InvalidParameters(f"{xpath!r} is not an XPath: {error}", field=place) from error
+        return compiled
 
     def json(self, expression: str, place: str) -> Callable[[Json], list[Json]]:
         """What finds the values of a JSONPath."""

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
+from lxml import etree
+
 from scraper.addresses import AddressGuard, shown_url
 from scraper.documents import Document, parse_document
 from scraper.executor import ExecutorError, InvalidParameters, Json, RunContext
@@ -220,3 +222,6 @@ class PageLoader:
         except TimeoutError as error:
             message = f"reading took more than {READ_SECONDS} s: the selectors cost too much on this page"
             raise ExecutorError(message, code="SELECTORS_TOO_SLOW", retryable=False) from error
+        except (etree.LxmlError, RecursionError, ValueError) as error:
+            # What a stranger's page makes of a stranger's selector costs that page, not the run.
+            raise ExecutorError(f"the page could not be read: {error}", code="BAD_PAGE", retryable=False) from error

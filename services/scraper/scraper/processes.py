@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from time import monotonic, sleep
 
 import orjson
@@ -34,6 +35,8 @@ ERROR_BYTES = 4 * 1024
 DRAIN_SECONDS = 0.5
 KILL_SECONDS = 0.3
 PATIENCE_SECONDS = 0.25
+# What a cancelled command gets to end by itself, before its executor gives up waiting.
+GRACE_SECONDS = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +97,14 @@ def _signal_name(number: int) -> str:
 class ProcessGroup:
     """Everything alive of one command (a `Guarded`)."""
 
-    def __init__(self, mark: str) -> None:
-        self._mark = mark.encode()
+    def __init__(self, mark: str, folder: Path) -> None:
+        self._mark, self._folder = mark.encode(), folder
         self._wrapper: asyncio.subprocess.Process | None = None
-        self._ended = False
+        self._closed = self._ended = self._remove_folder = False
+
+    def close(self, *, remove_folder: bool) -> None:
+        """Nothing more will be started in it. `remove_folder`: to be done here, when the last of it has ended."""
+        self._closed, self._remove_folder = True, remove_folder
 
     def started(self, wrapper: asyncio.subprocess.Process) -> None:
         """From now on descendants of `wrapper` belong to it as well."""
@@ -142,9 +149,11 @@ class ProcessGroup:
         found = set(marked_processes(self._mark))
         if wrapper is not None:
             found |= {pid for pid in (wrapper, *child.descendants(wrapper)) if not _is_zombie(pid)}
-        if not found and self._wrapper is not None and wrapper is None:
+        if not found and self._closed:
             # Process ids are used again: once proven gone, nothing is ever signalled.
             self._ended = True
+            if self._remove_folder:
+                Thread(target=shutil.rmtree, args=(self._folder, True), daemon=True).start()
         return sorted(found)
 
 
@@ -226,19 +235,28 @@ class CommandRunner:
         shutil.rmtree(self._folders, ignore_errors=True)
 
     async def run(self, context: RunContext, command: Command) -> Finished:
-        """Run it to its end. Output becomes log lines as it comes; nothing of the command is alive afterwards."""
+        """Run it to its end. Output becomes log lines as it comes; nothing of the command is alive afterwards.
+
+        When cancelled, it asks the command to end and waits for GRACE_SECONDS; what is then left, processes and
+        folder, ends through the group that the context guards.
+        """
         job = context.job
         mark = f"{self.marker}:{job.run_id}:{job.attempt}"
         self._folders.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f"{job.run_id}-{job.attempt}-", dir=self._folders))
-        group = ProcessGroup(mark)
+        group = ProcessGroup(mark, folder)
         context.guard(group)
         try:
             environment = self._environment(context, folder, mark) | dict(command.variables or {})
             return await self._attend(context, command, folder, environment, group)
-        finally:
+        except Exception:
             group.kill()
-            await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
+            raise
+        finally:
+            left = group.alive()
+            group.close(remove_folder=left)
+            if not left:
+                await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
 
     async def _attend(
         self, context: RunContext, command: Command, folder: Path, environment: Mapping[str, str], group: ProcessGroup
@@ -261,7 +279,7 @@ class CommandRunner:
             asyncio.create_task(_read(pipes[1][0], errors, self._line_log(context, "warn", "stderr"))),
         ]
         try:
-            exit_code = await process.wait()
+            exit_code = await _until_ended(process, group)
             group.kill()
             # Only a process that nobody can kill could still hold the pipes open.
             await asyncio.wait(readers, timeout=DRAIN_SECONDS)
@@ -331,6 +349,18 @@ def parameter_variables(job: Job) -> dict[str, str]:
         if len(text.encode(errors="replace")) <= MAX_VARIABLE_BYTES:
             variables["PARAM_" + re.sub(r"[^A-Z0-9_]", "_", name.upper())] = text
     return variables
+
+
+async def _until_ended(process: asyncio.subprocess.Process, group: ProcessGroup) -> int:
+    """The exit code. Cancelled, it passes the wish on, and leaves the command GRACE_SECONDS for it."""
+    try:
+        return await process.wait()
+    except asyncio.CancelledError:
+        group.terminate()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GRACE_SECONDS):
+                await process.wait()
+        raise
 
 
 async def _read(pipe: int, tail: Tail, lines: LineLog) -> None:

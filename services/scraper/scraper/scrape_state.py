@@ -114,7 +114,7 @@ class ScrapeState:
         """Count a page that could not be had; the first ones are kept with their reasons."""
         self.failed += 1
         if len(self.failed_pages) < MAX_FAILED_PAGES:
-            self.failed_pages.append({"url": url, "reason": reason, "status": status})
+            self.failed_pages.append({"url": url[:1000], "reason": reason[:1000], "status": status})
 
     def next_chain(self, start_urls: Sequence[str]) -> Chain | None:
         """The next chain to walk: those of the earlier attempt first."""
