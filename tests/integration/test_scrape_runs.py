@@ -521,3 +521,22 @@ async def test_scrape_wrong_definitions_are_refused_by_field(change: dict[str, A
     with pytest.raises(InvalidParameters) as caught:
         await scrape({name: value for name, value in parameters.items() if value is not None})
     assert caught.value.message.startswith(f"{field}: ")
+
+
+async def test_scrape_a_selector_that_never_ends_fails_its_run_and_holds_up_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While the hostile XPath is at work (cubic in a large page), the event loop stays free."""
+    monkeypatch.setattr("scraper.page_loader.READ_SECONDS", 0.5)
+    rows = "".join(f"<p><i>{n}</i></p>" for n in range(1200))
+    fields = {"a": {"xpath": "count(//p[count(//p[i > ../p[1]/i]) > 1])"}}
+    async with serve({"/list": rows}) as base:
+        task = asyncio.create_task(scrape(definition(base, detail=None, unique_by=[], items={"fields": fields})))
+        longest = 0.0
+        while not task.done():
+            started = asyncio.get_running_loop().time()
+            await asyncio.sleep(0.01)
+            longest = max(longest, asyncio.get_running_loop().time() - started)
+        with pytest.raises(InvalidParameters, match="cost too much"):
+            await task
+    assert longest < 0.3

@@ -220,8 +220,9 @@ class PageLoader:
             async with asyncio.timeout(READ_SECONDS):
                 return await asyncio.get_running_loop().run_in_executor(self._pool, work)
         except TimeoutError as error:
-            message = f"reading took more than {READ_SECONDS} s: the selectors cost too much on this page"
-            raise ExecutorError(message, code="SELECTORS_TOO_SLOW", retryable=False) from error
+            # Ends the run: every further page would keep one more thread busy.
+            message = f"reading {shown_url(url)} took more than {READ_SECONDS} s: the selectors cost too much"
+            raise InvalidParameters(message, field="items") from error
         except (etree.LxmlError, RecursionError, ValueError) as error:
             # What a stranger's page makes of a stranger's selector costs that page, not the run.
             raise ExecutorError(f"the page could not be read: {error}", code="BAD_PAGE", retryable=False) from error
