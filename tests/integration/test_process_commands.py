@@ -70,7 +70,9 @@ async def test_process_environment_is_clean_and_has_the_parameters(
     shell: ShellExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECRET_OF_THE_WORKER", "no")
-    output = await shell.run(context_of(command="env", arguments=[], parameters={"a-b": 1, "flag": True, "l": [1]}))
+    context = context_of(command="env", arguments=[], parameters={"a-b": 1, "flag": True, "l": [1]})
+    output = await shell.run(context)
+    await context.guarded[0].release()
     names = dict(line.split("=", 1) for line in output.splitlines())
     home = names["HOME"]
     assert set(names) == {"PATH", "HOME", "TMPDIR", "LANG", "TRAWL_RUN", "TASK_PARAMETERS", "PARAM_A_B", "PARAM_FLAG"}
@@ -194,7 +196,8 @@ async def test_process_cancel_ends_within_half_a_second_and_the_guard_does_the_r
     await until(lambda: not group.alive())
     assert alive_of(marker) == []
     assert [pid for pid in before if lives(pid)] == []
-    await until(lambda: list((tmp_path / "work" / "commands" / marker).iterdir()) == [])
+    await group.release()
+    assert list((tmp_path / "work" / "commands" / marker).iterdir()) == []
 
 
 async def test_process_kill_counts_what_was_left(shell: ShellExecutor) -> None:

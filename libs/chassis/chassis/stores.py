@@ -26,8 +26,10 @@ MONGO_DOWN = (AutoReconnect, ConnectionFailure, ExecutionTimeout, NetworkTimeout
 REDIS_DOWN = (RedisConnectionError, RedisTimeoutError, BusyLoadingError)
 
 
-def mongo_client(settings: ServiceSettings) -> AsyncIOMotorClient[dict[str, Any]]:
-    """A client that gives up on a dead server after seconds. Motor stays behind this and the `mongo_*` modules."""
+def mongo_client(settings: ServiceSettings, **options: Any) -> AsyncIOMotorClient[dict[str, Any]]:
+    """A client that gives up on a dead server after seconds. Motor stays behind this and the `mongo_*` modules.
+    `options` are the driver's own, such as `event_listeners`.
+    """
     return AsyncIOMotorClient(
         settings.mongodb_uri.get_secret_value(),
         serverSelectionTimeoutMS=2_000,
@@ -37,6 +39,7 @@ def mongo_client(settings: ServiceSettings) -> AsyncIOMotorClient[dict[str, Any]
         retryWrites=False,  # the embedded stand-in has no sessions; every write here is idempotent or conditional
         retryReads=True,
         heartbeatFrequencyMS=2_000,
+        **options,
     )
 
 

@@ -16,7 +16,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
 from time import monotonic, sleep
 
 import orjson
@@ -97,14 +96,10 @@ def _signal_name(number: int) -> str:
 class ProcessGroup:
     """Everything alive of one command (a `Guarded`)."""
 
-    def __init__(self, mark: str, folder: Path) -> None:
+    def __init__(self, mark: str, folder: Path | None = None) -> None:
         self._mark, self._folder = mark.encode(), folder
         self._wrapper: asyncio.subprocess.Process | None = None
-        self._closed = self._ended = self._remove_folder = False
-
-    def close(self, *, remove_folder: bool) -> None:
-        """Nothing more will be started in it. `remove_folder`: to be done here, when the last of it has ended."""
-        self._closed, self._remove_folder = True, remove_folder
+        self._released = False
 
     def started(self, wrapper: asyncio.subprocess.Process) -> None:
         """From now on descendants of `wrapper` belong to it as well."""
@@ -137,23 +132,25 @@ class ProcessGroup:
         """Whether anything of it is left."""
         return bool(self._find())
 
+    async def release(self) -> None:
+        """Remove the command's folder."""
+        # Process ids are used again: from here on nothing is ever signalled.
+        self._released = True
+        if self._folder is not None:
+            await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+
     def _wrapper_pid(self) -> int | None:
         if self._wrapper is None or self._wrapper.returncode is not None:
             return None
         return self._wrapper.pid
 
     def _find(self) -> list[int]:
-        if self._ended:
+        if self._released:
             return []
         wrapper = self._wrapper_pid()
         found = set(marked_processes(self._mark))
         if wrapper is not None:
             found |= {pid for pid in (wrapper, *child.descendants(wrapper)) if not _is_zombie(pid)}
-        if not found and self._closed:
-            # Process ids are used again: once proven gone, nothing is ever signalled.
-            self._ended = True
-            if self._remove_folder:
-                Thread(target=shutil.rmtree, args=(self._folder, True), daemon=True).start()
         return sorted(found)
 
 
@@ -237,8 +234,8 @@ class CommandRunner:
     async def run(self, context: RunContext, command: Command) -> Finished:
         """Run it to its end. Output becomes log lines as it comes; nothing of the command is alive afterwards.
 
-        When cancelled, it asks the command to end and waits for GRACE_SECONDS; what is then left, processes and
-        folder, ends through the group that the context guards.
+        When cancelled, it asks the command to end and waits for GRACE_SECONDS; what is then left ends through the
+        group that the context guards, and so does the folder in every case.
         """
         job = context.job
         mark = f"{self.marker}:{job.run_id}:{job.attempt}"
@@ -248,15 +245,14 @@ class CommandRunner:
         context.guard(group)
         try:
             environment = self._environment(context, folder, mark) | dict(command.variables or {})
-            return await self._attend(context, command, folder, environment, group)
-        except Exception:
+            finished = await self._attend(context, command, folder, environment, group)
+        except asyncio.CancelledError:
+            raise  # The supervisor ends what is left: TERM, then KILL.
+        except BaseException:
             group.kill()
             raise
-        finally:
-            left = group.alive()
-            group.close(remove_folder=left)
-            if not left:
-                await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
+        group.kill()
+        return finished
 
     async def _attend(
         self, context: RunContext, command: Command, folder: Path, environment: Mapping[str, str], group: ProcessGroup

@@ -322,6 +322,7 @@ class StartRun(_message.Message):
     REQUEST_DIGEST_FIELD_NUMBER: _builtins.int
     RESTARTED_FROM_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
+    IGNORE_DEPENDENCIES_FIELD_NUMBER: _builtins.int
     task_id: _builtins.int
     """One of the two names the task. `inline` starts a run for the task of that name, which is made when missing."""
     parameters_json: _builtins.bytes
@@ -332,6 +333,8 @@ class StartRun(_message.Message):
     request_digest: _builtins.str
     restarted_from: _builtins.int
     traceparent: _builtins.str
+    ignore_dependencies: _builtins.bool
+    """True: the task's dependencies are not waited for."""
     @_builtins.property
     def inline(self) -> Global___TaskDefinition: ...
     def __init__(
@@ -347,10 +350,11 @@ class StartRun(_message.Message):
         request_digest: _builtins.str = ...,
         restarted_from: _builtins.int = ...,
         traceparent: _builtins.str = ...,
+        ignore_dependencies: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["inline", b"inline"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract", b"contract", "external_id", b"external_id", "inline", b"inline", "parameters_json", b"parameters_json", "priority", b"priority", "request_digest", b"request_digest", "restarted_from", b"restarted_from", "task_id", b"task_id", "timeout_ms", b"timeout_ms", "traceparent", b"traceparent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract", b"contract", "external_id", b"external_id", "ignore_dependencies", b"ignore_dependencies", "inline", b"inline", "parameters_json", b"parameters_json", "priority", b"priority", "request_digest", b"request_digest", "restarted_from", b"restarted_from", "task_id", b"task_id", "timeout_ms", b"timeout_ms", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -820,13 +824,20 @@ class Stats(_message.Message):
     RUNS_BY_STATUS_FIELD_NUMBER: _builtins.int
     OLDEST_PENDING_MS_FIELD_NUMBER: _builtins.int
     PENDING_BY_QUEUE_FIELD_NUMBER: _builtins.int
+    EXECUTION_FIELD_NUMBER: _builtins.int
+    ENDED_LAST_MINUTE_FIELD_NUMBER: _builtins.int
     oldest_pending_ms: _builtins.int
+    ended_last_minute: _builtins.int
     @_builtins.property
     def tasks_by_status(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]: ...
     @_builtins.property
     def runs_by_status(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]: ...
     @_builtins.property
     def pending_by_queue(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]: ...
+    @_builtins.property
+    def execution(self) -> Global___DurationHistogram:
+        """Execution times of every run that ended, since the first."""
+
     def __init__(
         self,
         *,
@@ -834,11 +845,42 @@ class Stats(_message.Message):
         runs_by_status: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         oldest_pending_ms: _builtins.int = ...,
         pending_by_queue: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        execution: Global___DurationHistogram | None = ...,
+        ended_last_minute: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["execution", b"execution"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["oldest_pending_ms", b"oldest_pending_ms", "pending_by_queue", b"pending_by_queue", "runs_by_status", b"runs_by_status", "tasks_by_status", b"tasks_by_status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended_last_minute", b"ended_last_minute", "execution", b"execution", "oldest_pending_ms", b"oldest_pending_ms", "pending_by_queue", b"pending_by_queue", "runs_by_status", b"runs_by_status", "tasks_by_status", b"tasks_by_status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Stats: _TypeAlias = Stats  # noqa: Y015
+
+@_typing.final
+class DurationHistogram(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BOUNDS_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    SUM_SECONDS_FIELD_NUMBER: _builtins.int
+    sum_seconds: _builtins.float
+    @_builtins.property
+    def bounds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Upper bounds in seconds, ascending; `counts` has one more, for what is above the last. Not cumulative."""
+
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        bounds: _abc.Iterable[_builtins.float] | None = ...,
+        counts: _abc.Iterable[_builtins.int] | None = ...,
+        sum_seconds: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bounds", b"bounds", "counts", b"counts", "sum_seconds", b"sum_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DurationHistogram: _TypeAlias = DurationHistogram  # noqa: Y015

@@ -1,0 +1,187 @@
+"""Who may do what. Owns: roles, and the way from a request's credential to a principal. Must not know any contract.
+
+API keys read `trawl_<id>_<secret>`; only the SHA-256 of the whole key is stored, which is enough because the secret
+has 256 random bits. Every comparison of secrets takes constant time.
+"""
+
+import hashlib
+import hmac
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol
+
+from chassis.errors import Forbidden, Unauthenticated
+from chassis.logs import get_logger
+from pydantic import SecretStr
+
+from gateway.exchange import Call
+from gateway.settings import GatewaySettings
+from gateway.tokens import Tokens, signing_secret
+
+log = get_logger("access")
+MAX_CACHED = 10_000
+MAX_CREDENTIAL_CHARACTERS = 4_096
+KEY_PREFIX = "trawl"
+
+
+class Role(IntEnum):
+    """What one may; each includes the ones below."""
+
+    VIEWER = 1
+    OPERATOR = 2
+    ADMIN = 3
+
+    @property
+    def label(self) -> str:
+        """As written in JSON."""
+        return self.name.lower()
+
+
+ROLES = {role.label: role for role in Role}
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Somebody known."""
+
+    id: str
+    name: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A stored key. `digest` is the SHA-256 of the whole key, hexadecimal."""
+
+    id: str
+    name: str
+    role: Role
+    digest: str
+    created_ms: int
+    created_by: str
+
+
+class KeyStore(Protocol):
+    """Where keys are kept. All raise `Unavailable`."""
+
+    async def add(self, key: ApiKey) -> None:
+        """Store a new key."""
+
+    async def find(self, key_id: str) -> ApiKey | None:
+        """The key with that id."""
+
+    async def newest(self, limit: int) -> list[ApiKey]:
+        """Keys, newest first."""
+
+    async def remove(self, key_id: str) -> bool:
+        """Whether there was one to remove."""
+
+
+def make_access(keys: KeyStore, settings: GatewaySettings) -> "Access":
+    """The access that the settings describe."""
+
+    def plain(secret: SecretStr | None) -> str | None:
+        return secret.get_secret_value() if secret is not None else None
+
+    admin_key = plain(settings.trawl_api_key)
+    if admin_key is None:
+        log.warning("TRAWL_API_KEY is not set: only keys that are already in the database work")
+    tokens = Tokens(signing_secret(plain(settings.jwt_secret), admin_key), settings.jwt_ttl_seconds)
+    return Access(keys, tokens, admin_key=admin_key, cache_seconds=settings.key_cache_seconds)
+
+
+def make_key() -> tuple[str, str, str]:
+    """A new key's id, the key itself, and its digest."""
+    key_id = secrets.token_hex(8)
+    key = f"{KEY_PREFIX}_{key_id}_{secrets.token_urlsafe(32)}"
+    return key_id, key, hashlib.sha256(key.encode()).hexdigest()
+
+
+class Access:
+    """Authenticates requests. What was found is believed for `cache_seconds`, so that a busy caller costs no reads."""
+
+    def __init__(
+        self,
+        keys: KeyStore,
+        tokens: Tokens,
+        *,
+        admin_key: str | None,
+        cache_seconds: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.keys, self.tokens, self._clock = keys, tokens, clock
+        self._admin_digest = hashlib.sha256(admin_key.encode()).digest() if admin_key else None
+        self._cache_seconds = cache_seconds
+        self._cache: OrderedDict[bytes, tuple[float, Principal]] = OrderedDict()
+
+    async def authorize(self, call: Call, role: Role) -> Principal:
+        """Who is calling. Raises `Unauthenticated`, `Forbidden` for a lower role, `Unavailable`."""
+        principal = await self.authenticate(credential_of(call))
+        if principal.role < role:
+            raise Forbidden(f"权限不足: 需要 {role.label} 角色", rule="role", value=principal.role.label)
+        return principal
+
+    async def authenticate(self, credential: str) -> Principal:
+        """Whose credential it is: an API key, or an access token."""
+        digest = hashlib.sha256(credential.encode("utf-8", "surrogatepass")).digest()
+        now = self._clock()
+        cached = self._cache.get(digest)
+        if cached is not None and now < cached[0]:
+            return cached[1]
+        principal, until = await self._verify(credential, digest, now)
+        self._cache[digest] = (until, principal)
+        self._cache.move_to_end(digest)
+        if len(self._cache) > MAX_CACHED:
+            self._cache.popitem(last=False)
+        return principal
+
+    async def _verify(self, credential: str, digest: bytes, now: float) -> tuple[Principal, float]:
+        until = now + self._cache_seconds
+        if self._admin_digest is not None and hmac.compare_digest(digest, self._admin_digest):
+            return Principal("admin", "admin", Role.ADMIN), until
+        if is_token(credential):
+            claims = self.tokens.read(credential)
+            role = ROLES.get(str(claims["role"]))
+            if role is None:
+                raise Unauthenticated("令牌无效")
+            return Principal(str(claims["sub"]), str(claims.get("name", "")), role), min(until, float(claims["exp"]))
+        parts = credential.split("_", 2)
+        key = None
+        if len(parts) == 3 and parts[0] == KEY_PREFIX and len(parts[1]) == 16 and parts[1].isalnum():
+            key = await self.keys.find(parts[1])
+        if key is None or not hmac.compare_digest(digest, bytes.fromhex(key.digest)):
+            raise Unauthenticated("API密钥无效")
+        return Principal(key.id, key.name, key.role), until
+
+    def forget(self, key_id: str) -> None:
+        """Believe nothing any more that was found for the key; other processes forget within the cache's time."""
+        for digest in [digest for digest, (_, principal) in self._cache.items() if principal.id == key_id]:
+            del self._cache[digest]
+
+
+def is_token(credential: str) -> bool:
+    """Whether it has the form of an access token; keys have no dots."""
+    return credential.count(".") == 2
+
+
+def credential_of(call: Call) -> str:
+    """The key or token that came along. Raises `Unauthenticated`."""
+    header = call.headers.get(b"authorization")
+    if header is not None:
+        scheme, _, credential = header.decode("latin-1").partition(" ")
+        if scheme.lower() != "bearer":
+            raise Unauthenticated("Authorization必须是Bearer")
+    elif b"api_key=" in call.scope["query_string"]:
+        credential = call.query.get("api_key", "")
+    else:
+        credential = ""
+    credential = credential.strip()
+    if not credential:
+        raise Unauthenticated("缺少API密钥或令牌")
+    if len(credential) > MAX_CREDENTIAL_CHARACTERS:
+        raise Unauthenticated("API密钥无效")
+    return credential

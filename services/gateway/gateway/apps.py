@@ -1,0 +1,135 @@
+"""The application of each port. Owns: which contract is served where, with which key and guard. Knows no resource."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI
+
+from gateway import later
+from gateway.access import Access
+from gateway.backend import Backend
+from gateway.edge import Edge, EdgePolicy
+from gateway.failures import ErrorShape
+from gateway.guard import Guard
+from gateway.mongo_keys import PoolGauge
+from gateway.native.envelope import SHAPE as NATIVE
+from gateway.native.keys import KeyRoutes
+from gateway.native.runs import RunRoutes
+from gateway.native.statistics import Statistics
+from gateway.native.system import SystemRoutes
+from gateway.native.tasks import TaskRoutes
+from gateway.native.workers import WorkerRoutes
+from gateway.operations import OperationsRoutes
+from gateway.ports import Listener
+from gateway.probes import Probes
+from gateway.redis_idempotency import Idempotency
+from gateway.routing import Contract, Endpoint, build_app
+from gateway.run_watcher import RunWatcher
+from gateway.settings import GatewaySettings
+from gateway.smartrpa.routes import SmartRpaRoutes
+from gateway.smartrpa.translate import SHAPE as SMARTRPA
+from gateway.traffic import Traffic
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the applications are made of."""
+
+    settings: GatewaySettings
+    backend: Backend
+    access: Access
+    idempotency: Idempotency
+    watcher: RunWatcher
+    probes: Probes
+    traffic: Traffic
+    pool: PoolGauge
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """A contract without authentication of its own. `mount`: its place on the scheduler's port."""
+
+    title: str
+    shape: ErrorShape
+    mount: str
+    prefix: str
+    needs: Sequence[str]
+
+
+_MEMBERS = {
+    "smartrpa": _Member("SmartRPA background service", SMARTRPA, "/rpa", "", ("scheduler", "message_queue")),
+    "management": _Member("Task management", later.MANAGEMENT, "/management", "", ("scheduler",)),
+    "xget": _Member("XGet scraper service", later.XGET, "/xget", "/api/v1", ("scheduler",)),
+    "pipeline": _Member("Pipeline tasks", later.PIPELINE, "/pipeline", "/api/v1", ("scheduler",)),
+}
+
+
+def listeners(settings: GatewaySettings) -> list[Listener]:
+    """Where to listen; contracts that are switched off are left out."""
+    table = (
+        ("scheduler", "PORT_SCHEDULER", settings.port_scheduler),
+        ("smartrpa", "PORT_SMARTRPA", settings.port_smartrpa),
+        ("management", "PORT_MANAGEMENT", settings.port_management),
+        ("xget", "PORT_XGET", settings.port_xget),
+        ("pipeline", "PORT_PIPELINE", settings.port_pipeline),
+    )
+    return [Listener(name, setting, settings.gateway_host, port) for name, setting, port in table if port]
+
+
+def build_apps(parts: Parts) -> dict[str, Edge]:
+    """The applications by contract."""
+    settings = parts.settings
+    ask = settings.open_ports_ask_for_key
+    guard = None if ask else Guard(settings.host_names)
+    apps = {"scheduler": _edge(parts, "scheduler", _native(parts), guard=None, shapes=_mounted_shapes())}
+    for name, member in _MEMBERS.items():
+        app = _member(parts, name, member, parts.access if ask else None)
+        apps[name] = _edge(parts, name, app, guard=guard, shapes={"": member.shape})
+    return apps
+
+
+def _edge(parts: Parts, name: str, app: Any, *, guard: Guard | None, shapes: dict[str, ErrorShape]) -> Edge:
+    policy = EdgePolicy(
+        port=name,
+        shapes=shapes,
+        guard=guard,
+        max_body_bytes=parts.settings.max_body_bytes,
+        tracing=parts.settings.trace_exporter != "none",
+        log_requests=parts.settings.log_level == "debug",
+    )
+    return Edge(app, policy, parts.traffic)
+
+
+def _mounted_shapes() -> dict[str, ErrorShape]:
+    return {"": NATIVE} | {member.mount: member.shape for member in _MEMBERS.values()}
+
+
+def _native(parts: Parts) -> FastAPI:
+    statistics = Statistics(parts.backend)
+    system = SystemRoutes(parts.probes, statistics, parts.traffic, parts.pool)
+    contract = Contract(NATIVE, parts.access, parts.idempotency)
+    operations = OperationsRoutes(parts.probes, parts.traffic, ("scheduler", "database"), metrics=system.metrics)
+    resources = (
+        TaskRoutes(parts.backend),
+        RunRoutes(parts.backend),
+        WorkerRoutes(parts.backend),
+        KeyRoutes(parts.access),
+        system,
+    )
+    endpoints = [endpoint for resource in resources for endpoint in resource.endpoints()]
+    app = build_app("Trawl: distributed scheduler", contract, endpoints, operations.endpoints(), prefix="/api")
+    for name, member in _MEMBERS.items():
+        # Below the scheduler's port its rule holds: a key is always asked for.
+        app.mount(member.mount, _member(parts, name, member, parts.access))
+    return app
+
+
+def _member(parts: Parts, name: str, member: _Member, access: Access | None) -> FastAPI:
+    makers: dict[str, Callable[[], list[Endpoint]]] = {
+        "smartrpa": SmartRpaRoutes(parts.backend, parts.watcher, parts.settings.wait_seconds).endpoints,
+    }
+    endpoints = makers[name]() if name in makers else []
+    operations = OperationsRoutes(parts.probes, parts.traffic, member.needs)
+    contract = Contract(member.shape, access, parts.idempotency)
+    return build_app(f"Trawl: {member.title}", contract, endpoints, operations.endpoints(), prefix=member.prefix)

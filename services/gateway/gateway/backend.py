@@ -1,0 +1,106 @@
+"""The services behind the gateway. Owns: channels, stubs, deadlines, and the sharing of calls that start runs.
+Must not know HTTP or any contract.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from chassis.batching import Batcher
+from chassis.errors import TrawlError, error_of
+from chassis.grpc_client import GrpcClient
+from chassis.telemetry import current_traceparent
+from trawl.scheduler.v1 import runs_pb2, runs_pb2_grpc, tasks_pb2_grpc
+from trawl.scraper.v1 import results_pb2_grpc
+from trawl.workerregistry.v1 import workers_pb2_grpc
+
+START_SECONDS = 10.0
+READ_SECONDS = 5.0
+# Runs with more than this to carry get a call of their own, so that no shared call outgrows a gRPC message.
+SHARED_BYTES = 64 * 1024
+CHUNK_RUNS = 500
+CHUNK_BYTES = 16 * 1024 * 1024
+
+RunOrError = runs_pb2.Run | TrawlError
+
+
+class Backend:
+    """One client for each service; `call(method, request)` reads and changes, `start` starts runs."""
+
+    def __init__(self, *, scheduler: str, scraper: str, registry: str) -> None:
+        self.scheduler = GrpcClient("scheduler", scheduler)
+        self.scraper = GrpcClient("scraper", scraper)
+        self.registry = GrpcClient("worker-registry", registry)
+        # mypy-protobuf gives async and sync stubs one constructor; which it is depends on the channel.
+        self.tasks: Any = self.scheduler.stub(tasks_pb2_grpc.TaskServiceStub)
+        self.runs: Any = self.scheduler.stub(runs_pb2_grpc.RunServiceStub)
+        self.results: Any = self.scraper.stub(results_pb2_grpc.ResultServiceStub)
+        self.workers: Any = self.registry.stub(workers_pb2_grpc.WorkerServiceStub)
+        self._starts: Batcher[runs_pb2.StartRun, runs_pb2.Run] = Batcher(self._send_starts, max_batch=256)
+
+    async def task(self, method: Any, request: Any) -> Any:
+        """Ask the scheduler."""
+        return await self.scheduler.call(method, request, timeout=READ_SECONDS)
+
+    async def run(self, method: Any, request: Any, *, extra_seconds: float = 0) -> Any:
+        """Ask the scheduler about runs."""
+        return await self.scheduler.call(method, request, timeout=READ_SECONDS + extra_seconds)
+
+    async def result(self, method: Any, request: Any) -> Any:
+        """Ask the scraper."""
+        return await self.scraper.call(method, request, timeout=READ_SECONDS)
+
+    async def worker(self, method: Any, request: Any) -> Any:
+        """Ask the registry."""
+        return await self.registry.call(method, request, timeout=READ_SECONDS)
+
+    async def start(self, run: runs_pb2.StartRun) -> runs_pb2.Run:
+        """Start one run, together with others that come at the same time. Raises a `TrawlError`."""
+        if traceparent := current_traceparent():
+            run.traceparent = traceparent
+        if len(run.parameters_json) <= SHARED_BYTES:
+            return await self._starts.call(run)
+        answer = (await self._send_starts([run]))[0]
+        if isinstance(answer, TrawlError):
+            raise answer
+        return answer
+
+    async def start_many(self, runs: Sequence[runs_pb2.StartRun]) -> list[RunOrError]:
+        """Start runs in as few calls as their size allows; each has a run or an error of its own."""
+        traceparent = current_traceparent()
+        answers: list[RunOrError] = []
+        for chunk in _chunks(runs):
+            for run in chunk:
+                run.traceparent = traceparent
+            try:
+                answers.extend(await self._send_starts(chunk))
+            except TrawlError as error:
+                answers.extend([error] * len(chunk))
+        return answers
+
+    async def _send_starts(self, runs: list[runs_pb2.StartRun]) -> list[RunOrError]:
+        request = runs_pb2.StartRunsRequest(runs=runs)
+        response = await self.scheduler.call(self.runs.StartRuns, request, timeout=START_SECONDS)
+        return [_run_or_error(result) for result in response.results]
+
+    async def close(self) -> None:
+        """Close the channels."""
+        for client in (self.scheduler, self.scraper, self.registry):
+            await client.close()
+
+
+def _run_or_error(result: runs_pb2.StartRunResult) -> RunOrError:
+    if result.HasField("error"):
+        return error_of(result.error.kind, result.error.message, result.error.field or None)
+    return result.run
+
+
+def _chunks(runs: Sequence[runs_pb2.StartRun]) -> list[list[runs_pb2.StartRun]]:
+    chunks: list[list[runs_pb2.StartRun]] = []
+    size = 0
+    for run in runs:
+        if not chunks or len(chunks[-1]) >= CHUNK_RUNS or size + len(run.parameters_json) > CHUNK_BYTES:
+            chunks.append([])
+            size = 0
+        chunks[-1].append(run)
+        size += len(run.parameters_json)
+    return chunks

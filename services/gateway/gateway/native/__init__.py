@@ -1,0 +1,1 @@
+"""The distributed scheduler's contract, port 8080."""

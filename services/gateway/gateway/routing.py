@@ -1,0 +1,222 @@
+"""How a contract's endpoints are served. Owns: an endpoint's declaration, the lean way from the router to its handler,
+and its page in the OpenAPI document. Knows no contract.
+
+FastAPI routes and documents. Handlers read and check requests by hand: its argument solving costs more than a whole
+trigger may, and could not tell errors in five contracts' shapes.
+"""
+
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from chassis.errors import InternalError, NotFound, TrawlError
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.access import Access, Role
+from gateway.exchange import Answer, Call, ClientGone, Receive, Scope, Send
+from gateway.failures import ErrorShape, MethodNotAllowed, NoSuchPath
+from gateway.redis_idempotency import HEADER, Idempotency
+
+Handler = Callable[[Call], Awaitable[Answer]]
+IN_FLIGHT_SECONDS = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Doc:
+    """What the OpenAPI document says: JSON examples, and parameters as `(name, type, description)`."""
+
+    summary: str
+    tag: str
+    body: Any = None
+    body_required: bool = True
+    answer: Any = None
+    status: int = 200
+    query: Sequence[tuple[str, str, str]] = ()
+    errors: Sequence[int] = ()
+    description: str = ""
+    content_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One method of one path. `role` None: anybody may. `starts_work`: it takes an `Idempotency-Key`, and a first
+    request may be under way for `in_flight_seconds`.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    doc: Doc
+    role: Role | None = None
+    starts_work: bool = False
+    in_flight_seconds: int = IN_FLIGHT_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """What the endpoints of one contract share. `access` None: the contract asks for no key."""
+
+    shape: ErrorShape
+    access: Access | None
+    idempotency: Idempotency
+
+
+class DirectRoute(APIRoute):
+    """An APIRoute for FastAPI's router and documentation, whose requests go straight to the handler."""
+
+    def __init__(self, endpoint: Endpoint, contract: Contract, prefix: str) -> None:
+        async def documented() -> None: ...
+
+        documented.__name__ = f"{endpoint.method.lower()}_{endpoint.path.strip('/')}"
+        super().__init__(
+            prefix + endpoint.path,
+            documented,
+            methods=[endpoint.method],
+            summary=endpoint.doc.summary,
+            description=endpoint.doc.description or None,
+            tags=[endpoint.doc.tag],
+            response_class=JSONResponse if endpoint.doc.content_type == "application/json" else PlainTextResponse,
+            response_model=None,
+            status_code=endpoint.doc.status,
+            openapi_extra=_openapi(endpoint, contract, prefix),
+        )
+        self.app = _serve(endpoint, contract)
+
+
+def _serve(endpoint: Endpoint, contract: Contract) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+    access, role, handler, shape = contract.access, endpoint.role, endpoint.handler, contract.shape
+    starts_work, in_flight_seconds = endpoint.starts_work, endpoint.in_flight_seconds
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        call = Call(scope, receive)
+        try:
+            if access is not None and role is not None:
+                call.principal = await access.authorize(call, role)
+            if starts_work and HEADER in call.headers:
+                answer = await contract.idempotency.run(call, handler, in_flight_seconds)
+            else:
+                answer = await handler(call)
+        except TrawlError as error:
+            answer = shape.answer(error, call.request_id)
+        except ClientGone:
+            return
+        await answer.send(send)
+
+    return serve
+
+
+def build_app(
+    title: str, contract: Contract, endpoints: Sequence[Endpoint], operations: Sequence[Endpoint], *, prefix: str = ""
+) -> FastAPI:
+    """A FastAPI application that serves `endpoints` below `prefix`, `operations` at the root, and errors in the
+    contract's shape.
+    """
+    app = FastAPI(
+        title=title,
+        version="1.0.0",
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+        exception_handlers={HTTPException: _http_errors(contract.shape), Exception: _defects(contract.shape)},
+    )
+    for endpoint in endpoints:
+        app.router.routes.append(DirectRoute(endpoint, contract, prefix))
+    for endpoint in operations:
+        app.router.routes.append(DirectRoute(endpoint, contract, ""))
+    _complete_openapi(app, contract)
+    return app
+
+
+def _http_errors(shape: ErrorShape) -> Callable[[Request, Any], Coroutine[Any, Any, Response]]:
+    async def handle(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        path = request.scope["path"]
+        failure: TrawlError = NoSuchPath(f"路径不存在: {path[:200]}", rule="path")
+        if error.status_code == 405:
+            failure = MethodNotAllowed(f"此路径不支持 {request.method[:16]}", field="method", rule="method")
+        answer = shape.answer(failure, request.scope["trawl.request_id"])
+        headers = {"allow": error.headers["Allow"]} if error.headers and "Allow" in error.headers else None
+        return Response(answer.body, answer.status, headers, media_type="application/json")
+
+    return handle
+
+
+def _defects(shape: ErrorShape) -> Callable[[Request, Any], Coroutine[Any, Any, Response]]:
+    """Answers for a defect; the exception goes on to the edge, which logs it."""
+
+    async def handle(request: Request, _error: Exception) -> Response:
+        answer = shape.answer(InternalError("服务器内部错误"), request.scope["trawl.request_id"])
+        return Response(answer.body, answer.status, media_type="application/json")
+
+    return handle
+
+
+def _openapi(endpoint: Endpoint, contract: Contract, prefix: str) -> dict[str, Any]:
+    doc = endpoint.doc
+    names = [part.strip("{}") for part in (prefix + endpoint.path).split("/") if part.startswith("{")]
+    parameters = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+    parameters += [
+        {"name": name, "in": "query", "required": False, "schema": {"type": kind}, "description": text}
+        for name, kind, text in doc.query
+    ]
+    if endpoint.starts_work:
+        parameters.append(
+            {"name": "Idempotency-Key", "in": "header", "required": False, "schema": {"type": "string"},
+             "description": "The same key and body gives the first answer again and starts nothing."}
+        )  # fmt: skip
+    described: dict[str, Any] = {
+        "parameters": parameters,
+        "responses": {str(doc.status): {"description": doc.summary, "content": _content(doc.answer, doc.content_type)}},
+    }
+    for status in doc.errors:
+        described["responses"][str(status)] = {
+            "description": "Error",
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+        }
+    if doc.body is not None:
+        described["requestBody"] = {"required": doc.body_required, "content": _content(doc.body, "application/json")}
+    if endpoint.role is not None and contract.access is not None:
+        described["security"] = [{"bearer": []}, {"api_key": []}]
+        described["description"] = f"{doc.description}\n\nRole: {endpoint.role.label}".strip()
+    return described
+
+
+def _content(example: Any, content_type: str) -> dict[str, Any]:
+    return {content_type: {"schema": schema_of(example), "example": example}}
+
+
+def schema_of(example: Any) -> dict[str, Any]:
+    """The JSON Schema that an example suggests; a null may be anything."""
+    if example is None:
+        return {}
+    if isinstance(example, dict):
+        return {"type": "object", "properties": {key: schema_of(value) for key, value in example.items()}}
+    if isinstance(example, list):
+        return {"type": "array", "items": schema_of(example[0]) if example else {}}
+    return {"type": _JSON_TYPES[type(example)]}
+
+
+_JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
+SECURITY_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, or an access token"},
+    "api_key": {"type": "apiKey", "in": "query", "name": "api_key"},
+}
+
+
+def _complete_openapi(app: FastAPI, contract: Contract) -> None:
+    """Put the error's schema and the ways to authenticate into the application's OpenAPI document."""
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = plain()
+        components = document.setdefault("components", {})
+        example = contract.shape.body(NotFound("…", field="id"), 404, "req_4f1c2a7b9d0e")
+        components["schemas"] = {"Error": {**schema_of(example), "example": example}}
+        if contract.access is not None:
+            components["securitySchemes"] = SECURITY_SCHEMES
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document

@@ -1,0 +1,1 @@
+"""The SmartRPA background service's contract, port 8082."""

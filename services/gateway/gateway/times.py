@@ -1,0 +1,35 @@
+"""How times are written. Owns: the contracts' notations of an epoch-millisecond time. All of them are UTC."""
+
+import time
+from datetime import UTC, date, datetime, timedelta
+
+
+def iso_seconds(ms: int) -> str | None:
+    """`2024-01-15T10:30:00Z`, or None for 0 = not set."""
+    if not ms:
+        return None
+    year, month, day, hour, minute, second, *_ = time.gmtime(ms // 1000)
+    return f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"
+
+
+def iso_milliseconds(ms: int) -> str | None:
+    """`2023-05-10T12:34:56.789Z`, or None for 0 = not set."""
+    seconds = iso_seconds(ms)
+    return f"{seconds[:-1]}.{ms % 1000:03}Z" if seconds else None
+
+
+def day_start_ms(text: str) -> int:
+    """Midnight that begins the day `YYYY-MM-DD`. Raises ValueError."""
+    day = date.fromisoformat(text)
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
+
+
+def day_end_ms(text: str) -> int:
+    """Midnight that ends the day `YYYY-MM-DD`. Raises ValueError."""
+    return day_start_ms(text) + int(timedelta(days=1).total_seconds() * 1000)
+
+
+def duration_words(seconds: float) -> str:
+    """`7d 12h 30m`."""
+    minutes = max(int(seconds), 0) // 60
+    return f"{minutes // 1440}d {minutes // 60 % 24}h {minutes % 60}m"
