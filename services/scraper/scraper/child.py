@@ -1,7 +1,8 @@
 """Runs one command and outlives everything that it starts. Owns: limits, and the end of every descendant.
 
 Started as `python -I -S child.py PARENT_PID LIMITS PROGRAM [ARGUMENT...]` in a session of its own, where LIMITS is
-`nofile=1024,core=0`. It must not import anything of the project: its start is on the way of every command.
+`nofile=1024,core=0`. It must import next to nothing, and nothing of the project: its start is on the way of every
+command (pathlib alone would double it).
 
 It is the subreaper of the command, so that a descendant which left group and session still has it as an ancestor.
 SIGTERM is passed on to the command's group. When the command ends, or the scraper dies however suddenly, every
@@ -15,7 +16,6 @@ import resource
 import signal
 import sys
 import time
-from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -132,7 +132,8 @@ def descendants(root: int) -> list[int]:
     for name in os.listdir("/proc"):  # noqa: PTH208  # a Path for each process costs more than the rest
         if name.isdecimal():
             with contextlib.suppress(OSError, ValueError, IndexError):
-                text = Path(f"/proc/{name}/stat").read_bytes()
+                with open(f"/proc/{name}/stat", "rb", buffering=0) as file:  # noqa: PTH123  # same
+                    text = file.read()
                 children.setdefault(int(text.rpartition(b")")[2].split()[1]), []).append(int(name))
     found: list[int] = []
     waiting = [root]

@@ -11,6 +11,7 @@ from scraper.executor import Executor
 from scraper.executors.http import HttpExecutor
 from scraper.executors.noop import NoopExecutor
 from scraper.executors.python import PythonExecutor
+from scraper.executors.scrape import ScrapeExecutor
 from scraper.executors.shell import ShellExecutor
 from scraper.fetch import Fetcher
 from scraper.processes import CommandRunner, reap_leftovers
@@ -32,6 +33,7 @@ class Executors:
             "noop": NoopExecutor,
             "http": lambda: HttpExecutor(fetcher=self._fetcher),
             "shell": lambda: ShellExecutor(runner=self._runner),
+            "scrape": lambda: ScrapeExecutor(fetcher=self._fetcher),
             "python": lambda: PythonExecutor(runner=self._runner, scripts_dir=settings.scripts_dir),
         }
         self.by_name = {name: builders[name]() for name in settings.executors if name in builders}

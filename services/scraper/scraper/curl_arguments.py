@@ -4,6 +4,7 @@ Only what makes sense for one request is taken. Nothing ever names a file: `@fil
 """
 
 import base64
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote_plus
@@ -188,9 +189,12 @@ def _set_redirects(request: RequestArguments, value: str) -> None:
 
 def _number(name: str, value: str) -> float:
     try:
-        return float(value)
-    except ValueError as error:
-        raise _invalid(f"{name} takes a number, not {value[:40]!r}") from error
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise _invalid(f"{name} takes a number, not {value[:40]!r}")
+    return number
 
 
 def _invalid(message: str) -> InvalidParameters:

@@ -33,6 +33,9 @@ ERROR_BYTES = 4 * 1024
 # How long output may still come after the command itself has ended.
 DRAIN_SECONDS = 0.5
 KILL_SECONDS = 0.3
+PATIENCE_SECONDS = 0.25
+# What a cancelled command gets to end by itself, before its executor gives up waiting.
+GRACE_SECONDS = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ class ProcessGroup:
     def __init__(self, mark: str, folder: Path | None = None) -> None:
         self._mark, self._folder = mark.encode(), folder
         self._wrapper: asyncio.subprocess.Process | None = None
-        self._ended = False
+        self._released = False
 
     def started(self, wrapper: asyncio.subprocess.Process) -> None:
         """From now on descendants of `wrapper` belong to it as well."""
@@ -112,17 +115,16 @@ class ProcessGroup:
 
     def kill(self) -> int:
         """Kill all of it, for at most KILL_SECONDS; answers how many processes there were, the wrapper not counted."""
-        end = monotonic() + KILL_SECONDS
+        started = monotonic()
         wrapper = self._wrapper_pid()
-        first = self._find()
-        count = len([pid for pid in first if pid != wrapper])
-        found = first
-        while found and monotonic() < end:
-            # The wrapper goes last: orphans come to it as long as it is there.
-            others = [pid for pid in found if pid != wrapper]
-            for pid in others or found:
-                _send(pid, signal.SIGKILL)
-            sleep(0.001)
+        found = self._find()
+        count = len([pid for pid in found if pid != wrapper])
+        while found and monotonic() < started + KILL_SECONDS:
+            for pid in found:
+                # The wrapper ends by itself when it has collected the others; only one that hangs is killed.
+                patient = pid == wrapper and monotonic() < started + PATIENCE_SECONDS
+                _send(pid, signal.SIGUSR1 if patient else signal.SIGKILL)
+            sleep(0.002)
             found = self._find()
         return count
 
@@ -132,6 +134,8 @@ class ProcessGroup:
 
     async def release(self) -> None:
         """Remove the command's folder."""
+        # Process ids are used again: from here on nothing is ever signalled.
+        self._released = True
         if self._folder is not None:
             await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
@@ -141,15 +145,12 @@ class ProcessGroup:
         return self._wrapper.pid
 
     def _find(self) -> list[int]:
-        if self._ended:
+        if self._released:
             return []
         wrapper = self._wrapper_pid()
         found = set(marked_processes(self._mark))
         if wrapper is not None:
             found |= {pid for pid in (wrapper, *child.descendants(wrapper)) if not _is_zombie(pid)}
-        if not found and self._wrapper is not None and wrapper is None:
-            # Process ids are used again: once proven gone, nothing is ever signalled.
-            self._ended = True
         return sorted(found)
 
 
@@ -231,7 +232,11 @@ class CommandRunner:
         shutil.rmtree(self._folders, ignore_errors=True)
 
     async def run(self, context: RunContext, command: Command) -> Finished:
-        """Run it to its end. Output becomes log lines as it comes; nothing of the command is alive afterwards."""
+        """Run it to its end. Output becomes log lines as it comes; nothing of the command is alive afterwards.
+
+        When cancelled, it asks the command to end and waits for GRACE_SECONDS; what is then left ends through the
+        group that the context guards, and so does the folder in every case.
+        """
         job = context.job
         mark = f"{self.marker}:{job.run_id}:{job.attempt}"
         self._folders.mkdir(parents=True, exist_ok=True)
@@ -242,7 +247,7 @@ class CommandRunner:
             environment = self._environment(context, folder, mark) | dict(command.variables or {})
             finished = await self._attend(context, command, folder, environment, group)
         except asyncio.CancelledError:
-            raise  # the supervisor ends the group: TERM, then KILL
+            raise  # The supervisor ends what is left: TERM, then KILL.
         except BaseException:
             group.kill()
             raise
@@ -270,7 +275,7 @@ class CommandRunner:
             asyncio.create_task(_read(pipes[1][0], errors, self._line_log(context, "warn", "stderr"))),
         ]
         try:
-            exit_code = await process.wait()
+            exit_code = await _until_ended(process, group)
             group.kill()
             # Only a process that nobody can kill could still hold the pipes open.
             await asyncio.wait(readers, timeout=DRAIN_SECONDS)
@@ -340,6 +345,18 @@ def parameter_variables(job: Job) -> dict[str, str]:
         if len(text.encode(errors="replace")) <= MAX_VARIABLE_BYTES:
             variables["PARAM_" + re.sub(r"[^A-Z0-9_]", "_", name.upper())] = text
     return variables
+
+
+async def _until_ended(process: asyncio.subprocess.Process, group: ProcessGroup) -> int:
+    """The exit code. Cancelled, it passes the wish on, and leaves the command GRACE_SECONDS for it."""
+    try:
+        return await process.wait()
+    except asyncio.CancelledError:
+        group.terminate()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GRACE_SECONDS):
+                await process.wait()
+        raise
 
 
 async def _read(pipe: int, tail: Tail, lines: LineLog) -> None:

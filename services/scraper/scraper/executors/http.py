@@ -13,7 +13,7 @@ from scraper.processes import command_of
 from scraper.templates import fill
 
 TEXT_BYTES = 64 * 1024
-JSON_BYTES = 1024 * 1024
+JSON_BYTES = 512 * 1024
 SHOWN_BODY = 500
 # Answers that a later attempt may see otherwise.
 RETRYABLE = frozenset({408, 425, 429})
@@ -30,7 +30,7 @@ class HttpExecutor:
     async def run(self, context: RunContext) -> Json:
         """`{"status", "headers", "body"}`, and `"truncated": true` when the body was longer than is kept.
 
-        JSON is kept up to 1 MiB, text up to 64 KiB, anything else as a file of the run (`"file"`: its name).
+        JSON is kept up to 512 KiB, text up to 64 KiB, anything else as a file of the run (`"file"`: its name).
         """
         request = self._request_of(context)
         context.progress(0, 1, f"{request.method} {shown_url(request.url)}")

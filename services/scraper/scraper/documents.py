@@ -1,0 +1,102 @@
+"""Answers as documents. Owns: parsing of HTML, XML and JSON. Must not know fields or runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urljoin
+
+import orjson
+from lxml import etree
+
+from scraper.executor import ExecutorError, Json
+
+# The library has no types.
+Element = Any
+# It keeps the class's name private, and only that.
+ELEMENT_CLASS: type = etree._Element  # noqa: SLF001
+MAX_EMBEDDED = 100
+XML_TYPES = frozenset({"application/xml", "text/xml"})
+
+
+def is_element(node: Any) -> bool:
+    """Whether `node` is an element of markup."""
+    return isinstance(node, ELEMENT_CLASS)
+
+
+@dataclass(slots=True)
+class Document:
+    """A page, ready to be asked. `root` for markup, `json` for a JSON answer."""
+
+    url: str
+    base_url: str
+    text: str
+    root: Element | None = None
+    json: Json = None
+    is_json: bool = False
+    is_xml: bool = False
+    _embedded: list[Json] | None = field(default=None, repr=False)
+
+    @property
+    def has_scripts(self) -> bool:
+        """Whether a browser could make more of it than is there."""
+        return self.root is not None and not self.is_xml and bool(self.root.xpath("boolean(//script)"))
+
+    def embedded(self) -> Sequence[Json]:
+        """The JSON that the page carries: JSON-LD first (each member of a @graph by itself), then data of scripts."""
+        if self._embedded is None:
+            self._embedded = [] if self.root is None else _embedded_json(self.root)
+        return self._embedded
+
+
+def parse_document(text: str, *, url: str, content_type: str) -> Document:
+    """The document that `text` is. Raises ExecutorError when it claims to be JSON and isn't."""
+    if content_type == "application/json" or content_type.endswith("+json"):
+        try:
+            return Document(url, url, text, json=orjson.loads(text), is_json=True)
+        except orjson.JSONDecodeError as error:
+            raise ExecutorError(f"the answer says that it is JSON, but it isn't: {error}", code="BAD_PAGE") from error
+    is_xml = content_type in XML_TYPES or (content_type.endswith("+xml") and content_type != "application/xhtml+xml")
+    root = _parse_markup(text, is_xml=is_xml)
+    return Document(url, _base_url(root, url), text, root=root, is_xml=is_xml)
+
+
+def _parse_markup(text: str, *, is_xml: bool) -> Element:
+    data = text.replace("\0", "").strip().encode(errors="replace") or b"<html/>"
+    # No entities, network or huge trees: the text is a stranger's.
+    parser = (
+        etree.XMLParser(encoding="utf-8", recover=True, resolve_entities=False, no_network=True, huge_tree=False)
+        if is_xml
+        else etree.HTMLParser(encoding="utf-8", recover=True, no_network=True, huge_tree=False)
+    )
+    try:
+        root = etree.fromstring(data, parser)
+    except etree.XMLSyntaxError:
+        root = None
+    return root if root is not None else etree.fromstring(b"<html/>")
+
+
+def _base_url(root: Element, url: str) -> str:
+    found = root.xpath("string(//head/base/@href)")
+    try:
+        return urljoin(url, str(found).strip()) if found else url
+    except ValueError:
+        return url
+
+
+def _embedded_json(root: Element) -> list[Json]:
+    linked: list[Json] = []
+    others: list[Json] = []
+    scripts = root.xpath("//script[@type='application/ld+json' or @type='application/json'][string()]")
+    for script in scripts[:MAX_EMBEDDED]:
+        try:
+            value = orjson.loads("".join(script.itertext()))
+        except orjson.JSONDecodeError:
+            continue  # Pages carry broken JSON often enough, and other places may have it.
+        if script.get("type") == "application/json":
+            others.append(value)
+            continue
+        members = value if isinstance(value, list) else [value]
+        for member in members:
+            graph = member.get("@graph") if isinstance(member, dict) else None
+            linked += [member, *(graph if isinstance(graph, list) else [])]
+    return linked + others

@@ -1,0 +1,152 @@
+"""The definition of a `scrape` run, as its owner writes it. Owns: its shape and limits. Must not know pages.
+
+Unknown fields are ignored; a wrong one is refused with its place in the definition.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from scraper.addresses import check_url
+from scraper.executor import ExecutorError, InvalidParameters, Json
+
+Expression = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+FieldType = Literal["text", "number", "integer", "boolean", "date", "url", "html"]
+RenderMode = Literal["http", "browser", "auto"]
+NOT_SUPPORTED_YET = ("crawl", "links", "changes")
+
+
+class Model(BaseModel):
+    """Strict about types, and silent about what it doesn't know."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+
+class Selector(Model):
+    """What to look for: an element by css or xpath, then by jsonpath and regex within what was found."""
+
+    css: Expression | None = None
+    xpath: Expression | None = None
+    jsonpath: Expression | None = None
+    regex: Expression | None = None
+    attribute: Name | None = None
+
+    @model_validator(mode="after")
+    def _names_something(self) -> Self:
+        if self.css is not None and self.xpath is not None:
+            raise ValueError("css and xpath exclude each other")
+        if not any((self.css, self.xpath, self.jsonpath, self.regex, self.attribute)):
+            raise ValueError("needs one of css, xpath, jsonpath, regex")
+        return self
+
+
+class FieldRule(Selector):
+    """One field of an item."""
+
+    many: bool = False
+    type: FieldType = "text"
+    default: Json = None
+    required: bool = False
+
+
+class ItemSelector(Model):
+    """Where the items of a page are."""
+
+    css: Expression | None = None
+    xpath: Expression | None = None
+    jsonpath: Expression | None = None
+
+    @model_validator(mode="after")
+    def _names_one(self) -> Self:
+        if sum(value is not None for value in (self.css, self.xpath, self.jsonpath)) != 1:
+            raise ValueError("needs exactly one of css, xpath, jsonpath")
+        return self
+
+
+class Items(Model):
+    """The items of a page; without `select` the page itself is one item."""
+
+    select: ItemSelector | None = None
+    fields: dict[Name, FieldRule] = Field(min_length=1, max_length=200)
+
+
+class Detail(Model):
+    """Each item's own page: `follow` names the field with its URL."""
+
+    follow: Name
+    fields: dict[Name, FieldRule] = Field(min_length=1, max_length=200)
+
+
+class Limits(Model):
+    """When to stop. `pages` counts every page loaded, `depth` links away from a start URL (a next page adds none)."""
+
+    pages: int = Field(default=1000, ge=1, le=1_000_000)
+    items: int = Field(default=10_000, ge=1, le=1_000_000)
+    depth: int = Field(default=3, ge=0, le=100)
+    seconds: float = Field(default=3600, gt=0, le=7 * 86400, strict=False)
+
+
+class Manners(Model):
+    """Bounds on what is sent to one host at once, and how soon after one another."""
+
+    concurrency: int = Field(default=4, ge=1, le=32)
+    delay_seconds: float = Field(default=0, ge=0, le=300, strict=False)
+
+
+class ScrapeDefinition(Model):
+    """A run's whole definition."""
+
+    start_urls: list[str] = Field(min_length=1, max_length=10_000)
+    render: RenderMode = "auto"
+    items: Items
+    detail: Detail | None = None
+    next: Selector | None = None
+    limits: Limits = Limits()
+    unique_by: list[Name] = Field(default=[], max_length=20)
+    data_type: Annotated[str, StringConstraints(min_length=1, max_length=100)] = "item"
+    robots: bool = True
+    politeness: Manners = Manners()
+    user_agent: Annotated[str, StringConstraints(min_length=1, max_length=500)] | None = None
+    headers: dict[Name, Annotated[str, StringConstraints(max_length=8000)]] = Field(default={}, max_length=50)
+    proxy_id: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+    page_seconds: float = Field(default=30, gt=0, le=600, strict=False)
+    wait_for: Expression | None = None
+    scroll: bool = False
+    steps: list[dict[str, Any]] = Field(default=[], max_length=500)
+
+    @model_validator(mode="after")
+    def _hangs_together(self) -> Self:
+        fields = dict(self.items.fields)
+        if self.detail is not None:
+            followed = fields.get(self.detail.follow)
+            if followed is None:
+                raise ValueError(f"detail.follow: {self.detail.follow!r} is not among items.fields")
+            if followed.many:
+                raise ValueError(f"detail.follow: {self.detail.follow!r} has many values, one is needed")
+            fields |= self.detail.fields
+        for name in self.unique_by:
+            if name not in fields:
+                raise ValueError(f"unique_by: {name!r} is not among the fields")
+        return self
+
+
+def read_definition(parameters: Mapping[str, Json]) -> ScrapeDefinition:
+    """The definition in a run's parameters. Raises InvalidParameters that names the first wrong field."""
+    for name in NOT_SUPPORTED_YET:
+        if parameters.get(name) or (name == "crawl" and parameters.get("mode") == "crawl"):
+            raise InvalidParameters("not supported yet", field=name)
+    try:
+        definition = ScrapeDefinition.model_validate(dict(parameters))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise InvalidParameters(message, field=place or "parameters") from error
+    for index, url in enumerate(definition.start_urls):
+        try:
+            check_url(url)
+        except ExecutorError as error:
+            raise InvalidParameters(error.message, field=f"start_urls.{index}") from error
+    return definition

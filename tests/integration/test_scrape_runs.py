@@ -1,0 +1,542 @@
+"""Scrape runs against a small shop: what they store, how they stop, and how they go on."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from executor_kit import RecordingContext, context_of, fetching, serve
+from scraper.executor import ExecutorError, InvalidParameters, Json, RunContext
+from scraper.executors.scrape import ScrapeExecutor
+from scraper.rendering import Renderer
+
+
+@dataclass
+class Shop:
+    """`pages` lists of `per_page` lamps with a page of their own each; a lamp's SKU is its number."""
+
+    pages: int = 3
+    per_page: int = 4
+    robots: str = ""
+    hits: list[str] = field(default_factory=list)
+    agents: set[str] = field(default_factory=set)
+    trouble: dict[str, list[web.Response]] = field(default_factory=dict)
+    running: int = 0
+    most_running: int = 0
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[str]:
+        routes = {"/robots.txt": self._robots, "/list": self._list, "/lamp/{number}": self._lamp}
+        async with serve({path: self._counted(handle) for path, handle in routes.items()}) as base:
+            yield base
+
+    def _counted(self, handle: Any) -> Any:
+        async def counted(request: web.Request) -> web.Response:
+            self.hits.append(request.path_qs)
+            self.agents.add(request.headers["User-Agent"])
+            self.running += 1
+            self.most_running = max(self.most_running, self.running)
+            await asyncio.sleep(0.002)
+            self.running -= 1
+            if waiting := self.trouble.get(request.path_qs):
+                answer = waiting.pop(0)
+                return web.Response(status=answer.status, headers=answer.headers)
+            return await handle(request)
+
+        return counted
+
+    async def _robots(self, _: web.Request) -> web.Response:
+        return web.Response(text=self.robots) if self.robots else web.Response(status=404)
+
+    async def _list(self, request: web.Request) -> web.Response:
+        page = int(request.query.get("page", 1))
+        first = (page - 1) * self.per_page
+        items = "".join(
+            f'<li class="item"><a href="/lamp/{n}"><b class="name"> Lamp\n {n}</b></a>'
+            f'<span class="price">€ 1.{n:03},50</span><i class="tag">a</i><i class="tag">b{n}</i></li>'
+            for n in range(first, first + self.per_page)
+        )
+        following = f'<a class="next" href="list?page={page + 1}">next</a>' if page < self.pages else ""
+        return web.Response(text=f"<title>Lamps</title><ul>{items}</ul>{following}", content_type="text/html")
+
+    async def _lamp(self, request: web.Request) -> web.Response:
+        number = request.match_info["number"]
+        html = (
+            f'<div id="desc">Lamp <script>x()</script>number {number}</div><span itemprop="sku">{number}</span>'
+            '<script type="application/ld+json">{"offers": {"price": 12.5, "stock": true}}</script>'
+        )
+        return web.Response(text=html, content_type="text/html")
+
+
+def definition(base: str, **changes: Any) -> dict[str, Any]:
+    """The contract's example, on a local shop."""
+    whole = {
+        "start_urls": [f"{base}/list"],
+        "render": "http",
+        "items": {
+            "select": {"css": "li.item"},
+            "fields": {
+                "name": {"css": ".name"},
+                "price": {"css": ".price", "type": "number"},
+                "url": {"css": "a", "attribute": "href", "type": "url"},
+                "tags": {"css": ".tag", "many": True},
+            },
+        },
+        "detail": {
+            "follow": "url",
+            "fields": {"description": {"css": "#desc"}, "sku": {"xpath": "//*[@itemprop='sku']", "type": "integer"}},
+        },
+        "next": {"css": "a.next"},
+        "unique_by": ["sku"],
+        "data_type": "product",
+    } | changes
+    return {name: value for name, value in whole.items() if value is not None}
+
+
+async def scrape(
+    parameters: Mapping[str, Any], *, renderer: Renderer | None = None, **job: Any
+) -> tuple[Any, RecordingContext]:
+    """The result of one attempt, and what it said."""
+    context = context_of("scrape", parameters=parameters, **job)
+    async with fetching() as fetcher:
+        executor = ScrapeExecutor(fetcher=fetcher, renderer=renderer)
+        try:
+            return await executor.run(context), context
+        finally:
+            await executor.close()
+
+
+async def test_scrape_follows_pages_and_details() -> None:
+    shop = Shop()
+    async with shop.open() as base:
+        result, context = await scrape(definition(base))
+    assert [item.data["sku"] for item in context.emitted] == list(range(12)), "items come in the order of the pages"
+    first = context.emitted[1]
+    assert first.data == {
+        "name": "Lamp 1",
+        "price": 1001.5,
+        "url": f"{base}/lamp/1",
+        "tags": ["a", "b1"],
+        "description": "Lamp number 1",
+        "sku": 1,
+    }
+    assert (first.data_type, first.metadata) == ("product", {"url": f"{base}/lamp/1"})
+    assert (result["pages"], result["items"], result["failed_count"], result["stop_reason"]) == (15, 12, 0, "finished")
+    assert context.steps[-1] == (15, None, "15 pages, 12 items")
+    assert shop.most_running <= 4, "a host gets no more than four requests at once"
+    assert shop.hits.count("/robots.txt") == 1
+
+
+async def test_scrape_items_come_while_it_runs() -> None:
+    seen: list[int] = []
+    shop = Shop()
+    async with shop.open() as base:
+        context = context_of("scrape", parameters=definition(base, detail=None, unique_by=[]))
+        context.on_emit = lambda _: seen.append(len(shop.hits))
+        async with fetching() as fetcher:
+            await ScrapeExecutor(fetcher=fetcher).run(context)
+    assert seen[0] < len(shop.hits)
+
+
+@pytest.mark.parametrize(
+    ("limits", "pages", "items", "reason"),
+    [
+        ({"pages": 2}, 2, 1, "page_limit"),
+        ({"pages": 7}, 7, 5, "page_limit"),
+        ({"items": 3}, None, 3, "item_limit"),
+        ({"items": 4}, None, 4, "item_limit"),
+        ({"items": 12}, None, 12, "finished"),
+        ({"depth": 0}, 3, 12, "finished"),
+        ({"seconds": 0.0001}, 0, 0, "time_limit"),
+    ],
+)
+async def test_scrape_limits_say_what_stopped_it(
+    limits: dict[str, float], pages: int | None, items: int, reason: str
+) -> None:
+    shop = Shop()
+    async with shop.open() as base:
+        unique = {"unique_by": ["url"]} if "depth" in limits else {}
+        result, context = await scrape(definition(base, limits=limits, **unique))
+    assert (result["items"], len(context.items), result["stop_reason"]) == (items, items, reason)
+    assert pages is None or result["pages"] == pages
+    loaded = len([path for path in shop.hits if path != "/robots.txt"])
+    assert loaded <= result["pages"], "no page is loaded beyond what is counted"
+
+
+async def test_scrape_time_limit_ends_a_page_that_hangs() -> None:
+    async def hang(_: web.Request) -> web.Response:
+        await asyncio.sleep(30)
+        return web.Response()
+
+    async with serve({"/list": hang}) as base:
+        result, _ = await asyncio.wait_for(scrape(definition(base, robots=False, limits={"seconds": 0.3})), 5)
+    assert result["stop_reason"] == "time_limit"
+
+
+async def test_scrape_a_retry_goes_on_where_the_attempt_stopped() -> None:
+    """At every checkpoint of a run, a retry from it completes the run, twice storing nothing and missing nothing."""
+    shop = Shop(pages=4, per_page=3)
+    async with shop.open() as base:
+        for unique_by in (["sku"], []):
+            parameters = definition(base, unique_by=unique_by)
+            context = context_of("scrape", parameters=parameters)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("scraper.scrape_run.CHECKPOINT_SECONDS", 0)
+                async with fetching() as fetcher:
+                    await ScrapeExecutor(fetcher=fetcher).run(context)
+            whole = {key: item.data["sku"] for key, item in context.items.items()}
+            assert sorted(whole.values()) == list(range(12))
+            assert len(context.checkpoints) > 4
+            for checkpoint in context.checkpoints:
+                shop.hits.clear()
+                result, again = await scrape(parameters, checkpoint=checkpoint, attempt=2)
+                stored_before = checkpoint["items"]
+                assert len(again.emitted) == 12 - stored_before
+                assert {key: item.data["sku"] for key, item in again.items.items()}.items() <= whole.items()
+                assert (result["items"], result["stop_reason"]) == (12, "finished")
+                assert len([path for path in shop.hits if path.startswith("/lamp")]) == 12 - stored_before
+
+
+async def test_scrape_a_cancelled_attempt_and_its_retry_store_each_item_once() -> None:
+    shop = Shop(pages=4, per_page=5)
+    async with shop.open() as base:
+        parameters = definition(base)
+        context = context_of("scrape", parameters=parameters)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("scraper.scrape_run.CHECKPOINT_SECONDS", 0)
+            async with fetching() as fetcher:
+                task = asyncio.create_task(ScrapeExecutor(fetcher=fetcher).run(context))
+                context.on_emit = lambda _: task.cancel() if len(context.items) >= 8 else None
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+        first = len(context.items)
+        assert 8 <= first < 20
+        shop.hits.clear()
+        _, again = await scrape(parameters, checkpoint=context.checkpoints[-1], attempt=2)
+    assert "/list" not in shop.hits, "the first page isn't asked for again"
+    assert len(context.items | again.items) == 20
+    assert {item.data["sku"] for item in (context.items | again.items).values()} == set(range(20))
+
+
+async def test_scrape_a_checkpoint_of_another_definition_is_not_used() -> None:
+    shop = Shop(pages=1)
+    async with shop.open() as base:
+        _, context = await scrape(definition(base))
+        result, _ = await scrape(definition(base, data_type="other"), checkpoint=context.checkpoints[-1])
+    assert result["items"] == 4
+
+
+async def test_scrape_many_start_urls_resume_without_loss() -> None:
+    shop = Shop(pages=2, per_page=2)
+    async with shop.open() as base:
+        starts = [f"{base}/list?chain={n}" for n in range(20)]
+        parameters = definition(base, start_urls=starts, detail=None, next=None, unique_by=[])
+        context = context_of("scrape", parameters=parameters)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("scraper.scrape_run.CHECKPOINT_SECONDS", 0)
+            async with fetching() as fetcher:
+                await ScrapeExecutor(fetcher=fetcher).run(context)
+        assert len(context.items) == 40
+        middle = context.checkpoints[len(context.checkpoints) // 2]
+        _, again = await scrape(parameters, checkpoint=middle)
+    assert 0 < len(again.items) < 40
+    assert set(again.items) <= set(context.items)
+    assert len(again.items) == 40 - middle["items"]
+
+
+async def test_scrape_a_circle_of_pages_ends() -> None:
+    page = '<li class="item"><b class="name">x</b></li><a class="next" href="/list">again</a>'
+    async with serve({"/list": page}) as base:
+        result, context = await scrape(definition(base, detail=None, unique_by=[]))
+    assert (result["pages"], result["items"], result["stop_reason"]) == (1, 1, "finished")
+    assert any("seen before" in message for message in context.messages())
+
+
+async def test_scrape_duplicates_are_stored_once() -> None:
+    page = '<li class="item"><b class="name">x</b></li>' * 3
+    async with serve({"/list": page}) as base:
+        result, _ = await scrape(definition(base, detail=None, unique_by=["name"]))
+        again, _ = await scrape(definition(base, detail=None, unique_by=[]))
+    assert (result["items"], result["duplicates"]) == (1, 2)
+    assert again["items"] == 3
+
+
+async def test_scrape_overloaded_host_slows_the_run_instead_of_failing_it() -> None:
+    shop = Shop(pages=2)
+    busy = [
+        web.Response(status=429, headers={"Retry-After": "0"}),
+        web.Response(status=503, headers={"Retry-After": "1"}),
+    ]
+    shop.trouble["/list"] = busy
+    async with shop.open() as base:
+        started = asyncio.get_running_loop().time()
+        result, context = await scrape(definition(base, detail=None, unique_by=[]))
+    assert (result["items"], result["failed_count"], result["stop_reason"]) == (8, 0, "finished")
+    assert asyncio.get_running_loop().time() - started >= 1
+    assert any("503" in message and "1.0 s" in message for message in context.messages("warn"))
+
+
+async def test_scrape_retry_after_is_bounded() -> None:
+    shop = Shop(pages=1)
+    shop.trouble["/list"] = [web.Response(status=429, headers={"Retry-After": "100000"})]
+    async with shop.open() as base, fetching() as fetcher:
+        context = context_of("scrape", parameters=definition(base, detail=None, unique_by=[]))
+        executor = ScrapeExecutor(fetcher=fetcher, max_wait_seconds=0.2)
+        result = await asyncio.wait_for(executor.run(context), 5)
+    assert result["items"] == 4
+
+
+async def test_scrape_pages_that_stay_away_are_named() -> None:
+    shop = Shop(pages=2)
+    shop.trouble["/lamp/1"] = [web.Response(status=404)]
+    shop.trouble["/list?page=2"] = [web.Response(status=410)]
+    async with shop.open() as base:
+        result, context = await scrape(definition(base, unique_by=["url"]))
+    assert {(page["url"].removeprefix(base), page["reason"], page["status"]) for page in result["failed_pages"]} == {
+        ("/lamp/1", "HTTP 404 Not Found", 404),
+        ("/list?page=2", "HTTP 410 Gone", 410),
+    }
+    assert (result["items"], result["failed_count"], result["stop_reason"]) == (4, 2, "pages_failed")
+    lame = next(item for item in context.emitted if item.data["url"].endswith("/lamp/1"))
+    assert lame.data["description"] is None
+    assert lame.metadata["detail_failed"] == "HTTP 404 Not Found"
+
+
+async def test_scrape_without_any_start_page_fails_and_a_retry_begins_anew() -> None:
+    shop = Shop()
+    shop.trouble["/list"] = [web.Response(status=404)]
+    async with shop.open() as base:
+        context = context_of("scrape", parameters=definition(base))
+        async with fetching() as fetcher:
+            with pytest.raises(ExecutorError, match="HTTP 404") as caught:
+                await ScrapeExecutor(fetcher=fetcher).run(context)
+    assert caught.value.retryable
+    assert context.checkpoints == []
+
+
+async def test_scrape_robots_txt_is_obeyed_unless_switched_off() -> None:
+    shop = Shop(pages=2, robots="User-agent: Trawl\nDisallow: /list?page=2\n\nUser-agent: *\nDisallow: /")
+    async with shop.open() as base:
+        result, _ = await scrape(definition(base, detail=None, unique_by=[]))
+        assert [page["reason"] for page in result["failed_pages"]] == [
+            f"robots.txt of 127.0.0.1 disallows {base}/list?page=2"
+        ]
+        assert "/list?page=2" not in shop.hits
+        result, _ = await scrape(definition(base, detail=None, unique_by=[], robots=False))
+        assert result["items"] == 8
+        with pytest.raises(ExecutorError, match=r"robots\.txt") as caught:
+            await scrape(definition(base, user_agent="Other/1"))
+    assert not caught.value.retryable
+
+
+async def test_scrape_unreadable_robots_txt_counts_as_forbidden() -> None:
+    shop = Shop()
+    shop.trouble["/robots.txt"] = [web.Response(status=500, headers={"Retry-After": "0"}) for _ in range(5)]
+    async with shop.open() as base:
+        with pytest.raises(ExecutorError, match="counts as disallowed") as caught:
+            await scrape(definition(base))
+    assert caught.value.retryable
+    assert "/list" not in shop.hits
+
+
+async def test_scrape_crawl_delay_is_kept() -> None:
+    shop = Shop(pages=3, robots="User-agent: *\nCrawl-delay: 0.2")
+    async with shop.open() as base:
+        started = asyncio.get_running_loop().time()
+        await scrape(definition(base, detail=None, unique_by=[]))
+    assert asyncio.get_running_loop().time() - started >= 0.4
+
+
+async def test_scrape_a_page_where_nothing_matched_is_reported_with_what_was_tried() -> None:
+    async with serve({"/list": "<title>Other</title><p>nothing</p>"}) as base:
+        result, context = await scrape(definition(base, detail=None, unique_by=[]))
+    level, message, data = next(entry for entry in context.logs if "Nothing found" in entry[1])
+    assert (level, result["items"], result["stop_reason"]) == ("warn", 0, "finished")
+    assert "no item matched" in message
+    assert data["tried"]["select"] == {"css": "li.item"}
+    assert data["title"] == "Other"
+
+
+async def test_scrape_items_without_required_fields_are_left_out_and_counted() -> None:
+    page = '<li class="item"><b class="name">x</b></li><li class="item"><i class="tag">y</i></li><li class="item"></li>'
+    fields = {"name": {"css": ".name", "required": True}, "tag": {"css": ".tag", "default": "none"}}
+    async with serve({"/list": page}) as base:
+        parameters = definition(base, detail=None, unique_by=[], items={"select": {"css": "li.item"}, "fields": fields})
+        result, context = await scrape(parameters)
+    assert [item.data for item in context.emitted] == [{"name": "x", "tag": "none"}]
+    assert result["incomplete"] == 2
+    assert any("required fields are missing: name" in message for message in context.messages("warn"))
+
+
+async def test_scrape_json_answers_page_by_page() -> None:
+    async def api(request: web.Request) -> web.Response:
+        page = int(request.query.get("p", 0))
+        following = f"/list?p={page + 1}" if page < 2 else None
+        return web.json_response(
+            {"rows": [{"id": page * 2 + n, "a": {"b": [1, 2]}} for n in (0, 1)], "next": following}
+        )
+
+    parameters = {
+        "items": {
+            "select": {"jsonpath": "$.rows[*]"},
+            "fields": {"id": {"jsonpath": "$.id"}, "b": {"jsonpath": "$.a.b"}},
+        },
+        "next": {"jsonpath": "$.next"},
+        "unique_by": ["id"],
+        "detail": None,
+    }
+    async with serve({"/list": api}) as base:
+        result, context = await scrape(definition(base, **parameters))
+    assert [item.data for item in context.emitted] == [{"id": n, "b": [1, 2]} for n in range(6)]
+    assert result["stop_reason"] == "finished"
+
+
+async def test_scrape_private_addresses_fail_for_good() -> None:
+    async with serve({"/list": "secret"}) as base, fetching(allow=()) as fetcher:
+        with pytest.raises(ExecutorError) as caught:
+            await ScrapeExecutor(fetcher=fetcher).run(context_of("scrape", parameters=definition(base)))
+    assert (caught.value.code, caught.value.retryable) == ("ADDRESS_NOT_ALLOWED", False)
+
+
+async def test_scrape_credentials_go_only_to_the_start_sites() -> None:
+    seen: dict[str, Any] = {}
+
+    async def other(request: web.Request) -> web.Response:
+        seen.update(request.headers)
+        return web.Response(text="<div id=desc>x</div>", content_type="text/html")
+
+    async with serve({"/lamp": other}) as elsewhere:
+        page = f'<li class="item"><a href="{elsewhere}/lamp">x</a></li>'
+        async with serve({"/list": page}) as base:
+            await scrape(definition(base, unique_by=[], headers={"Authorization": "secret", "X-Any": "1"}))
+    assert "Authorization" not in seen
+    assert seen["X-Any"] == "1"
+
+
+@dataclass(frozen=True)
+class Rendered:
+    url: str
+    status: int
+    html: str
+
+
+class FakeRenderer:
+    """A browser that fetches a page and runs its "script": it asks for the same page with `scripts=1`."""
+
+    def __init__(self) -> None:
+        self.sessions = self.closed = 0
+        self.loaded: list[str] = []
+        self.asked: list[dict[str, Any]] = []
+
+    @asynccontextmanager
+    async def session(self, context: RunContext, options: Mapping[str, Json]) -> AsyncIterator["FakeRenderer"]:
+        self.sessions += 1
+        async with aiohttp.ClientSession() as client:
+            self._client = client
+            yield self
+        self.closed += 1
+
+    async def load(
+        self, url: str, *, wait_for: str | None, scroll: bool, steps: Sequence[Json], timeout_seconds: float
+    ) -> Rendered:
+        self.loaded.append(url)
+        self.asked.append({"wait_for": wait_for, "scroll": scroll, "steps": steps})
+        async with self._client.get(url, headers={"X-Scripts": "1"}) as answer:
+            return Rendered(url, answer.status, await answer.text())
+
+
+async def scripted(request: web.Request) -> web.Response:
+    page = int(request.query.get("page", 1))
+    items = "".join(f'<li class="item"><b class="name">{page}-{n}</b></li>' for n in range(2))
+    html = items if "X-Scripts" in request.headers else ""
+    following = f'<a class="next" href="/list?page={page + 1}">n</a>' if page < 3 else ""
+    return web.Response(text=f"<script>load()</script>{html}{following}", content_type="text/html")
+
+
+async def test_scrape_auto_goes_to_the_browser_where_items_need_scripts_and_stays() -> None:
+    renderer = FakeRenderer()
+    async with serve({"/list": scripted}) as base:
+        parameters = definition(base, render="auto", detail=None, unique_by=["name"], wait_for=".item", scroll=True)
+        result, context = await scrape(parameters, renderer=renderer)
+    assert [item.data["name"] for item in context.emitted] == ["1-0", "1-1", "2-0", "2-1", "3-0", "3-1"]
+    assert (renderer.sessions, renderer.closed, len(renderer.loaded), result["rendered_pages"]) == (1, 1, 3, 3)
+    assert renderer.asked[0] == {"wait_for": ".item", "scroll": True, "steps": []}
+    assert any("needs a browser" in message for message in context.messages())
+
+
+async def test_scrape_auto_opens_no_browser_when_http_is_enough() -> None:
+    renderer = FakeRenderer()
+    shop = Shop(pages=2)
+    async with shop.open() as base:
+        result, _ = await scrape(definition(base, render="auto"), renderer=renderer)
+    assert (result["items"], renderer.sessions) == (8, 0)
+
+
+async def test_scrape_render_http_never_opens_a_browser_and_browser_always_does() -> None:
+    renderer = FakeRenderer()
+    async with serve({"/list": scripted}) as base:
+        plain = definition(base, render="http", detail=None, unique_by=[])
+        result, _ = await scrape(plain, renderer=renderer)
+        assert (result["items"], renderer.sessions) == (0, 0)
+        result, _ = await scrape(plain | {"render": "browser"}, renderer=renderer)
+        assert (result["items"], renderer.sessions, renderer.closed) == (6, 1, 1)
+        with pytest.raises(ExecutorError, match="no browser"):
+            await scrape(plain | {"render": "browser"})
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"start_urls": []}, "start_urls"),
+        ({"start_urls": ["ftp://x/"]}, "start_urls.0"),
+        ({"start_urls": "http://x/"}, "start_urls"),
+        ({"render": "magic"}, "render"),
+        ({"items": None}, "items"),
+        ({"items": {"fields": {}}}, "items.fields"),
+        ({"items": {"fields": {"a": {}}}}, "items.fields.a"),
+        ({"items": {"fields": {"a": {"css": "a", "xpath": "b"}}}}, "items.fields.a"),
+        ({"items": {"fields": {"url": {"css": "a[["}, "sku": {"css": "x"}}}}, "items.fields.url.css"),
+        ({"items": {"fields": {"url": {"xpath": "//a["}}}}, "items.fields.url.xpath"),
+        ({"items": {"fields": {"url": {"xpath": "re:test(., 'a')"}}}}, "items.fields.url.xpath"),
+        ({"items": {"fields": {"url": {"xpath": "document('/etc/passwd')"}}}}, "items.fields.url.xpath"),
+        ({"items": {"fields": {"url": {"regex": "(?=a)"}}}}, "items.fields.url.regex"),
+        ({"items": {"fields": {"url": {"jsonpath": "$["}}}}, "items.fields.url.jsonpath"),
+        ({"items": {"select": {"regex": "a"}, "fields": {"url": {"css": "a"}}}}, "items.select"),
+        ({"detail": {"follow": "nope", "fields": {"sku": {"css": "a"}}}}, "parameters"),
+        ({"unique_by": ["nope"]}, "parameters"),
+        ({"limits": {"pages": "many"}}, "limits.pages"),
+        ({"limits": {"pages": 0}}, "limits.pages"),
+        ({"changes": True}, "changes"),
+        ({"crawl": {"depth": 1}}, "crawl"),
+        ({"mode": "crawl"}, "crawl"),
+        ({"proxy_id": "p"}, "proxy_id"),
+    ],
+)
+async def test_scrape_wrong_definitions_are_refused_by_field(change: dict[str, Any], field: str) -> None:
+    parameters = definition("http://127.0.0.1:1") | change
+    with pytest.raises(InvalidParameters) as caught:
+        await scrape({name: value for name, value in parameters.items() if value is not None})
+    assert caught.value.message.startswith(f"{field}: ")
+
+
+async def test_scrape_a_selector_that_never_ends_fails_its_run_and_holds_up_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While the hostile XPath is at work (cubic in a large page), the event loop stays free."""
+    monkeypatch.setattr("scraper.page_loader.READ_SECONDS", 0.5)
+    rows = "".join(f"<p><i>{n}</i></p>" for n in range(1200))
+    fields = {"a": {"xpath": "count(//p[count(//p[i > ../p[1]/i]) > 1])"}}
+    async with serve({"/list": rows}) as base:
+        task = asyncio.create_task(scrape(definition(base, detail=None, unique_by=[], items={"fields": fields})))
+        longest = 0.0
+        while not task.done():
+            started = asyncio.get_running_loop().time()
+            await asyncio.sleep(0.01)
+            longest = max(longest, asyncio.get_running_loop().time() - started)
+        with pytest.raises(InvalidParameters, match="cost too much"):
+            await task
+    assert longest < 0.3

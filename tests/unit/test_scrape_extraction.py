@@ -1,0 +1,138 @@
+"""What fields take from documents."""
+
+import time
+from typing import Any
+
+import pytest
+from scraper.documents import parse_document
+from scraper.executor import InvalidParameters
+from scraper.scrape_definition import ScrapeDefinition, read_definition
+from scraper.scrape_plan import ListRead, Plan
+from scraper.values import convert
+
+PAGE = """
+<html><head><title>T</title><base href="/deep/"></head><body>
+<script type="application/ld+json">{broken</script>
+<script type="application/ld+json">{"@graph": [{"@type": "Product", "offers": {"price": "9.90"}}]}</script>
+<script type="application/json" id="data">{"rows": [{"n": 1}, {"n": 2}]}</script>
+<div class="p"><h2>One<!-- c --> and <b>half</b></h2><a href="x?a=1&amp;b=2">go</a><img src="i.png">
+<p class="d" data-n="5">Tax: 19% of € 1.299,00</p></div></body></html>
+"""
+
+
+def read(fields: dict[str, Any], *, text: str = PAGE, content_type: str = "text/html", **more: Any) -> ListRead:
+    parameters = {"start_urls": ["http://h/"], "items": {"fields": fields} | more.pop("items", {})} | more
+    plan = Plan(read_definition(parameters))
+    return plan.lists.read(parse_document(text, url="http://h/list", content_type=content_type))
+
+
+@pytest.mark.parametrize(
+    ("rule", "value"),
+    [
+        ({"css": "h2"}, "One and half"),
+        ({"css": "h2::text"}, "One"),
+        ({"css": "h2 b", "type": "html"}, "<b>half</b>"),
+        ({"xpath": "//h2/b/text()"}, "half"),
+        ({"xpath": "count(//p)", "type": "integer"}, 1),
+        ({"css": "a", "type": "url"}, "http://h/deep/x?a=1&b=2"),
+        ({"css": "a::attr(href)", "type": "url"}, "http://h/deep/x?a=1&b=2"),
+        ({"css": "img", "attribute": "src", "type": "url"}, "http://h/deep/i.png"),
+        ({"css": "p", "attribute": "data-n", "type": "integer"}, 5),
+        ({"css": "p", "regex": r"of (.*)$", "type": "number"}, 1299),
+        ({"css": "p", "regex": r"\d+", "many": True}, ["19", "1", "299", "00"]),
+        ({"regex": r'data-n="(\d)"'}, "5"),
+        ({"jsonpath": "$.offers.price", "type": "number"}, 9.9),
+        ({"css": "#data", "jsonpath": "$.rows[*].n", "many": True}, [1, 2]),
+        ({"jsonpath": "$.rows[1].n"}, 2),
+        ({"jsonpath": "$.rows[?@.n > 1].n"}, 2),
+        ({"css": ".none"}, None),
+        ({"css": ".none", "default": "d"}, "d"),
+        ({"css": ".none", "many": True}, []),
+        ({"css": "h2", "type": "number"}, None),
+    ],
+)
+def test_scrape_field_of_html(rule: dict[str, Any], value: object) -> None:
+    assert read({"f": rule}).items[0].data == {"f": value}
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "value"),
+    [
+        ("€ 1.299,00", "number", 1299.0),
+        ("1,299.50 USD", "number", 1299.5),
+        ("-3.5", "number", -3.5),
+        ("-€ 12", "number", -12),
+        ("1e400", "number", None),
+        ("nan", "number", None),
+        ("7", "number", 7),
+        ("no", "number", None),
+        ("12 pieces", "integer", 12),
+        ("1.5", "integer", None),
+        ("https://schema.org/InStock", "boolean", True),
+        ("No", "boolean", False),
+        ("perhaps", "boolean", None),
+        ("12. März 2024", "date", "2024-03-12"),
+        ("2024-01-15T10:30:00Z", "date", "2024-01-15T10:30:00+00:00"),
+        ("Jan 5, 2024 3:04 PM", "date", "2024-01-05T15:04:00"),
+        ("soon", "date", None),
+        ("  a \n b ", "text", "a b"),
+        ("../x", "url", "http://h/x"),
+        ("javascript:alert(1)", "url", None),
+        ("http://[bad", "url", None),
+    ],
+)
+def test_scrape_field_types(text: str, kind: str, value: object) -> None:
+    assert convert(text, kind, "http://h/a/b") == value
+
+
+def test_scrape_xml_keeps_its_names_and_reads_no_entities() -> None:
+    text = (
+        '<?xml version="1.0"?><!DOCTYPE r [<!ENTITY e SYSTEM "file:///etc/passwd">]>'
+        "<rss><channel><item><pubDate>2024-01-02</pubDate><title>&e;x</title></item></channel></rss>"
+    )
+    fields = {"d": {"css": "pubDate", "type": "date"}, "t": {"xpath": "title"}}
+    found = read(fields, text=text, content_type="application/rss+xml", items={"select": {"css": "item"}})
+    assert found.items[0].data["d"] == "2024-01-02"
+    assert "root:" not in str(found.items[0].data["t"])
+
+
+def test_scrape_next_is_a_link_wherever_it_is_said() -> None:
+    html = '<a class="n" href="/p2">2</a><li>a</li>'
+    for following in ({"css": "a.n"}, {"css": "a.n::attr(href)"}, {"xpath": "//a/@href"}, {"regex": 'href="(.*?)"'}):
+        assert read({"f": {"css": "li"}}, text=html, next=following).next_url == "http://h/p2"
+
+
+def test_scrape_hostile_patterns_stay_linear() -> None:
+    """Patterns that take a backtracking engine years: in regex, and in JSONPath's functions."""
+    evil = "a" * 5000 + "!"
+    started = time.monotonic()
+    assert read({"f": {"css": "p", "regex": "^(a+)+$"}}, text=f"<p>{evil}</p>").items[0].data == {"f": None}
+    fields = {"f": {"jsonpath": "$.rows[?match(@.n, '(a+)+')].n"}, "g": {"jsonpath": "$.rows[?search(@.n, 'a!')].n"}}
+    found = read(fields, text=f'{{"rows": [{{"n": "{evil}"}}]}}', content_type="application/json")
+    assert found.items[0].data == {"f": None, "g": evil}
+    assert time.monotonic() - started < 1
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\0", "<", "<html", "<p>" * 5000, "<a href='http://[x'>y</a>", "plain", "<base href='http://['>"]
+)
+def test_scrape_broken_pages_are_only_empty(text: str) -> None:
+    found = read({"f": {"css": ".x"}, "u": {"css": "a", "type": "url"}}, text=text, next={"css": "a"})
+    assert found.items[0].found == 0
+
+
+def test_scrape_deep_json_is_refused_or_read_but_never_crashes() -> None:
+    deep = "[" * 500 + "]" * 500
+    assert read({"f": {"jsonpath": "$..zz"}}, text=deep, content_type="application/json").items[0].found == 0
+
+
+def test_scrape_unknown_parts_of_a_definition_are_ignored() -> None:
+    parameters = {"start_urls": ["http://h/"], "items": {"fields": {"a": {"css": "a", "new": 1}}}, "other": {"x": 1}}
+    assert isinstance(read_definition(parameters), ScrapeDefinition)
+
+
+def test_scrape_wrong_types_are_not_coerced() -> None:
+    with pytest.raises(InvalidParameters, match=r"limits\.items"):
+        read_definition(
+            {"start_urls": ["http://h/"], "items": {"fields": {"a": {"css": "a"}}}, "limits": {"items": "5"}}
+        )
