@@ -5,9 +5,8 @@ One context for a session, so cookies last through it; the tab is kept from page
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Protocol
 
 from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Page, Response
@@ -16,6 +15,7 @@ from scraper.browser import BrowserLease, BrowserPool, browser_crashed, is_drive
 from scraper.browser_options import parse_browser_options
 from scraper.executor import ExecutorError, Json, RunContext
 from scraper.page_reading import read_html, scroll_to_end, settle_page
+from scraper.rendering import RenderSession
 from scraper.step_engine import StepEngine
 from scraper.step_error import StepError
 from scraper.step_templates import Scope, Secrets
@@ -24,34 +24,6 @@ from scraper.tabs import Tabs
 from scraper.targets import GONE
 
 SETTLE_SECONDS = 1.0
-
-
-class RenderedPage(Protocol):
-    """What came of a load: the address after redirects, the HTTP status (0: none), the HTML after scripts."""
-
-    @property
-    def url(self) -> str: ...
-    @property
-    def status(self) -> int: ...
-    @property
-    def html(self) -> str: ...
-
-
-class RenderSession(Protocol):
-    """Loads one page after another."""
-
-    async def load(
-        self, url: str, *, wait_for: str | None, scroll: bool, steps: Sequence[Json], timeout_seconds: float
-    ) -> RenderedPage:
-        """Raises `ExecutorError`; that `wait_for` (CSS) didn't come is no error."""
-
-
-class Renderer(Protocol):
-    """Opens sessions."""
-
-    def session(
-        self, context: RunContext, options: Mapping[str, Json]
-    ) -> AbstractAsyncContextManager[RenderSession]: ...
 
 
 @dataclass(frozen=True, slots=True)
