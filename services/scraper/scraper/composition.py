@@ -50,7 +50,6 @@ class Executors:
             "noop": NoopExecutor,
             "http": lambda: HttpExecutor(fetcher=self._fetcher),
             "shell": lambda: ShellExecutor(runner=self._runner),
-            "scrape": lambda: ScrapeExecutor(fetcher=self._fetcher),
             "rpa": lambda: RpaExecutor(self._browsers, secrets),
             "scrape": lambda: ScrapeExecutor(fetcher=self._fetcher, renderer=BrowserRenderer(self._browsers, secrets)),
             "python": lambda: PythonExecutor(runner=self._runner, scripts_dir=settings.scripts_dir),
