@@ -67,7 +67,8 @@ class Cell:
         self.api = f"http://127.0.0.1:{ports['gateway']}/api"
         self.smartrpa = f"http://127.0.0.1:{ports['smartrpa']}"
         channels = {
-            name: grpc.insecure_channel(f"127.0.0.1:{ports[name]}", options=OPTIONS) for name in ("scheduler", "scraper")
+            name: grpc.insecure_channel(f"127.0.0.1:{ports[name]}", options=OPTIONS)
+            for name in ("scheduler", "scraper")
         }
         self.runs = runs_pb2_grpc.RunServiceStub(channels["scheduler"])
         self.tasks = tasks_pb2_grpc.TaskServiceStub(channels["scheduler"])
@@ -93,7 +94,9 @@ class Cell:
         for name in reversed(list(self.programs)):
             self.programs[name].kill()
 
-    def create_task(self, name: str, executor: str, *, command: str = "", parameters: bytes = b"{}", **fields: object) -> int:
+    def create_task(
+        self, name: str, executor: str, *, command: str = "", parameters: bytes = b"{}", **fields: object
+    ) -> int:
         """A task's id. `parameters` is the JSON of `metadata.params`."""
         task = tasks_pb2.Task(
             name=name, task_type=executor, executor=executor, command=command, priority=runs_pb2.PRIORITY_NORMAL,

@@ -74,6 +74,8 @@ class Program:
     def start(self, *, wait: bool = True) -> None:
         """Start it, and wait until it listens. Raises RuntimeError with its output when it ends before."""
         self.directory.mkdir(parents=True, exist_ok=True)
+        environment = {**os.environ, **self.environment}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # compiling all imports at each start takes seconds
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 list(self.command),
@@ -81,7 +83,7 @@ class Program:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self.directory,
-                env={**os.environ, **self.environment},
+                env=environment,
                 start_new_session=True,
             )
         if wait:

@@ -17,7 +17,8 @@ Answer = TypeVar("Answer")
 
 class Batcher(Generic[Request, Answer]):
     """`send` takes a list and gives the answers in the same order; an answer that is an exception is raised to its
-    caller. At most `max_waiting` calls wait; one more is refused with `Exhausted`.
+    caller. At most `max_waiting` calls wait; one more is refused with `Exhausted`. `patience_seconds`: how long a batch
+    waits for others to join, where a little latency costs nothing and a batch of one does.
     """
 
     def __init__(
@@ -27,8 +28,9 @@ class Batcher(Generic[Request, Answer]):
         max_batch: int = 256,
         max_in_flight: int = 2,
         max_waiting: int = 10_000,
+        patience_seconds: float = 0,
     ) -> None:
-        self._send = send
+        self._send, self._patience_seconds = send, patience_seconds
         self._max_batch, self._max_in_flight, self._max_waiting = max_batch, max_in_flight, max_waiting
         self._waiting: deque[tuple[Request, asyncio.Future[Answer]]] = deque()
         self._in_flight: set[asyncio.Task[None]] = set()
@@ -49,8 +51,8 @@ class Batcher(Generic[Request, Answer]):
             task.add_done_callback(self._in_flight.discard)
 
     async def _run(self) -> None:
-        # One turn of the loop lets the calls that are ready now join this batch.
-        await asyncio.sleep(0)
+        # One turn of the loop, at least, lets the calls that are ready now join this batch.
+        await asyncio.sleep(self._patience_seconds)
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_batch))]
             batch = [(request, future) for request, future in batch if not future.done()]

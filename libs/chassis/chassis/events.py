@@ -83,6 +83,11 @@ class Events:
         """Whether the server can be reached now."""
         return bool(self.nc.is_connected)
 
+    async def check(self) -> None:
+        """Raises `Unavailable` when the server can't be reached now."""
+        if not self.connected:
+            raise Unavailable("NATS is unavailable", dependency="nats")
+
     async def declare_streams(self, table: Sequence[Any], replicas: int) -> None:
         """Make the streams that are not there. An existing stream is left as operators have set it."""
         for row in table:

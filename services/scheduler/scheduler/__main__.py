@@ -1,11 +1,10 @@
 """The scheduler's composition root: builds the parts, serves until told to stop."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
-from chassis.errors import Unavailable
 from chassis.events import Events
 from chassis.grpc_server import GrpcServer
+from chassis.health import Readiness, until_available
 from chassis.logs import get_logger
 from chassis.run import Lifetime, run_service
 from chassis.stores import mongo_client, mongo_database, redis_client
@@ -67,12 +66,19 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
     server.add(work_pb2_grpc.add_WorkServiceServicer_to_server, WorkApi(Work(live, archive)))
     server.add(tasks_pb2_grpc.add_TaskServiceServicer_to_server, TaskApi(tasks=tasks, changes=changes, reader=reader))
 
+    readiness = Readiness(
+        {"nats": events.check, "redis": live.ping, "mongodb": archive.ping},
+        serving=asyncio.Event(),
+        changed=server.set_serving,
+    )
+
     async def start() -> None:
         await events.connect()
         await events.declare_streams(subjects.STREAMS, settings.stream_replicas)
-        await _until_available(lambda: _prepare(tasks, archive, rebuilder))
+        await until_available(lambda: _prepare(tasks, archive, rebuilder))
         await events.nc.subscribe(subjects.RUN_EVENTS, cb=ended.on_events)
-        await server.start()
+        await server.start(serving=False)
+        life.spawn("readiness", readiness.run())
         life.spawn(
             "finished",
             events.consume(subjects.EVENTS_STREAM, "scheduler-finished", subjects.RUNS_FINISHED, finish.handle),
@@ -98,17 +104,6 @@ async def _prepare(tasks: Tasks, archive: Archive, rebuilder: Rebuilder) -> None
     await tasks.prepare()
     await archive.prepare()
     await rebuilder.ensure()
-
-
-async def _until_available(action: Callable[[], Awaitable[None]]) -> None:
-    waiting = True
-    while waiting:
-        try:
-            await action()
-            waiting = False
-        except Unavailable as error:
-            log.warning("waiting", reason=error.message)
-            await asyncio.sleep(0.3)
 
 
 def main() -> None:

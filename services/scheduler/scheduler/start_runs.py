@@ -14,6 +14,7 @@ import orjson
 from chassis.clock import now_ms
 from chassis.errors import Conflict, InvalidInput, TrawlError, Unavailable
 from chassis.logs import get_logger
+from chassis.telemetry import current_traceparent, span
 from trawl.scheduler.v1 import runs_pb2 as pb
 
 from scheduler.durations import Durations
@@ -197,8 +198,10 @@ class StartRuns:
             external_id=request.external_id,
             request_digest=request.request_digest,
             restarted_from=request.restarted_from,
-            traceparent=request.traceparent,
         )
+        if request.traceparent:
+            with span("accept run", parent=request.traceparent, run_id=run_id, task_id=cached.task.id):
+                own.traceparent = current_traceparent() or request.traceparent
         large = None
         if request.parameters_json:
             own.parameters_json = _overlay(cached.task, request.parameters_json)

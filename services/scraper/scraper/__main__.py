@@ -3,18 +3,19 @@
 import asyncio
 import uuid
 
-from chassis.errors import Unavailable
 from chassis.events import Events
 from chassis.grpc_client import GrpcClient
 from chassis.grpc_server import GrpcServer
+from chassis.health import Readiness, until_available
 from chassis.logs import get_logger
 from chassis.run import Lifetime, run_service
 from chassis.stores import mongo_client, mongo_database
 from trawl.scraper.v1 import results_pb2_grpc
 from wire import subjects
 
+from scraper import registration
 from scraper.blobs import LocalBlobs
-from scraper.composition import build_executors, slot_limits
+from scraper.composition import Executors, slot_limits
 from scraper.grpc_results import ResultApi
 from scraper.held import HeldRuns
 from scraper.mongo_results import Results
@@ -28,51 +29,58 @@ async def serve(settings: ScraperSettings, life: Lifetime) -> None:
     """Run the scraper until `life` ends."""
     worker_id = settings.worker_id or f"worker-{settings.hostname}"
     identity = Identity(worker_id, f"{worker_id}-{uuid.uuid4().hex[:12]}".replace(".", "_"), settings.hostname)
-    events = Events(settings.nats_url, worker_id)
-    mongo = mongo_client(settings)
+    events, mongo = Events(settings.nats_url, worker_id), mongo_client(settings)
     results, blobs = Results(mongo_database(mongo, settings, "scraper")), LocalBlobs(settings.blob_dir)
     scheduler = GrpcClient("scheduler", settings.scheduler_target)
-    executors = build_executors(settings)
-    limits, groups = slot_limits(settings)
-    held = HeldRuns(limits, settings.worker_slots, groups)
+    registry = GrpcClient("worker-registry", settings.registry_target)
+    executors = Executors(settings, worker_id)
+    held = HeldRuns(*slot_limits(settings), total=settings.worker_slots)
     worker = Worker(
-        identity=identity, events=events, scheduler=scheduler, results=results, blobs=blobs, executors=executors,
-        held=held,
+        identity=identity, events=events, scheduler=scheduler, results=results, blobs=blobs,
+        executors=executors.by_name, held=held,
+    )  # fmt: skip
+    presence = registration.Registration(
+        registry,
+        registration.Identity(
+            session=identity.session, hostname=identity.hostname, task_types=tuple(executors.by_name),
+            slots=settings.worker_slots, worker_id=worker_id, ip_address=settings.grpc_host, port=settings.grpc_port,
+        ),
+        occupancy=held.ids,
+        on_status=worker.follow_status,
+        interval_seconds=settings.heartbeat_seconds,
     )  # fmt: skip
     server = GrpcServer(settings.grpc_host, settings.grpc_port)
-    server.add(results_pb2_grpc.add_ResultServiceServicer_to_server, ResultApi(results, blobs, list(executors)))
+    api = ResultApi(results, blobs, list(executors.by_name))
+    server.add(results_pb2_grpc.add_ResultServiceServicer_to_server, api)
+
+    readiness = Readiness(
+        {"nats": events.check, "mongodb": results.ping}, serving=asyncio.Event(), changed=server.set_serving
+    )
 
     async def start() -> None:
+        await executors.reap()
         await events.connect()
         await events.declare_streams(subjects.STREAMS, settings.stream_replicas)
-        await _prepare(results)
-        await server.start()
+        await until_available(results.prepare)
+        await server.start(serving=False)
+        life.spawn("readiness", readiness.run())
         await worker.start()
         for name, loop in worker.loops().items():
             life.spawn(name, loop)
-        log.info("working", worker_id=worker_id, executors=sorted(executors))
+        life.spawn("registration", presence.run())
+        log.info("working", worker_id=worker_id, executors=sorted(executors.by_name))
 
     life.spawn("start", start())
     await life.stopping.wait()
     await worker.drain(settings.drain_seconds)
     await server.stop()
     await life.cancel_all()
-    for executor in executors.values():
-        await executor.close()
+    await presence.leave()
+    await executors.close()
     await scheduler.close()
+    await registry.close()
     await events.close()
     mongo.close()
-
-
-async def _prepare(results: Results) -> None:
-    waiting = True
-    while waiting:
-        try:
-            await results.prepare()
-            waiting = False
-        except Unavailable as error:
-            log.warning("waiting", reason=error.message)
-            await asyncio.sleep(0.3)
 
 
 def main() -> None:

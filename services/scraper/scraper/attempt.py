@@ -123,19 +123,24 @@ class Attempt:
     async def _end_guarded(self) -> None:
         """TERM what is alive, then KILL it, and count what had to be killed."""
         guarded = self.context.guarded
-        if not any(what.alive() for what in guarded):
-            return
+        if any(what.alive() for what in guarded):
+            await self._end_alive(guarded)
+        for what in guarded:
+            await what.release()
+        guarded.clear()
+
+    async def _end_alive(self, guarded: Sequence[Guarded]) -> None:
         if self._stop is not None:
             self._stop.how = "term"
         for what in guarded:
             what.terminate()
         await _until_dead(guarded, TERM_SECONDS)
         leftovers = sum(what.kill() for what in guarded if what.alive())
-        if leftovers and self._stop is not None:
-            self._stop.how, self._stop.leftovers = "kill", self._stop.leftovers + leftovers
         await _until_dead(guarded, KILL_SECONDS)
         if leftovers:
             self.context.log("warn", f"{leftovers} processes that would not end were killed")
+            if self._stop is not None:
+                self._stop.how, self._stop.leftovers = "kill", self._stop.leftovers + leftovers
 
     async def _conclude(self, task: "asyncio.Task[Json]", started: int) -> Ending:
         stop = self._stop

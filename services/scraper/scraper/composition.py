@@ -1,24 +1,61 @@
 """Builds the executors that the settings name. The only place that knows them all."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
+from chassis.logs import get_logger
+
+from scraper.addresses import AddressGuard
 from scraper.executor import Executor
+from scraper.executors.http import HttpExecutor
 from scraper.executors.noop import NoopExecutor
+from scraper.executors.python import PythonExecutor
+from scraper.executors.shell import ShellExecutor
+from scraper.fetch import Fetcher
+from scraper.processes import CommandRunner, reap_leftovers
 from scraper.settings import ScraperSettings
 
+log = get_logger("composition")
+# Executors that share slots: a browser, or a process of their own, costs more than a request.
+GROUPS = {"rpa": "browser", "scrape": "pages", "shell": "process", "python": "process"}
 
-def build_executors(settings: ScraperSettings) -> dict[str, Executor]:
-    """The executors by name."""
-    return {"noop": NoopExecutor()}
+
+class Executors:
+    """The executors by name, and what they share."""
+
+    def __init__(self, settings: ScraperSettings, worker_id: str) -> None:
+        work_dir = Path(settings.work_dir)
+        self._fetcher = Fetcher(AddressGuard(settings.allowed_addresses))
+        self._runner = CommandRunner(marker=worker_id, work_dir=work_dir)
+        builders: Mapping[str, Callable[[], Executor]] = {
+            "noop": NoopExecutor,
+            "http": lambda: HttpExecutor(fetcher=self._fetcher),
+            "shell": lambda: ShellExecutor(runner=self._runner),
+            "python": lambda: PythonExecutor(runner=self._runner, scripts_dir=settings.scripts_dir),
+        }
+        self.by_name = {name: builders[name]() for name in settings.executors if name in builders}
+
+    async def reap(self) -> None:
+        """End what an earlier life of this worker left behind, before the first run."""
+        killed = await asyncio.to_thread(reap_leftovers, self._runner.marker)
+        await asyncio.to_thread(self._runner.clear_folders)
+        if killed:
+            log.warning("killed what an earlier life left behind", processes=killed)
+
+    async def close(self) -> None:
+        """Give back what is shared."""
+        for executor in self.by_name.values():
+            await executor.close()
+        await self._fetcher.close()
 
 
 def slot_limits(settings: ScraperSettings) -> tuple[dict[str, int], Mapping[str, str]]:
     """(slots of each group, group of each executor)."""
-    groups = {"rpa": "browser", "scrape": "pages", "shell": "process", "python": "process"}
     limits = {
         "browser": settings.browser_slots,
         "pages": settings.process_slots,
         "process": settings.process_slots,
         "light": settings.worker_slots,
     }
-    return limits, {name: groups.get(name, "light") for name in settings.executors}
+    return limits, {name: GROUPS.get(name, "light") for name in settings.executors}

@@ -72,6 +72,9 @@ class Guarded(Protocol):
     def alive(self) -> bool:
         """Whether anything of it is left."""
 
+    async def release(self) -> None:
+        """Clean up behind it; called once, when nothing of it is left."""
+
 
 class RunContext(Protocol):
     """What an attempt may say while it works. All of it is batched; only `emit` and `save_checkpoint` can wait."""

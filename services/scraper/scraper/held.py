@@ -37,7 +37,7 @@ class Held:
 class HeldRuns:
     """Held runs by id, and how many slots each queue has left."""
 
-    def __init__(self, limits: Mapping[str, int], total: int, groups: Mapping[str, str]) -> None:
+    def __init__(self, limits: Mapping[str, int], groups: Mapping[str, str], *, total: int) -> None:
         """`limits`: slots of each group; `groups`: the group of each queue (browser, process, …)."""
         self._limits, self._total, self._groups = limits, total, groups
         self._runs: dict[int, Held] = {}

@@ -63,7 +63,8 @@ class Results:
             key = item_key(run_id, item, position)
             documents[key] = {
                 "_id": key, "run_id": run_id, "task_id": task_id, "attempt": attempt, "position": position,
-                "data_type": item.data_type, "data": dict(item.data), "metadata": dict(item.metadata), "created_ms": now,
+                "data_type": item.data_type, "data": dict(item.data), "metadata": dict(item.metadata),
+                "created_ms": now,
             }  # fmt: skip
         operations = [ReplaceOne({"_id": key}, document, upsert=True) for key, document in documents.items()]
         try:
@@ -108,6 +109,11 @@ class Results:
                 return
             yield rows
             position = rows[-1]["position"]
+
+    async def ping(self) -> None:
+        """Raises `Unavailable` when MongoDB does not answer."""
+        with mongo_errors():
+            await self._results.database.command("ping")
 
     async def checkpoint(self, run_id: int) -> Checkpoint | None:
         """What the last attempt saved."""

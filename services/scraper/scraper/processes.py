@@ -93,8 +93,8 @@ def _signal_name(number: int) -> str:
 class ProcessGroup:
     """Everything alive of one command (a `Guarded`)."""
 
-    def __init__(self, mark: str) -> None:
-        self._mark = mark.encode()
+    def __init__(self, mark: str, folder: Path | None = None) -> None:
+        self._mark, self._folder = mark.encode(), folder
         self._wrapper: asyncio.subprocess.Process | None = None
         self._ended = False
 
@@ -129,6 +129,11 @@ class ProcessGroup:
     def alive(self) -> bool:
         """Whether anything of it is left."""
         return bool(self._find())
+
+    async def release(self) -> None:
+        """Remove the command's folder."""
+        if self._folder is not None:
+            await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
     def _wrapper_pid(self) -> int | None:
         if self._wrapper is None or self._wrapper.returncode is not None:
@@ -231,14 +236,18 @@ class CommandRunner:
         mark = f"{self.marker}:{job.run_id}:{job.attempt}"
         self._folders.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f"{job.run_id}-{job.attempt}-", dir=self._folders))
-        group = ProcessGroup(mark)
+        group = ProcessGroup(mark, folder)
         context.guard(group)
         try:
             environment = self._environment(context, folder, mark) | dict(command.variables or {})
-            return await self._attend(context, command, folder, environment, group)
-        finally:
+            finished = await self._attend(context, command, folder, environment, group)
+        except asyncio.CancelledError:
+            raise  # the supervisor ends the group: TERM, then KILL
+        except BaseException:
             group.kill()
-            await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
+            raise
+        group.kill()
+        return finished
 
     async def _attend(
         self, context: RunContext, command: Command, folder: Path, environment: Mapping[str, str], group: ProcessGroup

@@ -66,7 +66,7 @@ class Worker:
         self._results, self._blobs, self._executors, self.held = results, blobs, executors, held
         self._outcomes = Outcomes(events)
         self._pullers = {name: QueuePuller(events, name, free=partial(self._free, name)) for name in executors}
-        self._pulling = True
+        self._pulling, self._draining = True, False
         self._busy = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -84,8 +84,12 @@ class Worker:
         loops = {f"pull-{name}": self._pull_loop(name) for name in self._pullers}
         return loops | {"reports": self._report_loop(), "renewals": self._renew_loop()}
 
+    async def follow_status(self, status: str) -> None:
+        """Be what the registry wants: only an active worker takes new work."""
+        self.set_pulling(status == "active" and not self._draining)
+
     def set_pulling(self, pulling: bool) -> None:
-        """Take new work, or don't (drain)."""
+        """Take new work, or don't."""
         self._pulling = pulling
         for puller in self._pullers.values():
             puller.wake()
@@ -281,6 +285,8 @@ class Worker:
             if run.attempt is not None:
                 run.attempt.context.confirm_lines(until)
         for verdict in answer.verdicts:
+            if verdict.lost:
+                log.warning("the lease of a run was lost", run_id=verdict.run_id)
             self._stop(verdict.run_id, StopReason.LOST if verdict.lost else StopReason.ABORT)
 
     async def _renew_loop(self) -> None:
@@ -293,6 +299,7 @@ class Worker:
 
     async def drain(self, seconds: float) -> None:
         """Take nothing new, let what runs finish, hand back what doesn't."""
+        self._draining = True
         self.set_pulling(False)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)

@@ -4,6 +4,7 @@ import asyncio
 
 from chassis.events import Events
 from chassis.grpc_server import GrpcServer
+from chassis.health import Readiness
 from chassis.run import Lifetime, run_service
 from chassis.stores import mongo_client, mongo_database, redis_client
 from trawl.workerregistry.v1.workers_pb2_grpc import add_WorkerServiceServicer_to_server
@@ -11,7 +12,6 @@ from trawl.workerregistry.v1.workers_pb2_grpc import add_WorkerServiceServicer_t
 from worker_registry.events import Broker, Publisher
 from worker_registry.grpc_api import WorkerApi
 from worker_registry.mongo_workers import MongoWorkers
-from worker_registry.readiness import Readiness
 from worker_registry.redis_heartbeats import RedisHeartbeats
 from worker_registry.registry import Registry
 from worker_registry.settings import Settings

@@ -66,25 +66,32 @@ class Publisher:
             await self._wake.wait()
             self._wake.clear()
             try:
-                await self._empty_outbox()
+                busy_seconds = await self._empty_outbox()
             except Unavailable as error:
                 if not failing:
                     log.warning("worker events wait", reason=error.message)
-                failing = True
-                self._wake.set()
-                await asyncio.sleep(RETRY_SECONDS)
+                failing, busy_seconds = True, RETRY_SECONDS
             else:
                 failing = False
+            if busy_seconds:
+                self._wake.set()
+                await asyncio.sleep(busy_seconds)
 
-    async def _empty_outbox(self) -> None:
+    async def _empty_outbox(self) -> float:
+        """Answers for how many seconds another replica may be at it."""
         while (taken := await self._heartbeats.take_facts()).facts:
-            await self._events.publish_all(
-                [(WORKER_EVENTS, _event(fact).SerializeToString(), _message_id(fact)) for fact in taken.facts]
-            )
+            try:
+                await self._events.publish_all(
+                    [(WORKER_EVENTS, _event(fact).SerializeToString(), _message_id(fact)) for fact in taken.facts]
+                )
+            except Unavailable:
+                await self._heartbeats.give_up_facts()
+                raise
             for fact in taken.facts:
                 log.info("published", kind=fact.kind, worker=fact.worker_id, session=fact.session, reason=fact.reason)
-            if await self._heartbeats.drop_facts(taken) <= 0:
-                return
+            if await self._heartbeats.drop_facts(taken) == 0:
+                return 0.0
+        return taken.busy_ms / 1000
 
 
 def _event(fact: WorkerFact) -> WorkerEvent:

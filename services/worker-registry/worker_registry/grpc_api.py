@@ -2,7 +2,6 @@
 Must not know how anything is stored.
 """
 
-# ruff: noqa: N802, ARG002 - gRPC prescribes the methods' names and their context
 from typing import Any
 
 from chassis.clock import now_ms

@@ -20,8 +20,11 @@ NAMES = ("known", "beats", "deadlines", "intervals", "outbox", "stamp", "publish
 KEYS = tuple(f"{{registry}}:{name}" for name in NAMES)
 KNOWN, BEATS, DEADLINES, _INTERVALS, _OUTBOX, STAMP, _PUBLISHER = KEYS
 # A replica that dies while it publishes holds the others up for this long.
-PUBLISHER_MS = 8_000
+# Two at it at once would do no harm: both use the same message ids.
+PUBLISHER_MS = 2_000
 SWEEP_AT_ONCE = 500
+# Heartbeats wait for each other: at 200 a second one call to Redis carries ten of them.
+PATIENCE_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +54,14 @@ class Sweep:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What was taken from the outbox: it stays there until it is dropped. `first` tells where it began."""
+    """What was taken from the outbox: it stays there until it is dropped. `first` tells where it began.
+
+    `busy_ms`: for how long another replica may be at it, instead of any facts.
+    """
 
     facts: list[WorkerFact]
-    first: bytes
+    first: bytes = b""
+    busy_ms: int = 0
 
 
 class RedisHeartbeats:
@@ -70,7 +77,9 @@ class RedisHeartbeats:
         self._take = redis.register_script(scripts.TAKE_FACTS)
         self._drop = redis.register_script(scripts.DROP_FACTS)
         self._mark = redis.register_script(scripts.MARK_REBUILT)
-        self._beats: Batcher[Beat, Answer] = Batcher(self._send_beats)
+        self._beats: Batcher[Beat, Answer] = Batcher(
+            self._send_beats, max_in_flight=1, patience_seconds=PATIENCE_SECONDS
+        )
 
     async def ping(self) -> None:
         """Return when Redis answers."""
@@ -136,9 +145,11 @@ class RedisHeartbeats:
             await self._mark(KEYS)
 
     async def take_facts(self) -> Facts:
-        """The oldest facts of the outbox; none while another replica publishes."""
+        """The oldest facts of the outbox, unless another replica is publishing."""
         with redis_errors():
             raw = await self._take(KEYS, [self._replica, PUBLISHER_MS])
+        if isinstance(raw, int):
+            return Facts([], busy_ms=max(raw, 1))
         items = [orjson.loads(item) for item in raw]
         facts = [WorkerFact(**(item | {"time_ms": int(item["time_ms"])})) for item in items]
         return Facts(facts, raw[0] if raw else b"")
@@ -147,6 +158,11 @@ class RedisHeartbeats:
         """Drop these, which are published. Answers how many are left, -1 if another replica took over."""
         with redis_errors():
             return int(await self._drop(KEYS, [self._replica, len(facts.facts), facts.first]))
+
+    async def give_up_facts(self) -> None:
+        """Let another replica publish what was taken."""
+        with redis_errors():
+            await self._drop(KEYS, [self._replica, 0, b""])
 
 
 def _encode(beat: Beat) -> bytes:

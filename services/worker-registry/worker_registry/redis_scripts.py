@@ -140,26 +140,27 @@ return {state, first and math.max(0, tonumber(first) - now) or -1, shortest, red
 """
 )
 
-# ARGV: replica, ms that it may take. Answers up to 256 facts, when no other replica is at it.
+# ARGV: replica, ms that it may take. Answers up to 256 facts, or for how many ms another replica may be at it.
 TAKE_FACTS = (
     _COMMON
     + """
 local holder = redis.call('GET', PUBLISHER)
-if holder and holder ~= ARGV[1] then return {} end
+if redis.call('LLEN', OUTBOX) == 0 then return {} end
+if holder and holder ~= ARGV[1] then return redis.call('PTTL', PUBLISHER) end
 redis.call('SET', PUBLISHER, ARGV[1], 'PX', ARGV[2])
 return redis.call('LRANGE', OUTBOX, 0, 255)
 """
 )
 
 # ARGV: replica, number of facts that are published, the first of them as it was taken. Nothing is dropped when another
-# replica has taken over, or when that one is gone already (a repeated call).
+# replica has taken over, or when that one is gone already (a repeated call). The number 0 gives up for now.
 DROP_FACTS = (
     _COMMON
     + """
 if redis.call('GET', PUBLISHER) ~= ARGV[1] then return -1 end
 if redis.call('LINDEX', OUTBOX, 0) == ARGV[3] then redis.call('LTRIM', OUTBOX, ARGV[2], -1) end
 local left = redis.call('LLEN', OUTBOX)
-if left == 0 then redis.call('DEL', PUBLISHER) end
+if left == 0 or ARGV[2] == '0' then redis.call('DEL', PUBLISHER) end
 return left
 """
 )

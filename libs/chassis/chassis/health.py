@@ -1,4 +1,4 @@
-"""Whether what the registry needs can be reached. Owns: the checks' rhythm and the log lines. Must not know what is
+"""Whether what a service needs can be reached. Owns: the checks' rhythm and the log lines. Must not know what is
 checked.
 """
 
@@ -13,6 +13,18 @@ CHECK_SECONDS = 2.0
 RETRY_SECONDS = 0.3
 CHECK_TIMEOUT_SECONDS = 2.0
 Check = Callable[[], Awaitable[None]]
+
+
+async def until_available(action: Callable[[], Awaitable[None]]) -> None:
+    """Do it, again and again until what it needs is there."""
+    waiting = True
+    while waiting:
+        try:
+            await action()
+            waiting = False
+        except Unavailable as error:
+            log.warning("waiting", reason=error.message)
+            await asyncio.sleep(RETRY_SECONDS)
 
 
 class Readiness:
