@@ -84,7 +84,7 @@ def code_of(error: TrawlError) -> str:
 def _details(error: TrawlError) -> dict[str, Json]:
     details = {key: value for key, value in error.details.items() if key not in ("rule", "value")}
     if isinstance(error, InvalidInput) or error.field is not None:
-        rule = error.details.get("rule", "invalid")
+        rule = error.details.get("rule", "invalid" if isinstance(error, InvalidInput) else error.kind)
         details |= {"field": error.field, "rule": rule, "value": error.details.get("value")}
     return details
 
