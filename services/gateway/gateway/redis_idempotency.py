@@ -1,5 +1,5 @@
-"""Idempotency keys in Redis. Owns: `trawl:gateway:idempotency:<digest>`, which holds what was asked and, once it is known, the
-answer. Knows no contract.
+"""Idempotency keys in Redis. Owns: `trawl:gateway:idempotency:<digest>`, which holds what was asked and, once known,
+the answer. Knows no contract.
 """
 
 import base64
