@@ -1,6 +1,7 @@
 """The scheduler contract over real HTTP: every documented shape, status and error."""
 
 import asyncio
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -186,6 +187,17 @@ async def test_a_trigger_needs_no_body(gateway: Gateway) -> None:
     assert reply.status == 200
     shapes.assert_shape(reply.json, shapes.answer_of(shapes.TRIGGERED))
     assert reply.json["data"]["status"] == "pending"
+
+
+async def test_an_estimate_lies_after_the_start_whatever_is_known_of_the_task(gateway: Gateway) -> None:
+    task_id = await created(gateway)
+    seconds = []
+    for body in (None, {"timeout_seconds": 60}):
+        data = (await gateway.call("POST", f"/api/tasks/{task_id}/trigger", body=body)).json["data"]
+        run = gateway.scheduler.runs[data["run_id"]]
+        estimate = datetime.fromisoformat(data["estimated_completion"]).timestamp()
+        seconds.append(round(estimate - run.spec.created_ms // 1000))
+    assert seconds == [3600, 60]
 
 
 async def test_a_trigger_hands_on_what_it_was_given(gateway: Gateway) -> None:

@@ -257,11 +257,20 @@ class FakeServices:
 
     def __init__(self) -> None:
         self.scheduler, self.registry, self.results = FakeScheduler(), FakeRegistry(), FakeResults()
-        self.server = GrpcServer("127.0.0.1", 0)
-        self.server.add(tasks_pb2_grpc.add_TaskServiceServicer_to_server, self.scheduler)
-        self.server.add(runs_pb2_grpc.add_RunServiceServicer_to_server, self.scheduler)
-        self.server.add(workers_pb2_grpc.add_WorkerServiceServicer_to_server, self.registry)
-        self.server.add(results_pb2_grpc.add_ResultServiceServicer_to_server, self.results)
+        self.server = self._server(0)
+
+    def _server(self, port: int) -> GrpcServer:
+        server = GrpcServer("127.0.0.1", port)
+        server.add(tasks_pb2_grpc.add_TaskServiceServicer_to_server, self.scheduler)
+        server.add(runs_pb2_grpc.add_RunServiceServicer_to_server, self.scheduler)
+        server.add(workers_pb2_grpc.add_WorkerServiceServicer_to_server, self.registry)
+        server.add(results_pb2_grpc.add_ResultServiceServicer_to_server, self.results)
+        return server
+
+    async def restart(self) -> None:
+        """Serve the same state on the same port again, after `server.stop`."""
+        self.server = self._server(self.server.port)
+        await self.server.start()
 
     @property
     def target(self) -> str:

@@ -1,5 +1,5 @@
-"""Idempotency keys in Redis. Owns: `trawl:gateway:idem:<digest>`, which holds what was asked and, once it is known, the
-answer. Knows no contract.
+"""Idempotency keys in Redis. Owns: `trawl:gateway:idempotency:<digest>`, which holds what was asked and, once known,
+the answer. Knows no contract.
 """
 
 import base64
@@ -32,7 +32,7 @@ class Idempotency:
         """The answer of `work`, or of the earlier request with the same key. While a first request is under way, at
         most for `in_flight_seconds`, and for another body, raises `Conflict`.
         """
-        name = operation_id(call)
+        name = f"trawl:gateway:{operation_id(call)}"
         digest = hashlib.sha256(await call.body()).hexdigest()
         with redis_errors():
             mine = await self._redis.set(name, orjson.dumps({"digest": digest}), nx=True, ex=in_flight_seconds)
@@ -76,7 +76,7 @@ def operation_id(call: Call) -> str:
         raise invalid("Idempotency-Key", "length", "必须是1到255个可见字符")
     caller = call.principal.id if call.principal else ""
     parts = (caller, call.scope["method"], call.scope["path"], key.decode("latin-1"))
-    return f"trawl:gateway:idem:{hashlib.sha256(orjson.dumps(parts)).hexdigest()}"
+    return f"idempotency:{hashlib.sha256(orjson.dumps(parts)).hexdigest()}"
 
 
 def _replay(stored: bytes | str | None, digest: str) -> Answer:

@@ -122,10 +122,11 @@ def build_app(
         telemetry={"tracing": False, "metrics": False, "logs": False},
         exception_handlers={HTTPException: _http_errors(contract.shape), Exception: _defects(contract.shape)},
     )
-    for endpoint in endpoints:
-        app.router.routes.append(DirectRoute(endpoint, contract, prefix))
-    for endpoint in operations:
-        app.router.routes.append(DirectRoute(endpoint, contract, ""))
+    # Routes are tried in order: ours come before FastAPI's own pages, the busiest first.
+    app.router.routes[:0] = [
+        *(DirectRoute(endpoint, contract, prefix) for endpoint in endpoints),
+        *(DirectRoute(endpoint, contract, "") for endpoint in operations),
+    ]
     _complete_openapi(app, contract)
     return app
 

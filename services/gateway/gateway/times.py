@@ -8,8 +8,7 @@ def iso_seconds(ms: int) -> str | None:
     """`2024-01-15T10:30:00Z`, or None for 0 = not set."""
     if not ms:
         return None
-    year, month, day, hour, minute, second, *_ = time.gmtime(ms // 1000)
-    return f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ms // 1000))
 
 
 def iso_milliseconds(ms: int) -> str | None:

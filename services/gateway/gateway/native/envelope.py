@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from chassis.errors import (
@@ -50,7 +51,12 @@ DEPENDENCY_CODES = {
 
 def metadata(request_id: str) -> dict[str, str | None]:
     """What every answer carries."""
-    return {"timestamp": iso_seconds(int(time.time() * 1000)), "request_id": request_id, "version": VERSION}
+    return {"timestamp": _second_text(int(time.time())), "request_id": request_id, "version": VERSION}
+
+
+@lru_cache(maxsize=2)
+def _second_text(second: int) -> str | None:
+    return iso_seconds(second * 1000)
 
 
 def ok(call: Call, data: Json, status: int = 200) -> Answer:
@@ -78,7 +84,7 @@ def code_of(error: TrawlError) -> str:
 def _details(error: TrawlError) -> dict[str, Json]:
     details = {key: value for key, value in error.details.items() if key not in ("rule", "value")}
     if isinstance(error, InvalidInput) or error.field is not None:
-        rule = error.details.get("rule", "invalid")
+        rule = error.details.get("rule", "invalid" if isinstance(error, InvalidInput) else error.kind)
         details |= {"field": error.field, "rule": rule, "value": error.details.get("value")}
     return details
 

@@ -10,6 +10,8 @@ from trawl.workerregistry.v1 import workers_pb2
 from gateway.times import iso_seconds
 
 Json = Any
+# The limit of a task that names none; a run that was just accepted may not carry its task's.
+DEFAULT_TIMEOUT_MS = 3_600_000
 PRIORITIES = {
     "low": runs_pb2.PRIORITY_LOW,
     "normal": runs_pb2.PRIORITY_NORMAL,
@@ -135,7 +137,8 @@ def _stop_json(stop: runs_pb2.StopReceipt) -> dict[str, Json]:
 
 def estimated_completion(run: runs_pb2.Run) -> str | None:
     """When the run should be over: after the usual time of the task's runs, or at the latest by its time limit."""
-    return iso_seconds((run.started_ms or run.spec.created_ms) + (run.expected_ms or run.spec.timeout_ms))
+    duration_ms = run.expected_ms or run.spec.timeout_ms or DEFAULT_TIMEOUT_MS
+    return iso_seconds((run.started_ms or run.spec.created_ms) + duration_ms)
 
 
 def log_json(line: runs_pb2.LogLine) -> dict[str, Json]:
