@@ -23,6 +23,8 @@ from scheduler.redis_runs import Ending, LiveRuns
 from scheduler.run import Retry, Status
 
 log = get_logger("finish")
+# Ends of attempts that are not the work's own fault.
+CRASHES = frozenset({"BROWSER_CRASHED", "WORKER_LOST"})
 TERMINAL_KIND = {Status.COMPLETED: "completed", Status.FAILED: "failed", Status.ABORTED: "aborted"}
 
 
@@ -74,7 +76,9 @@ class FinishRuns:
         if report.outcome == scraper_pb.OUTCOME_ABORTED:
             return _End(report, ended_run(spec, report, Status.ABORTED), None)
         run = ended_run(spec, report, Status.FAILED)
-        if not report.retryable or not retry.allows(report.attempt):
+        crashed = report.error_code in CRASHES
+        may_retry = report.retryable and (crashed or not spec.retry.crashes_only)
+        if not may_retry or not retry.allows(report.attempt):
             return _End(report, run, None)
         again = pb.RunSpec.FromString(report.spec)
         again.attempt = report.attempt

@@ -199,6 +199,8 @@ class StartRuns:
             request_digest=request.request_digest,
             restarted_from=request.restarted_from,
         )
+        if request.retry_crashes_only:
+            own.retry.crashes_only = True
         if request.traceparent:
             with span("accept run", parent=request.traceparent, run_id=run_id, task_id=cached.task.id):
                 own.traceparent = current_traceparent() or request.traceparent

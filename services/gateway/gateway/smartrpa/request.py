@@ -30,6 +30,7 @@ class RpaTask:
         canonical = orjson.dumps(self.body, option=orjson.OPT_SORT_KEYS)
         return runs_pb2.StartRun(
             inline=runs_pb2.TaskDefinition(name=self.task_name, task_type="rpa", executor="rpa"),
+            retry_crashes_only=True,
             parameters_json=canonical,
             timeout_ms=self.timeout_ms,
             contract=CONTRACT,

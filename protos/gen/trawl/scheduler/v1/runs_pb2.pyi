@@ -76,10 +76,13 @@ class RetryPolicy(_message.Message):
     INITIAL_MS_FIELD_NUMBER: _builtins.int
     FACTOR_FIELD_NUMBER: _builtins.int
     MAX_MS_FIELD_NUMBER: _builtins.int
+    CRASHES_ONLY_FIELD_NUMBER: _builtins.int
     max_retries: _builtins.int
     initial_ms: _builtins.int
     factor: _builtins.float
     max_ms: _builtins.int
+    crashes_only: _builtins.bool
+    """Only an attempt whose worker or browser was lost is followed by another: what failed by itself stays failed."""
     def __init__(
         self,
         *,
@@ -87,10 +90,11 @@ class RetryPolicy(_message.Message):
         initial_ms: _builtins.int = ...,
         factor: _builtins.float = ...,
         max_ms: _builtins.int = ...,
+        crashes_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["factor", b"factor", "initial_ms", b"initial_ms", "max_ms", b"max_ms", "max_retries", b"max_retries"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["crashes_only", b"crashes_only", "factor", b"factor", "initial_ms", b"initial_ms", "max_ms", b"max_ms", "max_retries", b"max_retries"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -322,6 +326,7 @@ class StartRun(_message.Message):
     REQUEST_DIGEST_FIELD_NUMBER: _builtins.int
     RESTARTED_FROM_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
+    RETRY_CRASHES_ONLY_FIELD_NUMBER: _builtins.int
     IGNORE_DEPENDENCIES_FIELD_NUMBER: _builtins.int
     task_id: _builtins.int
     """One of the two names the task. `inline` starts a run for the task of that name, which is made when missing."""
@@ -333,6 +338,7 @@ class StartRun(_message.Message):
     request_digest: _builtins.str
     restarted_from: _builtins.int
     traceparent: _builtins.str
+    retry_crashes_only: _builtins.bool
     ignore_dependencies: _builtins.bool
     """True: the task's dependencies are not waited for."""
     @_builtins.property
@@ -350,11 +356,12 @@ class StartRun(_message.Message):
         request_digest: _builtins.str = ...,
         restarted_from: _builtins.int = ...,
         traceparent: _builtins.str = ...,
+        retry_crashes_only: _builtins.bool = ...,
         ignore_dependencies: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["inline", b"inline"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract", b"contract", "external_id", b"external_id", "ignore_dependencies", b"ignore_dependencies", "inline", b"inline", "parameters_json", b"parameters_json", "priority", b"priority", "request_digest", b"request_digest", "restarted_from", b"restarted_from", "task_id", b"task_id", "timeout_ms", b"timeout_ms", "traceparent", b"traceparent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract", b"contract", "external_id", b"external_id", "ignore_dependencies", b"ignore_dependencies", "inline", b"inline", "parameters_json", b"parameters_json", "priority", b"priority", "request_digest", b"request_digest", "restarted_from", b"restarted_from", "retry_crashes_only", b"retry_crashes_only", "task_id", b"task_id", "timeout_ms", b"timeout_ms", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
