@@ -12,6 +12,7 @@ from scraper.executors.http import HttpExecutor
 from scraper.executors.noop import NoopExecutor
 from scraper.executors.python import PythonExecutor
 from scraper.executors.scrape import ScrapeExecutor
+from scraper.executors.scrape import ScrapeExecutor
 from scraper.executors.shell import ShellExecutor
 from scraper.fetch import Fetcher
 from scraper.processes import CommandRunner, reap_leftovers
@@ -28,11 +29,12 @@ class Executors:
     def __init__(self, settings: ScraperSettings, worker_id: str) -> None:
         work_dir = Path(settings.work_dir)
         self._fetcher = Fetcher(AddressGuard(settings.allowed_addresses))
-        self._runner = CommandRunner(marker=worker_id, work_dir=work_dir)
+        self._runner = CommandRunner(worker_id=worker_id, work_dir=work_dir)
         builders: Mapping[str, Callable[[], Executor]] = {
             "noop": NoopExecutor,
             "http": lambda: HttpExecutor(fetcher=self._fetcher),
             "shell": lambda: ShellExecutor(runner=self._runner),
+            "scrape": lambda: ScrapeExecutor(fetcher=self._fetcher),
             "scrape": lambda: ScrapeExecutor(fetcher=self._fetcher),
             "python": lambda: PythonExecutor(runner=self._runner, scripts_dir=settings.scripts_dir),
         }
