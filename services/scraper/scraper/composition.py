@@ -12,7 +12,6 @@ from scraper.executors.http import HttpExecutor
 from scraper.executors.noop import NoopExecutor
 from scraper.executors.python import PythonExecutor
 from scraper.executors.scrape import ScrapeExecutor
-from scraper.executors.scrape import ScrapeExecutor
 from scraper.executors.shell import ShellExecutor
 from scraper.fetch import Fetcher
 from scraper.processes import CommandRunner, reap_leftovers
@@ -34,7 +33,6 @@ class Executors:
             "noop": NoopExecutor,
             "http": lambda: HttpExecutor(fetcher=self._fetcher),
             "shell": lambda: ShellExecutor(runner=self._runner),
-            "scrape": lambda: ScrapeExecutor(fetcher=self._fetcher),
             "scrape": lambda: ScrapeExecutor(fetcher=self._fetcher),
             "python": lambda: PythonExecutor(runner=self._runner, scripts_dir=settings.scripts_dir),
         }
