@@ -15,7 +15,9 @@ NEW = {"name": "prices", "task_type": "python", "executor": "python", "command":
 async def new_key(gateway: Gateway, role: str) -> tuple[str, str]:
     reply = await gateway.call("POST", "/api/auth/keys", body={"name": f"a {role}", "role": role})
     assert reply.status == 201, reply.body
-    shapes.assert_shape(reply.json["data"], {"id": str, "name": str, "role": str, "key": str, "created_at": shapes.TIME})
+    shapes.assert_shape(
+        reply.json["data"], {"id": str, "name": str, "role": str, "key": str, "created_at": shapes.TIME}
+    )
     return reply.json["data"]["id"], reply.json["data"]["key"]
 
 
@@ -76,7 +78,12 @@ async def test_a_deleted_key_works_no_more(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize(
     ("body", "field"),
-    [({}, "name"), ({"name": "x"}, "role"), ({"name": "x", "role": "root"}, "role"), ({"name": 1, "role": "admin"}, "name")],
+    [
+        ({}, "name"),
+        ({"name": "x"}, "role"),
+        ({"name": "x", "role": "root"}, "role"),
+        ({"name": 1, "role": "admin"}, "name"),
+    ],
 )
 async def test_a_bad_new_key_is_422(gateway: Gateway, body: Any, field: str) -> None:
     reply = await gateway.call("POST", "/api/auth/keys", body=body)
@@ -112,7 +119,8 @@ async def test_forged_and_expired_tokens_are_refused(stores: Stores) -> None:
 async def test_a_token_ends_when_it_says(stores: Stores) -> None:
     async with running_gateway(stores, jwt_ttl_seconds=10, key_cache_seconds=300) as gateway:
         claims = jwt.decode(
-            (await gateway.call("POST", "/api/auth/token")).json["data"]["access_token"], options={"verify_signature": False}
+            (await gateway.call("POST", "/api/auth/token")).json["data"]["access_token"],
+            options={"verify_signature": False},
         )
         assert claims["exp"] - time.time() <= 10
 
@@ -151,9 +159,7 @@ async def test_an_idempotency_key_gives_the_first_answer_again(gateway: Gateway)
 async def test_many_at_once_with_one_idempotency_key_start_one_run(gateway: Gateway) -> None:
     await gateway.call("POST", "/api/tasks", body=NEW)
     keyed = {"Idempotency-Key": "k2"}
-    replies = await asyncio.gather(
-        *(gateway.call("POST", "/api/tasks/1/trigger", headers=keyed) for _ in range(20))
-    )
+    replies = await asyncio.gather(*(gateway.call("POST", "/api/tasks/1/trigger", headers=keyed) for _ in range(20)))
     assert len(gateway.scheduler.runs) == 1
     assert {reply.status for reply in replies} <= {200, 409}
     for reply in replies:

@@ -138,14 +138,23 @@ async def test_an_open_port_refuses_foreign_hosts_and_origins(gateway: Gateway, 
 async def test_an_open_port_takes_local_hosts_and_origins(gateway: Gateway) -> None:
     port = gateway.ports["smartrpa"]
     for headers in ({"Host": f"localhost:{port}"}, {"Host": f"[::1]:{port}"}, {"Origin": f"http://127.0.0.1:{port}"}):
-        assert (await gateway.call("GET", "/task-status?id=x", port="smartrpa", key=None, headers=headers)).status == 200
+        assert (
+            await gateway.call("GET", "/task-status?id=x", port="smartrpa", key=None, headers=headers)
+        ).status == 200
 
 
-@pytest.mark.parametrize("media", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""])
+@pytest.mark.parametrize(
+    "media", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""]
+)
 async def test_an_open_port_refuses_a_post_that_is_no_json(gateway: Gateway, media: str) -> None:
     for port in PORTS[1:]:
         reply = await gateway.call(
-            "POST", "/scrape", port=port, key=None, data=b'{"taskId":"a","task_name":"b"}', headers={"Content-Type": media}
+            "POST",
+            "/scrape",
+            port=port,
+            key=None,
+            data=b'{"taskId":"a","task_name":"b"}',
+            headers={"Content-Type": media},
         )
         assert reply.status in (400, 415), (port, reply.status)
     assert not gateway.scheduler.runs
@@ -154,7 +163,9 @@ async def test_an_open_port_refuses_a_post_that_is_no_json(gateway: Gateway, med
 async def test_a_listed_host_is_taken(stores: Stores) -> None:
     async with running_gateway(stores, allowed_hosts="trawl.internal, other") as gateway:
         headers = {"Host": "trawl.internal:8082"}
-        assert (await gateway.call("GET", "/task-status?id=x", port="smartrpa", key=None, headers=headers)).status == 200
+        assert (
+            await gateway.call("GET", "/task-status?id=x", port="smartrpa", key=None, headers=headers)
+        ).status == 200
 
 
 @pytest.mark.parametrize("given", ["abc-123", "a" * 128])

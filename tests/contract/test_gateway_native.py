@@ -5,11 +5,10 @@ from typing import Any
 
 import pytest
 from chassis.errors import Unavailable
+from gateway_support import shapes
 from gateway_support.stack import Gateway
 from prometheus_client.parser import text_string_to_metric_families
 from trawl.scheduler.v1 import runs_pb2
-
-from gateway_support import shapes
 
 NEW = {"name": "prices", "task_type": "python", "executor": "python", "command": "prices.py"}
 
@@ -31,7 +30,12 @@ async def test_a_created_task_shows_every_documented_field_with_its_defaults(gat
     assert reply.status == 201
     shapes.assert_shape(reply.json, shapes.answer_of(shapes.TASK))
     data = reply.json["data"]
-    assert (data["retry_count"], data["timeout_seconds"], data["priority"], data["status"]) == (3, 3600, "normal", "active")
+    assert (data["retry_count"], data["timeout_seconds"], data["priority"], data["status"]) == (
+        3,
+        3600,
+        "normal",
+        "active",
+    )
     assert data["schedule"] is None
     assert data["last_run_at"] is None
     assert data["metadata"] == {}
@@ -80,7 +84,9 @@ async def test_a_task_keeps_what_it_was_given(gateway: Gateway) -> None:
     ],
 )
 async def test_a_bad_field_is_422_that_names_it(gateway: Gateway, change: Any, field: str, rule: str) -> None:
-    data = str(NEW | change).replace("'", '"').replace("None", "null").replace("True", "true").replace("\\x00", "\\u0000")
+    data = (
+        str(NEW | change).replace("'", '"').replace("None", "null").replace("True", "true").replace("\\x00", "\\u0000")
+    )
     reply = await gateway.call("POST", "/api/tasks", data=data.encode())
     assert reply.status == 422, reply.body
     shapes.assert_shape(reply.json, shapes.ERROR)
@@ -130,7 +136,9 @@ async def test_search_text_reaches_the_scheduler_as_plain_text(gateway: Gateway)
 
 async def test_an_update_changes_only_what_is_given(gateway: Gateway) -> None:
     task_id = await created(gateway, tags=["a"], schedule="0 2 * * *")
-    reply = await gateway.call("PUT", f"/api/tasks/{task_id}", body={"priority": "high", "schedule": None, "name": None})
+    reply = await gateway.call(
+        "PUT", f"/api/tasks/{task_id}", body={"priority": "high", "schedule": None, "name": None}
+    )
     shapes.assert_shape(reply.json, shapes.answer_of(shapes.TASK))
     data = reply.json["data"]
     assert (data["priority"], data["schedule"], data["name"], data["tags"]) == ("high", None, "prices", ["a"])
@@ -166,7 +174,9 @@ async def test_deleting_what_another_task_depends_on_is_409(gateway: Gateway) ->
 @pytest.mark.parametrize(("path_id", "status"), [("7", 404), ("abc", 422), ("-1", 422), ("9" * 30, 422), ("0", 422)])
 async def test_an_id_that_is_none_is_an_error(gateway: Gateway, path_id: str, status: int) -> None:
     for method, path in (("GET", ""), ("POST", "/trigger"), ("PUT", ""), ("DELETE", "")):
-        reply = await gateway.call(method, f"/api/tasks/{path_id}{path}", body={} if method in ("PUT", "POST") else None)
+        reply = await gateway.call(
+            method, f"/api/tasks/{path_id}{path}", body={} if method in ("PUT", "POST") else None
+        )
         assert reply.status == status, (method, path, reply.body)
 
 
@@ -225,7 +235,8 @@ async def test_a_batch_starts_many_runs_in_few_calls(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [{}, {"count": 0}, {"count": 10_001}, {"runs": []}, {"runs": [1]}, {"runs": [{"parameters": 1}]}, {"runs": {}}]
+    "body",
+    [{}, {"count": 0}, {"count": 10_001}, {"runs": []}, {"runs": [1]}, {"runs": [{"parameters": 1}]}, {"runs": {}}],
 )
 async def test_a_bad_batch_is_422(gateway: Gateway, body: Any) -> None:
     assert (await gateway.call("POST", "/api/tasks/1/trigger/batch", body=body)).status == 422
@@ -242,7 +253,12 @@ async def test_a_run_shows_every_documented_field(gateway: Gateway) -> None:
     await gateway.scheduler.end(run_id, runs_pb2.RUN_STATUS_COMPLETED, result_json=b'{"n": 1}', attempt=3)
     data = (await gateway.call("GET", f"/api/runs/{run_id}")).json["data"]
     shapes.assert_shape(data, shapes.RUN_DETAIL)
-    assert (data["status"], data["result"], data["execution_time"], data["retry_count"]) == ("completed", {"n": 1}, 1.5, 2)
+    assert (data["status"], data["result"], data["execution_time"], data["retry_count"]) == (
+        "completed",
+        {"n": 1},
+        1.5,
+        2,
+    )
     assert data["logs"] == [{"timestamp": "2023-11-14T22:13:20Z", "level": "info", "message": "好"}]
     assert data["worker_hostname"] == "host-1"
 
@@ -320,7 +336,11 @@ async def test_workers_show_every_documented_field(gateway: Gateway) -> None:
     reply = await gateway.call("GET", "/api/workers/worker-1")
     shapes.assert_shape(reply.json, shapes.answer_of(shapes.WORKER_DETAIL))
     statistics = reply.json["data"]["statistics"]
-    assert (statistics["successful_tasks"], statistics["average_execution_time"], statistics["uptime"]) == (1, 1.5, "1d 1h 0m")
+    assert (statistics["successful_tasks"], statistics["average_execution_time"], statistics["uptime"]) == (
+        1,
+        1.5,
+        "1d 1h 0m",
+    )
     assert (await gateway.call("GET", "/api/workers/nobody")).status == 404
 
 
@@ -380,7 +400,12 @@ async def test_metrics_are_prometheus_text_with_the_documented_names(gateway: Ga
 
 @pytest.mark.parametrize(
     ("dependency", "code"),
-    [("mongodb", "DATABASE_ERROR"), ("redis", "MESSAGE_QUEUE_ERROR"), ("nats", "MESSAGE_QUEUE_ERROR"), ("x", "SYSTEM_ERROR")],
+    [
+        ("mongodb", "DATABASE_ERROR"),
+        ("redis", "MESSAGE_QUEUE_ERROR"),
+        ("nats", "MESSAGE_QUEUE_ERROR"),
+        ("x", "SYSTEM_ERROR"),
+    ],
 )
 async def test_a_dependency_that_is_down_is_503_with_retry_after(gateway: Gateway, dependency: str, code: str) -> None:
     gateway.scheduler.failure = Unavailable("it is down", dependency=dependency)

@@ -67,9 +67,7 @@ class FakeScheduler(tasks_pb2_grpc.TaskServiceServicer, runs_pb2_grpc.RunService
     async def ListTasks(self, request: tasks_pb2.ListTasksRequest, context: Any) -> tasks_pb2.ListTasksResponse:  # noqa: N802
         self._enter(request)
         found = [
-            task
-            for task in self.tasks.values()
-            if request.search in task.name and request.status in ("", task.status)
+            task for task in self.tasks.values() if request.search in task.name and request.status in ("", task.status)
         ]
         part = found[request.offset : request.offset + request.limit]
         return tasks_pb2.ListTasksResponse(tasks=part, total=len(found))

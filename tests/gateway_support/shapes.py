@@ -22,7 +22,8 @@ def assert_shape(value: Any, shape: Any, where: str = "$") -> None:
         if value is not None or None not in shape:
             assert_shape(value, next(inner for inner in shape if inner is not None), where)
     elif isinstance(shape, re.Pattern):
-        assert isinstance(value, str) and shape.fullmatch(value), f"{where}: {value!r} does not match"
+        assert isinstance(value, str), f"{where}: {value!r} is no string"
+        assert shape.fullmatch(value), f"{where}: {value!r} does not match"
     elif shape is float:
         assert type(value) in (int, float), f"{where}: {value!r} is no number"
     elif shape is not object:

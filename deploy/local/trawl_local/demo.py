@@ -159,9 +159,11 @@ async def run_task(api: Api, task: Json, expected: int, console: Console) -> tup
             items = progress.get("items") or 0
             step = progress.get("step") or str(run.get("status"))
             bars.update(bar, completed=min(items, expected), step=f"{items} items · {step}")
-    if run.get("status") != "completed":
-        raise Refusal(f"Run {run_id} of {task['name']} is {run.get('status')}: {run.get('error_message')}")
-    return task_id, run_id, await api.results(run_id)
+        if run.get("status") != "completed":
+            raise Refusal(f"Run {run_id} of {task['name']} is {run.get('status')}: {run.get('error_message')}")
+        found = await api.results(run_id)
+        bars.update(bar, completed=min(len(found), expected), step=f"{len(found)} items")
+    return task_id, run_id, found
 
 
 def _check(what: str, found: Sequence[Json], wanted: Sequence[Json], key: str, console: Console) -> None:

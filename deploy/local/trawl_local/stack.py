@@ -42,7 +42,8 @@ def nats_config(port: int) -> str:
         "max_payload: 8MB\n"
         "write_deadline: 10s\n"
         # The server's own monitoring stays off: there is no http_port.
-        "jetstream { store_dir: jetstream }\n"
+        # Streams reserve their limits: by default that fails where little of the disk is free.
+        "jetstream { store_dir: jetstream, max_file_store: 64GB }\n"
     )
 
 

@@ -61,7 +61,15 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
     server = GrpcServer(settings.grpc_host, settings.grpc_port)
     server.add(
         runs_pb2_grpc.add_RunServiceServicer_to_server,
-        RunApi(starter=starter, reader=reader, aborter=aborter, archive=archive, live=live, tasks=tasks),
+        RunApi(
+            starter=starter,
+            reader=reader,
+            aborter=aborter,
+            archive=archive,
+            live=live,
+            tasks=tasks,
+            durations=durations,
+        ),
     )
     server.add(work_pb2_grpc.add_WorkServiceServicer_to_server, WorkApi(Work(live, archive)))
     server.add(tasks_pb2_grpc.add_TaskServiceServicer_to_server, TaskApi(tasks=tasks, changes=changes, reader=reader))

@@ -133,8 +133,10 @@ class FinishRuns:
         await self._live.forget([(run.spec.run_id, run.spec.task_id, external_key(run.spec)) for run in runs])
         fresh = [run for run in runs if run.spec.run_id not in before]
         for run in fresh:
-            if run.status == pb.RUN_STATUS_COMPLETED and run.started_ms:
-                self._durations.add(run.spec.task_id, run.completed_ms - run.started_ms)
+            execution_ms = max(0, run.completed_ms - run.started_ms) if run.started_ms else 0
+            self._durations.count(execution_ms)
+            if run.status == pb.RUN_STATUS_COMPLETED:
+                self._durations.add(run.spec.task_id, execution_ms)
         # An end that was archived before may not have been announced: saying it twice is allowed, never is not.
         await self._announcer.runs([run_event(TERMINAL_KIND[FROM_PROTO[run.status]], run) for run in runs])
 

@@ -8,6 +8,7 @@ from trawl.scheduler.v1 import runs_pb2 as pb
 from trawl.scheduler.v1 import runs_pb2_grpc, work_pb2, work_pb2_grpc
 
 from scheduler.abort_run import AbortRun
+from scheduler.durations import BOUNDS, Durations
 from scheduler.mongo_runs import Archive
 from scheduler.mongo_tasks import Tasks
 from scheduler.read_runs import ReadRuns
@@ -28,8 +29,10 @@ class RunApi(runs_pb2_grpc.RunServiceServicer):
     """`RunService`."""
 
     def __init__(
-        self, *, starter: StartRuns, reader: ReadRuns, aborter: AbortRun, archive: Archive, live: LiveRuns, tasks: Tasks
-    ) -> None:
+        self, *, starter: StartRuns, reader: ReadRuns, aborter: AbortRun, archive: Archive, live: LiveRuns,
+        tasks: Tasks, durations: Durations,
+    ) -> None:  # fmt: skip
+        self._durations = durations
         self._starter, self._reader, self._aborter = starter, reader, aborter
         self._archive, self._live, self._tasks = archive, live, tasks
 
@@ -92,6 +95,10 @@ class RunApi(runs_pb2_grpc.RunServiceServicer):
             tasks_by_status=await self._tasks.count_by_status(),
             runs_by_status=runs,
             oldest_pending_ms=await self._live.oldest_pending_ms(),
+            execution=pb.DurationHistogram(
+                bounds=BOUNDS, counts=self._durations.counts, sum_seconds=self._durations.sum_seconds
+            ),
+            ended_last_minute=self._durations.ended_last_minute(),
         )
 
 

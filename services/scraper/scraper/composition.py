@@ -6,16 +6,21 @@ from pathlib import Path
 
 from chassis.logs import get_logger
 
-from scraper.addresses import AddressGuard
+from scraper.addresses import AddressGuard, AddressNotAllowed
+from scraper.browser import BrowserPool, PoolSettings
+from scraper.browser_process import reap_browsers
 from scraper.executor import Executor
 from scraper.executors.http import HttpExecutor
 from scraper.executors.noop import NoopExecutor
 from scraper.executors.python import PythonExecutor
+from scraper.executors.rpa import RpaExecutor
 from scraper.executors.scrape import ScrapeExecutor
 from scraper.executors.shell import ShellExecutor
 from scraper.fetch import Fetcher
 from scraper.processes import CommandRunner, reap_leftovers
+from scraper.renderer import BrowserRenderer
 from scraper.settings import ScraperSettings
+from scraper.step_templates import environment_secrets
 
 log = get_logger("composition")
 # Executors that share slots: a browser, or a process of their own, costs more than a request.
@@ -29,19 +34,44 @@ class Executors:
         work_dir = Path(settings.work_dir)
         self._fetcher = Fetcher(AddressGuard(settings.allowed_addresses))
         self._runner = CommandRunner(worker_id=worker_id, work_dir=work_dir)
+        self._browsers = BrowserPool(
+            PoolSettings(
+                work_dir=work_dir,
+                marker=self._runner.marker,
+                slots=settings.browser_slots,
+                executable=settings.chromium_path or None,
+                sandbox=settings.browser_sandbox,
+            ),
+            self._may_connect,
+        )
+        self._work_dir = work_dir
+        secrets = environment_secrets()
         builders: Mapping[str, Callable[[], Executor]] = {
             "noop": NoopExecutor,
             "http": lambda: HttpExecutor(fetcher=self._fetcher),
             "shell": lambda: ShellExecutor(runner=self._runner),
-            "scrape": lambda: ScrapeExecutor(fetcher=self._fetcher),
+            "rpa": lambda: RpaExecutor(self._browsers, secrets),
+            "scrape": lambda: ScrapeExecutor(fetcher=self._fetcher, renderer=BrowserRenderer(self._browsers, secrets)),
             "python": lambda: PythonExecutor(runner=self._runner, scripts_dir=settings.scripts_dir),
         }
-        self.by_name = {name: builders[name]() for name in settings.executors if name in builders}
+        unknown = sorted(set(settings.executors) - builders.keys())
+        if unknown:
+            raise ValueError(f"EXECUTORS names {', '.join(unknown)}; there are {', '.join(sorted(builders))}")
+        self.by_name = {name: builders[name]() for name in settings.executors}
+
+    async def _may_connect(self, address: str) -> bool:
+        """Whether a page may connect to that numeric address."""
+        try:
+            self._fetcher.guard.check_address(address)
+        except AddressNotAllowed:
+            return False
+        return True
 
     async def reap(self) -> None:
         """End what an earlier life of this worker left behind, before the first run."""
         killed = await asyncio.to_thread(reap_leftovers, self._runner.marker)
         await asyncio.to_thread(self._runner.clear_folders)
+        killed += await asyncio.to_thread(reap_browsers, self._work_dir, self._runner.marker)
         if killed:
             log.warning("killed what an earlier life left behind", processes=killed)
 
@@ -49,6 +79,7 @@ class Executors:
         """Give back what is shared."""
         for executor in self.by_name.values():
             await executor.close()
+        await self._browsers.close()
         await self._fetcher.close()
 
 

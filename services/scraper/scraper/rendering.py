@@ -8,11 +8,19 @@ from scraper.executor import Json, RunContext
 
 
 class RenderedPage(Protocol):
-    """What the browser shows once the page is ready. `url`: after redirects; `status`: of the main document."""
+    """What the browser shows once the page is ready."""
 
-    url: str
-    status: int
-    html: str
+    @property
+    def url(self) -> str:
+        """After redirects."""
+
+    @property
+    def status(self) -> int:
+        """Of the main document; 0: none."""
+
+    @property
+    def html(self) -> str:
+        """After scripts."""
 
 
 class RenderSession(Protocol):

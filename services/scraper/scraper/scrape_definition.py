@@ -6,7 +6,7 @@ Unknown fields are ignored; a wrong one is refused with its place in the definit
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from scraper.addresses import check_url
 from scraper.executor import ExecutorError, InvalidParameters, Json
@@ -16,6 +16,10 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 FieldType = Literal["text", "number", "integer", "boolean", "date", "url", "html"]
 RenderMode = Literal["http", "browser", "auto"]
 NOT_SUPPORTED_YET = ("crawl", "links", "changes")
+
+
+def _selector_text(value: object) -> object:
+    return value["css"] if isinstance(value, dict) and value.keys() == {"css"} else value
 
 
 class Model(BaseModel):
@@ -112,7 +116,8 @@ class ScrapeDefinition(Model):
     headers: dict[Name, Annotated[str, StringConstraints(max_length=8000)]] = Field(default={}, max_length=50)
     proxy_id: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
     page_seconds: float = Field(default=30, gt=0, le=600, strict=False)
-    wait_for: Expression | None = None
+    # A CSS selector, plain or as {"css": …}.
+    wait_for: Annotated[Expression, BeforeValidator(_selector_text)] | None = None
     scroll: bool = False
     steps: list[dict[str, Any]] = Field(default=[], max_length=500)
 

@@ -31,6 +31,8 @@ class ScraperSettings(ServiceSettings):
     scripts_dir: Path = Path("scripts")
     work_dir: Path = Path("work")
     chromium_path: str = ""
+    # Unset: on, unless this process is root. Containers without user namespaces must switch it off.
+    browser_sandbox: bool | None = None
     # Private addresses that runs may call all the same, as CIDRs.
     allowed_addresses: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
 

@@ -836,7 +836,7 @@ class Stats(_message.Message):
     def pending_by_queue(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]: ...
     @_builtins.property
     def execution(self) -> Global___DurationHistogram:
-        """Execution times of every run that ended, since the first."""
+        """Execution times of the runs that the asked scheduler has archived since it started."""
 
     def __init__(
         self,

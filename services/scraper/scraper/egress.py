@@ -1,0 +1,174 @@
+"""The browser's only way out. Owns: a SOCKS5 proxy on loopback that connects to allowed addresses and no others.
+
+Chromium is started with it, so that pages, frames, workers, web sockets and redirects all pass, and a name is judged by
+the address that is really connected to. Must not know the browser, nor why an address is allowed.
+
+Chromium reports every failure of its proxy as ERR_SOCKS_CONNECTION_FAILED; `why` tells which one it was.
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+import struct
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+
+# Judges a host; it is asked about the addresses that a name resolves to, never about the name.
+Allowed = Callable[[str], Awaitable[bool]]
+
+MAX_CONNECTIONS = 500
+HANDSHAKE_SECONDS = 10
+CONNECT_SECONDS = 20
+CHUNK = 64 * 1024
+PROXY_ERROR = "ERR_SOCKS_CONNECTION_FAILED"
+REMEMBERED_FAILURES = 1000
+NOT_ALLOWED = "the address is not allowed"
+NOT_RESOLVED = "the host name can't be resolved"
+NOT_CONNECTED = "the host can't be connected to"
+_OK, _FAILED, _NO_COMMAND, _NO_ADDRESS_TYPE = 0, 1, 7, 8
+
+
+class _RefusalError(Exception):
+    def __init__(self, reply: int, why: str = "") -> None:
+        self.reply, self.why = reply, why
+
+
+async def allow_all(_host: str) -> bool:
+    """For a stack whose network is guarded elsewhere."""
+    return True
+
+
+class EgressProxy:
+    """Listens on a free port of 127.0.0.1 between `start` and `close`."""
+
+    def __init__(self, allowed: Allowed) -> None:
+        self._allowed = allowed
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+        self._failures: OrderedDict[str, str] = OrderedDict()
+
+    def why(self, host: str) -> str | None:
+        """Why the last connection to that host was not made; None when it was, or is forgotten."""
+        return self._failures.get(host.strip("[]").lower())
+
+    async def start(self) -> str:
+        """Start listening; answers the address for `--proxy-server`."""
+        if self._server is None:
+            self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=CHUNK)
+        return f"socks5://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    async def close(self) -> None:
+        """Stop listening and cut every connection."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        connections = list(self._connections)
+        for task in connections:
+            task.cancel()
+        await asyncio.gather(*connections, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        if len(self._connections) >= MAX_CONNECTIONS:
+            writer.close()
+            return
+        self._connections.add(task)
+        try:
+            await self._serve(reader, writer)
+        except (OSError, asyncio.IncompleteReadError, TimeoutError, asyncio.CancelledError):
+            pass  # The stream protocol has nobody to tell; the browser sees its connection end.
+        finally:
+            self._connections.discard(task)
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(HANDSHAKE_SECONDS):
+                host, port = await _read_request(reader, writer)
+            upstream, out = await self._connect_or_remember(host, port)
+        except _RefusalError as refusal:
+            writer.write(bytes([5, refusal.reply, 0, 1]) + bytes(6))
+            await writer.drain()
+            return
+        try:
+            writer.write(bytes([5, _OK, 0, 1]) + bytes(6))
+            await _relay(reader, writer, upstream, out)
+        finally:
+            out.transport.abort()
+
+    async def _connect_or_remember(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        key = host.lower()
+        self._failures.pop(key, None)
+        try:
+            return await self._connect(host, port)
+        except _RefusalError as refusal:
+            self._failures[key] = refusal.why
+            while len(self._failures) > REMEMBERED_FAILURES:
+                self._failures.popitem(last=False)
+            raise
+
+    async def _connect(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        loop = asyncio.get_running_loop()
+        refused = False
+        reachable = False
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+                for address in dict.fromkeys(str(entry[4][0]) for entry in found):
+                    if not await self._allowed(address):
+                        refused = True
+                        continue
+                    reachable = True
+                    with contextlib.suppress(OSError):
+                        return await asyncio.open_connection(address, port, limit=CHUNK)
+        except (socket.gaierror, UnicodeError) as error:
+            raise _RefusalError(_FAILED, NOT_RESOLVED) from error
+        except (OSError, TimeoutError) as error:
+            raise _RefusalError(_FAILED, NOT_CONNECTED) from error
+        raise _RefusalError(_FAILED, NOT_ALLOWED if refused and not reachable else NOT_CONNECTED)
+
+
+async def _read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> tuple[str, int]:
+    version, methods = await reader.readexactly(2)
+    await reader.readexactly(methods)
+    if version != 5:
+        raise asyncio.IncompleteReadError(b"", None)
+    writer.write(b"\x05\x00")
+    _, command, _, kind = await reader.readexactly(4)
+    if kind == 1:
+        host = str(ipaddress.IPv4Address(await reader.readexactly(4)))
+    elif kind == 4:
+        host = str(ipaddress.IPv6Address(await reader.readexactly(16)))
+    elif kind == 3:
+        length = (await reader.readexactly(1))[0]
+        host = (await reader.readexactly(length)).decode("ascii", "replace")
+    else:
+        raise _RefusalError(_NO_ADDRESS_TYPE)
+    port = struct.unpack("!H", await reader.readexactly(2))[0]
+    if command != 1:
+        raise _RefusalError(_NO_COMMAND)
+    return host, port
+
+
+async def _relay(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    upstream: asyncio.StreamReader,
+    out: asyncio.StreamWriter,
+) -> None:
+    async with asyncio.TaskGroup() as both:
+        both.create_task(_pump(reader, out))
+        both.create_task(_pump(upstream, writer))
+
+
+async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    # A peer that resets ends its direction like one that closes; the other direction then ends by itself.
+    with contextlib.suppress(OSError):
+        while data := await source.read(CHUNK):
+            sink.write(data)
+            await sink.drain()
+    with contextlib.suppress(OSError):
+        if sink.can_write_eof():
+            sink.write_eof()

@@ -1,0 +1,135 @@
+"""Values out of a page. Owns: reading text, attributes and fields of elements, and their types and transforms.
+
+Reads all elements in one call into the page. Passwords in fields are never read. Must not know steps' flow or results.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urljoin
+
+from playwright.async_api import Locator
+from price_parser import Price
+
+from scraper.executor import Json
+from scraper.step_error import StepError
+from scraper.steps import ExtractField
+
+MAX_ELEMENTS = 10_000
+MAX_VALUES = 1000
+MAX_TEXT = 200_000
+
+# Answers, per element, per field, the raw texts found (null where there is no such attribute).
+_READ = """
+(elements, {fields, maxElements, maxValues, maxText}) => {
+  const cut = text => text === null || text === undefined ? null : String(text).slice(0, maxText);
+  const read = (node, field) => {
+    if (node.nodeType !== Node.ELEMENT_NODE) return cut(node.nodeValue);
+    const secret = node.localName === 'input' && node.type === 'password';
+    if (field.attribute) return secret && field.attribute === 'value' ? '***' : cut(node.getAttribute(field.attribute));
+    if (field.html) return cut(node.innerHTML);
+    if (secret) return '***';
+    if (['input', 'textarea', 'select'].includes(node.localName)) return cut(node.value);
+    return cut(node.innerText || node.textContent);
+  };
+  const find = (element, field) => {
+    if (field.css) return Array.from(element.querySelectorAll(field.css));
+    if (!field.xpath) return [element];
+    const found = document.evaluate(field.xpath, element, null, XPathResult.ORDERED_NODE_SNAPSHOT_TYPE, null);
+    return Array.from({length: found.snapshotLength}, (_, index) => found.snapshotItem(index));
+  };
+  return elements.slice(0, maxElements).map(element =>
+    fields.map(field => find(element, field).slice(0, field.list ? maxValues : 1).map(node => read(node, field))));
+}
+"""
+
+_TRUE = {"true", "yes", "on", "1", "y", "是"}
+_FALSE = {"false", "no", "off", "0", "n", "否", ""}
+
+
+async def read_fields(elements: Locator, fields: Mapping[str, ExtractField], base_url: str) -> list[dict[str, Json]]:
+    """The fields of each element; a field that isn't there is None (an empty list with `list`)."""
+    described = [
+        {
+            "css": field.css,
+            "xpath": field.xpath,
+            "attribute": field.attribute,
+            "html": field.type == "html",
+            "list": field.list,
+        }
+        for field in fields.values()
+    ]
+    limits = {"maxElements": MAX_ELEMENTS, "maxValues": MAX_VALUES, "maxText": MAX_TEXT}
+    rows: Sequence[Sequence[Sequence[str | None]]] = await elements.evaluate_all(_READ, {"fields": described, **limits})
+    return [
+        {name: _field_value(values, field, base_url) for (name, field), values in zip(fields.items(), row, strict=True)}
+        for row in rows
+    ]
+
+
+async def read_values(elements: Locator, field: ExtractField, base_url: str) -> list[Json]:
+    """One value of each element."""
+    return [row["value"] for row in await read_fields(elements, {"value": field}, base_url)]
+
+
+def _field_value(values: Sequence[str | None], field: ExtractField, base_url: str) -> Json:
+    typed = [None if value is None else convert(value, field, base_url) for value in values]
+    if field.list:
+        return typed
+    return typed[0] if typed else None
+
+
+def convert(raw: str, field: ExtractField, base_url: str) -> Any:
+    """A text as the field's type; raises `StepError` when it can't be one."""
+    text = _transform(raw, field.transform) if field.type == "html" else _transform(raw, field.transform).strip()
+    match field.type:
+        case "number" | "integer":
+            return _number(text, whole=field.type == "integer")
+        case "boolean":
+            return _boolean(text)
+        case "url":
+            return urljoin(base_url, text)
+        case _:
+            return text
+
+
+def _transform(text: str, name: str | None) -> str:
+    match name:
+        case "trim":
+            return text.strip()
+        case "lower":
+            return text.lower()
+        case "upper":
+            return text.upper()
+        case "digits":
+            return "".join(filter(str.isdecimal, text))
+        case _:
+            return text
+
+
+def _number(text: str, *, whole: bool) -> int | float | None:
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = _written_number(text)
+    if value != value or abs(value) == float("inf"):  # noqa: PLR0124  NaN is what differs from itself
+        raise StepError(f"{text[:50]!r} is not a number", code="BAD_VALUE")
+    return int(value) if whole else value
+
+
+def _written_number(text: str) -> float:
+    """A number as people write it: `1.234,56 €`, `$ 12`."""
+    found = Price.fromstring(text).amount_float
+    if found is None:
+        raise StepError(f"{text[:50]!r} is not a number", code="BAD_VALUE")
+    sign = -1 if text.lstrip().startswith(("-", "−")) else 1
+    return sign * abs(float(found))
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() in _TRUE:
+        return True
+    if text.lower() in _FALSE:
+        return False
+    raise StepError(f"{text[:50]!r} is neither true nor false", code="BAD_VALUE")

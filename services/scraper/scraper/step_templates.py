@@ -1,0 +1,132 @@
+"""Templates in steps: `{{row.key}}`, `{{vars.x}}`, `{{secret:NAME}}`. Owns: filling them in, and what stays hidden.
+
+Filling in happens once: what a value brings in is text, never a template again. Must not know a browser.
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+import orjson
+
+from scraper.executor import ExecutorError, Json
+
+_TEMPLATE = re.compile(r"\{\{\s*([^{}]{1,300}?)\s*\}\}")
+_SECRET_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+HIDDEN = "***"
+# A shorter secret is hidden where it stands alone; within other text it would hide half of everything.
+SHORTEST_HIDDEN = 4
+
+# Answers a secret's value, or None for an unknown one.
+Secrets = Callable[[str], str | None]
+
+
+def environment_secrets(prefix: str = "TRAWL_SECRET_", environ: Mapping[str, str] | None = None) -> Secrets:
+    """Secrets from the environment: `{{secret:SHOP}}` is `TRAWL_SECRET_SHOP`. No other variable can be read."""
+    source = os.environ if environ is None else environ
+    return lambda name: source.get(prefix + name)
+
+
+class Redactor:
+    """Knows the values that may not be shown, and takes them out of text and JSON."""
+
+    def __init__(self) -> None:
+        self._values: set[str] = set()
+        self._pattern: re.Pattern[str] | None = None
+
+    def hide(self, value: str) -> None:
+        """Never show `value` again, plain or as it looks in an address."""
+        forms = {form for form in (value, value.strip(), quote(value, safe=""), quote_plus(value)) if form}
+        if forms <= self._values:
+            return
+        self._values |= forms
+        long = sorted((form for form in self._values if len(form) >= SHORTEST_HIDDEN), key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, long))) if long else None
+
+    def text(self, text: str) -> str:
+        """The text without hidden values."""
+        if text in self._values:
+            return HIDDEN
+        return self._pattern.sub(HIDDEN, text) if self._pattern else text
+
+    def json(self, value: Json) -> Json:
+        """The JSON value without hidden values, in keys neither."""
+        if not self._values:
+            return value
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, Mapping):
+            return {self.text(str(key)): self.json(inner) for key, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.json(inner) for inner in value]
+        return value
+
+
+def unknown(name: str) -> ExecutorError:
+    """The error for a template that nothing can fill."""
+    return ExecutorError(f"unknown template {{{{{name[:100]}}}}}", code="UNKNOWN_TEMPLATE", retryable=False)
+
+
+def as_text(value: Json) -> str:
+    """A value as it is typed or put into text."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    return orjson.dumps(value, default=str).decode()
+
+
+@dataclass(slots=True)
+class Scope:
+    """What templates may name at one point of a run."""
+
+    secrets: Secrets
+    redactor: Redactor = field(default_factory=Redactor)
+    row: Mapping[str, Json] = field(default_factory=dict)
+    variables: dict[str, Json] = field(default_factory=dict)
+
+    def fill(self, value: Json) -> Json:
+        """`value` with its templates filled in; a string that is one template keeps that value's type."""
+        if isinstance(value, str):
+            return self._fill_text(value)
+        if isinstance(value, Mapping):
+            return {key: self.fill(inner) for key, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.fill(inner) for inner in value]
+        return value
+
+    def text(self, value: Json) -> str:
+        """`value` filled in, as text."""
+        return as_text(self.fill(value))
+
+    def _fill_text(self, text: str) -> Json:
+        if "{{" not in text:
+            return text
+        if whole := _TEMPLATE.fullmatch(text.strip()):
+            return self._look_up(whole[1])
+        return _TEMPLATE.sub(lambda match: as_text(self._look_up(match[1])), text)
+
+    def _look_up(self, name: str) -> Any:
+        if name.startswith("secret:"):
+            return self._secret(name)
+        kind, _, key = name.partition(".")
+        known = {"row": self.row, "vars": self.variables}.get(kind)
+        if known is None or key not in known:
+            raise unknown(name)
+        return known[key]
+
+    def _secret(self, name: str) -> str:
+        key = name.removeprefix("secret:").strip()
+        value = self.secrets(key) if _SECRET_NAME.fullmatch(key) else None
+        if not value:
+            raise unknown(name)
+        self.redactor.hide(value)
+        return value
+
+
+def uses_secret(value: Json) -> bool:
+    """Whether a secret would be filled in."""
+    return isinstance(value, str) and any(match[1].startswith("secret:") for match in _TEMPLATE.finditer(value))

@@ -1,0 +1,123 @@
+"""The tab that a run works in. Owns: which page is the current one, and whether it has moved. Must not know steps."""
+
+import asyncio
+import contextlib
+from urllib.parse import urlsplit
+
+from chassis.logs import get_logger
+from playwright.async_api import Error as PlaywrightError
+from playwright.async_api import Frame, Page, Request
+
+from scraper.browser import BrowserLease
+from scraper.egress import NOT_ALLOWED, NOT_CONNECTED, PROXY_ERROR
+from scraper.step_error import StepError
+
+log = get_logger("tabs")
+
+# How long a click may take to show that it leads to another page, and how long that page may take to begin.
+START_SECONDS = 0.05
+LIKELY_SECONDS = 1.0
+ARRIVE_SECONDS = 10.0
+
+
+class Tabs:
+    """Follows the tabs that clicks open, while `follow` is set."""
+
+    def __init__(self, lease: BrowserLease) -> None:
+        self._lease = lease
+        self._page: Page | None = None
+        self.follow = False
+        self._moving: set[Request] = set()
+        # The host of the last navigation that the proxy could not make; after redirects it is not the one asked for.
+        self._unreachable = ""
+        # Counts every change of a current page's address, in-page ones included.
+        self.navigations = 0
+        # Counts the tabs that were followed.
+        self.followed = 0
+
+    async def open(self) -> None:
+        """Make sure that there is a page."""
+        if self._page is None:
+            self._take(await self._lease.context.new_page())
+
+    @property
+    def page(self) -> Page:
+        """The page to work in; when it has closed itself, the newest other one."""
+        if self._page is None or self._page.is_closed():
+            pages = [page for page in self._lease.context.pages if not page.is_closed()]
+            if not pages:
+                raise StepError("the page has closed itself", code="PAGE_CLOSED")
+            self._take(pages[-1])
+        assert self._page is not None
+        return self._page
+
+    async def settle(self) -> None:
+        """Wait, a few seconds at most, until the current page's document is there."""
+        try:
+            await self.page.wait_for_load_state("domcontentloaded", timeout=5000)
+        except PlaywrightError as error:
+            log.debug("the page did not settle", error=str(error)[:200])
+
+    async def arrive(self, before: int, deadline: float, *, likely: bool) -> None:
+        """After a click or key: when the page is on its way to another one, wait for that one's document.
+
+        `before` is `navigations` as it was; `likely` gives the page longer to start (a link, a form's button).
+        """
+        loop = asyncio.get_running_loop()
+        end = min(deadline, loop.time() + (LIKELY_SECONDS if likely else START_SECONDS))
+        while not self._moving and self.navigations == before and loop.time() < end:  # noqa: ASYNC110  bounded by end
+            await asyncio.sleep(0.02)
+        if not self._moving and self.navigations == before:
+            return
+        end = min(deadline, loop.time() + ARRIVE_SECONDS)
+        while self._moving and loop.time() < end:  # noqa: ASYNC110  bounded by end
+            await asyncio.sleep(0.02)
+        await self.settle()
+
+    async def await_followed(self, before: int, seconds: float) -> None:
+        """Wait until another tab was followed than at `before`, or the time is up."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while self.followed == before and loop.time() < end:  # noqa: ASYNC110  bounded by seconds
+            await asyncio.sleep(0.02)
+
+    def _take(self, page: Page) -> None:
+        self._page = page
+        page.on("popup", self._popup)
+        page.on("framenavigated", self._navigated)
+        page.on("request", self._asked)
+        page.on("requestfinished", self._ended)
+        page.on("requestfailed", self._ended)
+        page.on("close", lambda _: self._moving.clear())
+
+    def _popup(self, page: Page) -> None:
+        if self.follow:
+            self.followed += 1
+            self.navigations += 1
+            self._take(page)
+
+    def _asked(self, request: Request) -> None:
+        if not request.is_navigation_request():
+            return
+        # Playwright has no frame yet for the first request of a new tab; `settle` waits for those.
+        with contextlib.suppress(PlaywrightError):
+            if request.frame.parent_frame is None:
+                self._moving.add(request)
+
+    def _ended(self, request: Request) -> None:
+        self._moving.discard(request)
+        if request.failure and request.is_navigation_request() and PROXY_ERROR in request.failure:
+            self._unreachable = urlsplit(request.url).hostname or ""
+
+    def navigation_failure(self, error: PlaywrightError) -> tuple[str, str] | None:
+        """Words and code for a navigation that the proxy did not let through or could not make."""
+        if PROXY_ERROR not in str(error):
+            return None
+        why = self._lease.why(self._unreachable) or NOT_CONNECTED
+        code = "ADDRESS_NOT_ALLOWED" if why == NOT_ALLOWED else "NAVIGATION_FAILED"
+        return f"{why}: {self._unreachable}", code
+
+    def _navigated(self, frame: Frame) -> None:
+        if frame.parent_frame is None:
+            self.navigations += 1
+            self._moving.clear()

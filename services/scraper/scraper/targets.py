@@ -1,0 +1,150 @@
+"""Finding elements. Owns: the order of a target's alternatives, and that the first with one visible element wins.
+
+Alternatives are asked in turn, again and again until one wins or the time is up. Must not know steps or runs.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from playwright.async_api import Error as PlaywrightError
+from playwright.async_api import FrameLocator, Locator, Page
+
+from scraper.step_error import StepError, TargetMissingError
+from scraper.steps import Target
+from scraper.tabs import Tabs
+
+Root = Page | Locator | FrameLocator
+_POLL_SECONDS = (0.02, 0.05, 0.1, 0.2)
+# The page moved on while it was asked: ask again.
+_PASSING = ("Execution context was destroyed", "because of a navigation", "Frame was detached", "frame got detached")
+GONE = re.compile(r"has been closed|crashed|Connection closed")
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One alternative: `by` and `selector` name it in traces."""
+
+    by: str
+    selector: str
+    locate: Callable[[Root], Locator]
+    frame: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What won."""
+
+    locator: Locator
+    by: str
+    selector: str
+
+
+def ways(target: Target) -> list[Way]:
+    """The target's alternatives in order. Text and role are asked for exactly before they are asked for loosely."""
+    found: list[Way] = []
+
+    def add(by: str, selector: str | None, locate: Callable[[Root], Locator]) -> None:
+        if selector is not None:
+            found.append(Way(by, selector, locate, target.frame))
+
+    t = target
+    css = f"{t.css} with text {t.has_text!r}" if t.css and t.has_text else t.css
+    add("css", css, lambda root: root.locator(f"css={t.css}", has_text=t.has_text))
+    add("xpath", t.xpath, lambda root: root.locator(f"xpath={t.xpath}"))
+    add("id", t.id, lambda root: root.locator(f"css=[id={css_string(t.id or '')}]"))
+    add("text", t.text, lambda root: root.get_by_text(t.text or "", exact=True))
+    add("text", t.text and f"contains {t.text}", lambda root: root.get_by_text(t.text or ""))
+    if t.role is not None:
+        role, name = t.role, t.name
+        add("role", f"{role} {name or ''}".strip(), lambda root: _by_role(root, role, name, exact=True))
+        if name:
+            add("role", f"{role} contains {name}", lambda root: _by_role(root, role, name, exact=False))
+    add("label", t.label, lambda root: root.get_by_label(t.label or ""))
+    add("placeholder", t.placeholder, lambda root: root.get_by_placeholder(t.placeholder or ""))
+    return found
+
+
+def css_string(text: str) -> str:
+    """A quoted CSS string."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\a ").replace("\r", "\\d ")
+    return f'"{escaped}"'
+
+
+def _by_role(root: Root, role: str, name: str | None, *, exact: bool) -> Locator:
+    # The role was checked to be a word; an unknown one matches nothing.
+    return root.get_by_role(role, name=name, exact=exact) if name else root.get_by_role(role)  # type: ignore[arg-type]
+
+
+class Finder:
+    """Finds targets in the current tab, within `within` first when that is set (the element of a loop)."""
+
+    def __init__(self, tabs: Tabs) -> None:
+        self._tabs = tabs
+        self.within: Locator | None = None
+
+    async def one(self, targets: Sequence[Target], deadline: float, *, hidden: bool = False) -> Found:
+        """The element of the first alternative that matches exactly one; `hidden` admits invisible ones too."""
+        return await self._poll(targets, deadline, lambda count: count == 1, hidden=hidden)
+
+    async def some(self, targets: Sequence[Target], deadline: float, *, hidden: bool = False) -> Found:
+        """The elements of the first alternative that matches any."""
+        return await self._poll(targets, deadline, lambda count: count > 0, hidden=hidden)
+
+    async def _poll(
+        self, targets: Sequence[Target], deadline: float, enough: Callable[[int], bool], *, hidden: bool
+    ) -> Found:
+        alternatives = [way for target in targets for way in ways(target)]
+        loop = asyncio.get_running_loop()
+        round_number = 0
+        while True:
+            counts: dict[Way, int] = {}
+            for way in alternatives:
+                if found := await self._ask(way, enough, counts, hidden=hidden):
+                    return found
+            if loop.time() >= deadline:
+                raise TargetMissingError(
+                    "no target found; tried " + "; ".join(_tried(way, counts) for way in alternatives)
+                )
+            pause = _POLL_SECONDS[min(round_number, len(_POLL_SECONDS) - 1)]
+            await asyncio.sleep(min(pause, max(deadline - loop.time(), 0)))
+            round_number += 1
+
+    async def _ask(
+        self, way: Way, enough: Callable[[int], bool], counts: dict[Way, int], *, hidden: bool
+    ) -> Found | None:
+        roots: list[Root] = [self._tabs.page]
+        if self.within is not None:
+            roots.insert(0, self.within)
+        for root in roots:
+            inner = root
+            for frame in (way.frame or "").split(" >> ") if way.frame else ():
+                inner = inner.frame_locator(frame)
+            located = way.locate(inner)
+            for locator in (located.filter(visible=True), located) if hidden else (located.filter(visible=True),):
+                count = await _count(locator, way)
+                counts[way] = max(counts.get(way, 0), count)
+                if enough(count):
+                    return Found(locator, way.by, way.selector)
+            if counts[way]:
+                break  # It is in here, if not once: the page around it is not looked at.
+        return None
+
+
+async def _count(locator: Locator, way: Way) -> int:
+    try:
+        return await locator.count()
+    except PlaywrightError as error:
+        text = str(error)
+        if any(passing in text for passing in _PASSING):
+            return 0
+        if GONE.search(text):
+            raise
+        message = f"{way.by} {way.selector!r} can't be used: {text.splitlines()[0][:200]}"
+        raise StepError(message, code="INVALID_SELECTOR", fatal=True) from error
+
+
+def _tried(way: Way, counts: dict[Way, int]) -> str:
+    count = counts.get(way, 0)
+    return f"{way.by} {way.selector[:200]!r} ({'none' if count == 0 else count} matched)"

@@ -1,0 +1,246 @@
+"""The browser pool against a real Chromium: crashes, slots, recycling, idleness, and what is left behind."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from integration.browser_kit import do, pool_in, run_of, site, until
+from scraper.browser import BrowserPool, PoolSettings
+from scraper.browser_options import BrowserOptions, Viewport
+from scraper.browser_process import browser_processes, group_alive, reap_browsers
+from scraper.executor import ExecutorError
+from scraper.executors.rpa import RpaExecutor
+from scraper.renderer import BrowserRenderer
+
+
+def nothing(_what: object) -> None:
+    """A guard for tests that need none."""
+
+
+def profiles(work: Path) -> list[Path]:
+    return list((work / "browsers").glob("*"))
+
+
+@pytest.mark.parametrize("victim", ["browser", "driver"])
+async def test_a_killed_browser_fails_the_run_at_once_and_the_next_run_gets_a_new_one(tmp_path, victim):
+    pool = pool_in(tmp_path)
+    async with site() as shop:
+        run = run_of({"BASE_URL": f"{shop.url}/shop", "steps": [{"type": "wait_for", "target": {"id": "never"}}]})
+        task = asyncio.create_task(RpaExecutor(pool, {}.get).run(run))
+        await until(lambda: any(at == "steps[0] wait_for" for _, _, at in run.steps), 20)
+        pid = pool.process_id
+        os.kill(pid if victim == "browser" else psutil.Process(pid).ppid(), signal.SIGKILL)
+        start = time.monotonic()
+        with pytest.raises(ExecutorError) as caught:
+            await task
+        assert time.monotonic() - start < 2
+        assert (caught.value.code, caught.value.retryable) == ("BROWSER_CRASHED", True)
+        await until(lambda: not run.guarded[0].alive())
+        _, result = await do(pool, {"BASE_URL": f"{shop.url}/detail?n=1"})
+        assert result["text"] == "Detail 1"
+        assert pool.process_id != pid
+        await until(lambda: not group_alive(pid) and len(profiles(tmp_path)) == 1)
+        last = pool.process_id
+        await pool.close()
+        assert not group_alive(last)
+        assert profiles(tmp_path) == []
+        assert [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE] == []
+
+
+async def test_slots_recycling_and_idleness(tmp_path):
+    """At most `slots` contexts at once; a browser is replaced after its runs; an idle pool has no process."""
+    pool = pool_in(tmp_path, slots=1, recycle_runs=2, idle_seconds=0.2)
+    assert pool.process_id is None
+    async with pool.lease(BrowserOptions(), nothing):
+        first = pool.process_id
+        waiting = asyncio.create_task(pool.lease(BrowserOptions(), nothing).__aenter__())
+        await asyncio.sleep(0.2)
+        assert not waiting.done()
+        waiting.cancel()
+    async with pool.lease(BrowserOptions(), nothing):
+        assert pool.process_id == first
+    await until(lambda: not group_alive(first))
+    async with pool.lease(BrowserOptions(), nothing):
+        assert pool.process_id not in (None, first)
+        second = pool.process_id
+    await until(lambda: not group_alive(second) and profiles(tmp_path) == [])
+    assert pool.process_id is None
+    async with pool.lease(BrowserOptions(), nothing) as lease:
+        assert lease.kill() == 1
+        await until(lambda: not lease.alive())
+        assert lease.kill() == 0
+        assert pool.process_id is not None, "only the context is ended"
+    await pool.close()
+    with pytest.raises(ExecutorError):
+        async with pool.lease(BrowserOptions(), nothing):
+            pass
+
+
+async def test_a_context_that_will_not_close_takes_its_browser_down(tmp_path):
+    pool = pool_in(tmp_path)
+    async with pool.lease(BrowserOptions(), nothing) as lease:
+        pid = pool.process_id
+        os.kill(pid, signal.SIGSTOP)
+        lease.kill()
+        await until(lambda: not lease.alive(), 4)
+        await until(lambda: not group_alive(pid), 4)
+    async with pool.lease(BrowserOptions(), nothing) as lease:
+        assert await (await lease.context.new_page()).evaluate("1 + 1") == 2
+    await pool.close()
+
+
+async def test_addresses_are_judged_where_they_are_connected_to(tmp_path):
+    """A refused address is reached by no navigation, redirect, resource, frame or web socket."""
+    asked = []
+
+    async def allowed(host: str) -> bool:
+        asked.append(host)
+        return host == "127.0.0.1"
+
+    pool = BrowserPool(PoolSettings(work_dir=tmp_path, marker="w"), allowed)
+    async with site() as shop:
+        port = shop.url.rsplit(":", 1)[1]
+        for url in (f"http://127.0.0.2:{port}/shop", f"{shop.url}/to?to=http://127.0.0.2:{port}/shop"):
+            with pytest.raises(ExecutorError) as caught:
+                await do(pool, {"BASE_URL": url})
+            assert (caught.value.code, caught.value.retryable) == ("ADDRESS_NOT_ALLOWED", False)
+        with pytest.raises(ExecutorError) as caught:
+            await do(pool, {"BASE_URL": "http://no-such-host.invalid/"})
+        assert caught.value.code == "NAVIGATION_FAILED"
+        assert "resolved: no-such-host.invalid" in caught.value.message
+        async with pool.lease(BrowserOptions(), nothing) as lease:
+            page = await lease.context.new_page()
+            await page.goto(f"{shop.url}/detail?n=1")
+            seen = await page.evaluate(
+                """async host => {
+                    const get = fetch(`http://${host}/shop`, {mode: 'no-cors'}).then(() => 'got', () => 'refused');
+                    const socket = new Promise(done => { const s = new WebSocket(`ws://${host}/x`);
+                      s.onopen = () => done('open'); s.onerror = () => done('refused') });
+                    return [await get, await socket];
+                }""",
+                f"127.0.0.3:{port}",
+            )
+            assert seen == ["refused", "refused"]
+        assert [path for path in shop.asked if path == "/shop"] == []
+    assert {"127.0.0.1", "127.0.0.2", "127.0.0.3"} <= set(asked)
+    await pool.close()
+
+
+async def test_options_shape_the_context_and_contexts_share_nothing(tmp_path):
+    pool = pool_in(tmp_path)
+    options = BrowserOptions(
+        user_agent="Trawl/1", viewport=Viewport(width=640, height=480), locale="de-DE", timezone="Asia/Shanghai",
+        block=frozenset({"image"}),
+    )  # fmt: skip
+    async with site() as shop, pool.lease(options, nothing) as one, pool.lease(BrowserOptions(), nothing) as two:
+        page = await one.context.new_page()
+        await page.goto(f"{shop.url}/detail?n=1")
+        seen = await page.evaluate(
+            """async () => { document.cookie = 'a=1'; const image = new Image(); image.src = '/shop?image';
+            const failed = await new Promise(done => {
+              image.onerror = () => done(true); image.onload = () => done(false) });
+            return [navigator.userAgent, innerWidth, navigator.language, new Date(0).getHours(), failed] }"""
+        )
+        assert seen == ["Trawl/1", 640, "de-DE", 8, True]
+        assert "/shop?image" not in shop.asked
+        other = await two.context.new_page()
+        await other.goto(f"{shop.url}/detail?n=1")
+        assert await other.evaluate("document.cookie") == ""
+        assert "Chrome/" in await other.evaluate("navigator.userAgent")
+    await pool.close()
+
+
+async def test_a_renderer_keeps_its_page_and_answers_what_scripts_made(tmp_path):
+    pool = pool_in(tmp_path)
+    run = run_of({})
+    async with site() as shop, BrowserRenderer(pool, {}.get).session(run, {"block": ["image"]}) as session:
+        defaults = {"wait_for": None, "scroll": False, "steps": [], "timeout_seconds": 20}
+        page = await session.load(f"{shop.url}/to?to=/lazy", **defaults)
+        assert (page.url, page.status) == (f"{shop.url}/lazy", 200)
+        assert page.html.count('class="row"') == 5
+        page = await session.load(f"{shop.url}/lazy", **{**defaults, "scroll": True})
+        assert page.html.count('class="row"') == 15
+        steps = [{"type": "input", "target": {"id": "q"}, "value": "hi"}, {"type": "click", "target": {"id": "go"}}]
+        steps.append({"type": "wait_for", "target": {"id": "hit"}})
+        page = await session.load(f"{shop.url}/shop", **{**defaults, "steps": steps, "wait_for": "#q"})
+        assert '<p id="hit">hi</p>' in page.html
+        page = await session.load(f"{shop.url}/missing", **{**defaults, "wait_for": ".no", "timeout_seconds": 1.5})
+        assert (page.status, "gone" in page.html) == (404, True)
+        with pytest.raises(ExecutorError) as caught:
+            await session.load(f"{shop.url}/never", **{**defaults, "timeout_seconds": 0.5})
+        assert caught.value.code == "PAGE_TIMEOUT"
+        page = await session.load(f"{shop.url}/detail?n=1", **defaults)
+        assert "Detail 1" in page.html
+        with pytest.raises(ExecutorError) as caught:
+            await session.load("file:///etc/passwd", **defaults)
+        assert caught.value.code == "INVALID_URL"
+    assert len(run.guarded) == 1
+    assert not run.guarded[0].alive()
+    await pool.close()
+
+
+def read_until_pid(lines):
+    """Log lines come before it."""
+    for line in lines:
+        yield line
+        if line.startswith("PID"):
+            return
+
+
+SCRAPER = """
+import asyncio, sys
+from pathlib import Path
+from scraper.browser import BrowserPool, PoolSettings
+from scraper.browser_options import BrowserOptions
+from scraper.egress import allow_all
+async def main():
+    pool = BrowserPool(PoolSettings(work_dir=Path(sys.argv[1]), marker="w1"), allow_all)
+    async with pool.lease(BrowserOptions(), lambda _: None) as lease:
+        await lease.context.new_page()
+        print("PID", pool.process_id, flush=True)
+        await asyncio.sleep(60)
+asyncio.run(main())
+"""
+
+
+async def test_a_killed_scraper_leaves_no_browser_and_the_next_one_clears_its_profile(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", SCRAPER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    lines = await asyncio.to_thread(lambda: list(read_until_pid(process.stdout)))
+    pid = int(lines[-1].split()[1])
+    driver = psutil.Process(pid).ppid()
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    await until(lambda: not group_alive(pid), 5)
+    await until(lambda: not psutil.pid_exists(driver) or psutil.Process(driver).status() == psutil.STATUS_ZOMBIE, 5)
+    reap_browsers(tmp_path, "w1")
+    assert profiles(tmp_path) == []
+
+
+async def test_reaping_kills_only_browsers_of_the_same_marker(tmp_path):
+    mine, other = tmp_path / "browsers" / "w1.abc", tmp_path / "browsers" / "w10.abc"
+    started = []
+    for profile in (mine, other):
+        profile.mkdir(parents=True)
+        line = ["sleep", "60"]
+        code = f"import subprocess, sys; subprocess.run({line!r})"
+        started.append(
+            subprocess.Popen([sys.executable, "-c", code, f"--user-data-dir={profile}"], start_new_session=True)
+        )
+    try:
+        await until(lambda: len(list(browser_processes(str(tmp_path)))) == 2)
+        assert reap_browsers(tmp_path, "w1") == 1
+        assert started[0].wait(5) == -signal.SIGKILL
+        assert started[1].poll() is None
+        assert (mine.exists(), other.exists()) == (False, True)
+    finally:
+        for process in started:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
