@@ -23,7 +23,7 @@ def marker() -> str:
 
 @pytest.fixture
 def runner(tmp_path: Path, marker: str) -> CommandRunner:
-    return CommandRunner(marker=marker, work_dir=tmp_path / "work")
+    return CommandRunner(worker_id=marker, work_dir=tmp_path / "work")
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def shell(runner: CommandRunner) -> ShellExecutor:
 
 
 def alive_of(marker: str) -> list[int]:
-    return marked_processes(f"{marker}:".encode(), prefix=True)
+    return marked_processes(marker.encode(), prefix=True)
 
 
 async def test_shell_without_arguments_is_a_line(shell: ShellExecutor) -> None:
@@ -129,7 +129,7 @@ async def test_process_log_lines_come_while_it_runs(shell: ShellExecutor) -> Non
 
 async def test_process_limits_bind(tmp_path: Path, marker: str) -> None:
     limits = ProcessLimits(open_files=50, file_bytes=1000, address_space_bytes=2**30)
-    shell = ShellExecutor(runner=CommandRunner(marker=marker, work_dir=tmp_path, limits=limits))
+    shell = ShellExecutor(runner=CommandRunner(worker_id=marker, work_dir=tmp_path, limits=limits))
     assert await shell.run(context_of(command="ulimit -n; ulimit -c; ulimit -v")) == f"50\n0\n{2**20}\n"
     with pytest.raises(ExecutorError, match=r"SIGXFSZ|File size|too large"):
         await shell.run(context_of(command="exec head -c 5000 /dev/zero > big"))
@@ -197,7 +197,7 @@ async def test_process_cancel_ends_within_half_a_second_and_the_guard_does_the_r
     assert alive_of(marker) == []
     assert [pid for pid in before if lives(pid)] == []
     await group.release()
-    assert list((tmp_path / "work" / "commands" / marker).iterdir()) == []
+    assert list((tmp_path / "work" / "commands").glob("*/*")) == []
 
 
 async def test_process_kill_counts_what_was_left(shell: ShellExecutor) -> None:
@@ -239,7 +239,7 @@ from executor_kit import context_of
 from scraper.executors.shell import ShellExecutor
 from scraper.processes import CommandRunner
 async def main():
-    runner = CommandRunner(marker=sys.argv[1], work_dir=Path(sys.argv[2]))
+    runner = CommandRunner(worker_id=sys.argv[1], work_dir=Path(sys.argv[2]))
     context = context_of(command=sys.argv[3])
     context.log = lambda level, message, **data: print(message, flush=True)
     await ShellExecutor(runner=runner).run(context)
@@ -276,6 +276,13 @@ async def test_process_leftovers_are_reaped_by_marker(marker: str) -> None:
         for process in (mine, other):
             process.kill()
             process.wait()
+
+
+def test_process_markers_of_workers_with_the_same_id_differ_by_their_place(tmp_path: Path) -> None:
+    """Or else the start of one installation would reap what another runs."""
+    places = (tmp_path / "one", tmp_path / "other", tmp_path / "x" / ".." / "one")
+    one, other, again = (CommandRunner(worker_id="w", work_dir=place).marker for place in places)
+    assert one == again != other
 
 
 @pytest.fixture

@@ -33,11 +33,11 @@ class Executors:
     def __init__(self, settings: ScraperSettings, worker_id: str) -> None:
         work_dir = Path(settings.work_dir)
         self._fetcher = Fetcher(AddressGuard(settings.allowed_addresses))
-        self._runner = CommandRunner(marker=worker_id, work_dir=work_dir)
+        self._runner = CommandRunner(worker_id=worker_id, work_dir=work_dir)
         self._browsers = BrowserPool(
             PoolSettings(
                 work_dir=work_dir,
-                marker=worker_id,
+                marker=self._runner.marker,
                 slots=settings.browser_slots,
                 executable=settings.chromium_path or None,
                 sandbox=settings.browser_sandbox,

@@ -6,6 +6,7 @@ variable, so that neither leaving the session nor losing the parent hides a proc
 """
 
 import asyncio
+import hashlib
 import os
 import re
 import shutil
@@ -211,18 +212,23 @@ def checked_marker(marker: str) -> str:
 
 
 class CommandRunner:
-    """Runs commands. `marker` tells this worker's processes from others' (its id); `work_dir` holds their folders."""
+    """Runs commands of one worker. `work_dir` holds their folders.
+
+    `marker` tells its processes from all others on the machine: the worker's id, and the place of its `work_dir`, so
+    that two installations whose workers have the same id don't reap one another's.
+    """
 
     def __init__(
         self,
         *,
-        marker: str,
+        worker_id: str,
         work_dir: Path,
         limits: ProcessLimits | None = None,
         path: str = "/usr/local/bin:/usr/bin:/bin",
         log_lines_per_second: int = 200,
     ) -> None:
-        self.marker = checked_marker(marker)
+        place = hashlib.sha256(os.fsencode(work_dir.resolve())).hexdigest()[:8]
+        self.marker = checked_marker(f"{worker_id}-{place}")
         self._folders = work_dir / "commands" / self.marker
         self._limits, self._path = limits or ProcessLimits(), path
         self._log_lines_per_second = log_lines_per_second
