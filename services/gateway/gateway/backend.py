@@ -35,7 +35,9 @@ class Backend:
         self.runs: Any = self.scheduler.stub(runs_pb2_grpc.RunServiceStub)
         self.results: Any = self.scraper.stub(results_pb2_grpc.ResultServiceStub)
         self.workers: Any = self.registry.stub(workers_pb2_grpc.WorkerServiceStub)
-        self._starts: Batcher[runs_pb2.StartRun, runs_pb2.Run] = Batcher(self._send_starts, max_batch=256)
+        self._starts: Batcher[runs_pb2.StartRun, runs_pb2.Run] = Batcher(
+            self._send_starts, max_batch=256, max_in_flight=1, loaded_patience_seconds=0.002
+        )
 
     async def task(self, method: Any, request: Any) -> Any:
         """Ask the scheduler."""

@@ -86,7 +86,7 @@ class LostRuns:
         while True:
             try:
                 await self._sweep()
-                due = await self._live.next_due()
+                due = await self._live.next_expiry()
                 wait = MAX_SLEEP_SECONDS if due is None else (due - now_ms()) / 1000 + 0.05
             except Unavailable as error:
                 log.warning("the sweeper waits", reason=error.message)
@@ -97,19 +97,27 @@ class LostRuns:
     async def _sweep(self) -> None:
         now = now_ms()
         if time.monotonic() >= self._trust_from:
-            for run_id in await self._live.due("leases", now):
-                await self.take_back(run_id, "its worker stopped reporting")
-            for run_id in await self._live.due("deadlines", now):
-                await self.take_back(run_id, "its worker did not enforce the timeout", code=ErrorCode.TIMED_OUT)
-        await self._drop_unpublished(now)
+            for run in await self._live.get_many(await self._live.expired(now)):
+                if run is not None:
+                    await self._expire(run, now)
+        for mark, run_ids in await self._live.unpublished(now - ACCEPTING_MS):
+            await self._drop_unpublished(run_ids)
+            await self._live.accepted([mark])
 
-    async def _drop_unpublished(self, now: int) -> None:
-        ids = await self._live.due("accepting", now - ACCEPTING_MS)
-        runs = [run for run in await self._live.get_many(ids) if run is not None]
-        for run in runs:
-            spec = pb.RunSpec.FromString(run.spec)
-            log.warning("removing a run that was never published", run_id=run.run_id)
-            await self._live.forget([(run.run_id, spec.task_id, external_key(spec))])
+    async def _expire(self, run: LiveRun, now: int) -> None:
+        spec = pb.RunSpec.FromString(run.spec)
+        if now > run.started_ms + spec.timeout_ms:
+            await self.take_back(run.run_id, "its worker did not enforce the timeout", code=ErrorCode.TIMED_OUT)
+        else:
+            await self.take_back(run.run_id, "its worker stopped reporting")
+
+    async def _drop_unpublished(self, run_ids: Sequence[int]) -> None:
+        """Runs that nobody was promised. One whose message did get out is rebuilt from it when it is claimed."""
+        for run in await self._live.get_many(run_ids):
+            if run is not None and run.state == "p" and not run.token:
+                spec = pb.RunSpec.FromString(run.spec)
+                log.warning("removing a run that was never published", run_id=run.run_id)
+                await self._live.forget([(run.run_id, spec.task_id, external_key(spec))])
 
 
 def _ending(run: LiveRun, now: int, why: str, code: ErrorCode, status: Status) -> pb.Run:

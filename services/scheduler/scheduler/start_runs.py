@@ -16,13 +16,14 @@ from chassis.errors import Conflict, InvalidInput, TrawlError, Unavailable
 from chassis.logs import get_logger
 from chassis.telemetry import current_traceparent, span
 from trawl.scheduler.v1 import runs_pb2 as pb
+from wire import subjects
 
 from scheduler.durations import Durations
-from scheduler.events import Announcer, ready_message, run_event
+from scheduler.events import Announcer, message_id, run_event
 from scheduler.mongo_runs import Archive
 from scheduler.mongo_tasks import Tasks
-from scheduler.records import PRIORITY_NUMBERS, external_key
-from scheduler.redis_runs import LiveRuns, NewRun
+from scheduler.records import PRIORITY_NAMES, PRIORITY_NUMBERS, external_key
+from scheduler.redis_runs import LiveRuns, NewRun, batch_mark
 from scheduler.task import MAX_TIMEOUT_SECONDS, Task, check
 
 log = get_logger("start")
@@ -110,7 +111,7 @@ class StartRuns:
         self._inline_bytes = inline_parameters_bytes
         self._ids = RunIds(tasks)
         self._cache: OrderedDict[int, _Cached] = OrderedDict()
-        self._unmarked: set[int] = set()
+        self._unconfirmed: set[str] = set()
 
     async def start(self, requests: Sequence[pb.StartRun]) -> list[pb.StartRunResult]:
         """Results in the order of the requests. A dependency that is down: `unavailable`."""
@@ -216,11 +217,14 @@ class StartRuns:
 
     async def _commit(self, drafts: Sequence[_Draft], results: Sequence[pb.StartRunResult]) -> list[int]:
         """Write, publish, confirm. Answers the indexes of those whose cached task was stale."""
+        if not drafts:
+            return []
         try:
             for draft in drafts:
                 if draft.large_parameters is not None:
                     await self._archive.save_parameters(draft.spec.run_id, draft.large_parameters)
-            verdicts = await self._live.accept([_new_run(draft) for draft in drafts]) if drafts else []
+            mark = batch_mark([draft.spec.run_id for draft in drafts])
+            verdicts = await self._live.accept([_new_run(draft) for draft in drafts], mark=mark)
         except TrawlError as error:
             for draft in drafts:
                 _fail(results[draft.index], error)
@@ -234,7 +238,7 @@ class StartRuns:
                 stale.append(draft.index)
             else:
                 await self._answer_existing(draft, verdict, results[draft.index])
-        await self._publish(accepted, results)
+        await self._publish(accepted, results, mark)
         return stale
 
     async def _answer_existing(self, draft: _Draft, verdict: str, result: pb.StartRunResult) -> None:
@@ -247,23 +251,16 @@ class StartRuns:
         else:
             _fail(result, Conflict("another run with this id is still going", field="taskId", run_id=run_id))
 
-    async def _publish(self, drafts: Sequence[_Draft], results: Sequence[pb.StartRunResult]) -> None:
-        if not drafts:
-            return
+    async def _publish(self, drafts: Sequence[_Draft], results: Sequence[pb.StartRunResult], mark: str) -> None:
         runs = [_pending(draft.cached.task, draft.spec) for draft in drafts]
-        messages = []
-        for draft in drafts:
-            head = pb.RunSpec(run_id=draft.spec.run_id, queue=draft.cached.task.queue,
-                              priority=draft.spec.priority or PRIORITY_NUMBERS[draft.cached.task.priority])  # fmt: skip
-            messages.append(ready_message(head, draft.raw))
         try:
-            await self._announcer.ready(messages)
+            await self._announcer.ready([_message(draft) for draft in drafts])
         except TrawlError as error:
             await self._withdraw(drafts)
             for draft in drafts:
                 _fail(results[draft.index], error)
             return
-        await self._confirm([draft.spec.run_id for draft in drafts])
+        await self._confirm(mark)
         for draft, run in zip(drafts, runs, strict=True):
             run.expected_ms = self._durations.expected_ms(draft.cached.task.id)
             results[draft.index].run.CopyFrom(run)
@@ -275,15 +272,15 @@ class StartRuns:
         except Unavailable:
             log.warning("runs were accepted without their events", count=len(runs))
 
-    async def _confirm(self, run_ids: Sequence[int]) -> None:
-        """Unmark what JetStream has; a failure is made good with the next batch, so that the sweeper leaves them."""
-        self._unmarked.update(run_ids)
-        marked = list(self._unmarked)
+    async def _confirm(self, mark: str) -> None:
+        """Take the mark away; a failure is made good with the next batch, so that the sweeper leaves the runs."""
+        self._unconfirmed.add(mark)
+        marks = list(self._unconfirmed)
         try:
-            await self._live.accepted(marked)
+            await self._live.accepted(marks)
         except Unavailable:
             return
-        self._unmarked.difference_update(marked)
+        self._unconfirmed.difference_update(marks)
 
     async def _withdraw(self, drafts: Sequence[_Draft]) -> None:
         try:
@@ -292,6 +289,12 @@ class StartRuns:
             )
         except Unavailable:
             log.warning("unpublished runs stay for the sweeper", count=len(drafts))
+
+
+def _message(draft: _Draft) -> tuple[str, bytes, str]:
+    task, spec = draft.cached.task, draft.spec
+    priority = PRIORITY_NAMES.get(spec.priority, task.priority)
+    return subjects.ready_subject(task.queue, priority), draft.raw, message_id(spec.run_id)
 
 
 def _overlay(task: Task, parameters_json: bytes) -> bytes:

@@ -1,13 +1,15 @@
--- Write new runs as pending. ARGV: accepting (1|0), then 13 for each run:
+-- Write new runs as pending. ARGV: "" or the batch's mark for `accepting`, then 13 for each run:
 --   id tid created queue max_retries timeout attempt spec ext digest state not_before task_version
 -- Answers for each run: "ok", "stale" (the task has another version: load it and come back), "exists",
 --   or for a live run with the same external id "same <run id>" | "clash <run id>".
-local accepting = ARGV[1] == '1'
+local accepting = ARGV[1] ~= ''
+local versions = {}
 local out = {}
 for i = 2, #ARGV, 13 do
   local id, tid, created, ext, digest, version = ARGV[i], ARGV[i+1], ARGV[i+2], ARGV[i+8], ARGV[i+9], ARGV[i+12]
   local verdict = 'ok'
-  if version ~= '' and redis.call('HGET', P .. 'task_versions', tid) ~= version then
+  if version ~= '' and not versions[tid] then versions[tid] = redis.call('HGET', P .. 'task_versions', tid) or '' end
+  if version ~= '' and versions[tid] ~= version then
     verdict = 'stale'
   elseif redis.call('EXISTS', run_key(id)) == 1 then
     verdict = 'exists'
@@ -24,8 +26,8 @@ for i = 2, #ARGV, 13 do
   if verdict == 'ok' then
     create(id, tid, created, ARGV[i+3], ARGV[i+4], ARGV[i+5], ARGV[i+6], ARGV[i+7], ext, digest, ARGV[i+10],
       ARGV[i+11], '')
-    if accepting then redis.call('ZADD', P .. 'accepting', created, id) end
   end
   out[#out+1] = verdict
 end
+if accepting then redis.call('ZADD', P .. 'accepting', ARGV[4], ARGV[1]) end
 return out
