@@ -54,6 +54,12 @@ class Announcer:
         """Queue runs. Raises `Unavailable`; then some may have been queued all the same."""
         await self._events.publish_all(messages)
 
+    async def accepted(self, messages: Sequence[tuple[str, bytes, str]], runs: Sequence[runs_pb2.Run]) -> None:
+        """Queue new runs, and say so. Raises `Unavailable`; then some may have been queued all the same."""
+        if messages:
+            said = events_pb2.RunEvents(events=[run_event("triggered", run) for run in runs])
+            await self._events.publish_all([*messages, (subjects.RUN_EVENTS, said.SerializeToString(), "")])
+
     async def runs(self, events: Sequence[events_pb2.RunEvent]) -> None:
         """Say what happened to runs, in one message."""
         if events:

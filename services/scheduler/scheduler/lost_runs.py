@@ -100,9 +100,10 @@ class LostRuns:
             for run in await self._live.get_many(await self._live.expired(now)):
                 if run is not None:
                     await self._expire(run, now)
+        await self._live.flush_confirmed()
         for mark, run_ids in await self._live.unpublished(now - ACCEPTING_MS):
             await self._drop_unpublished(run_ids)
-            await self._live.accepted([mark])
+            self._live.confirm(mark)
 
     async def _expire(self, run: LiveRun, now: int) -> None:
         spec = pb.RunSpec.FromString(run.spec)

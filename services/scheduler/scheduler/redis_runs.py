@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Literal, cast
 
+from chassis.errors import Unavailable
 from chassis.stores import redis_errors
 from redis.asyncio import Redis
 
@@ -161,6 +162,7 @@ class LiveRuns:
     def __init__(self, redis: Redis, *, lease_ms: int, deadline_grace_ms: int) -> None:
         self._redis = redis
         self._lease_ms, self._grace_ms = lease_ms, deadline_grace_ms
+        self._confirmed: set[str] = set()
         self._scripts = {
             name: redis.register_script(_script(name))
             for name in ("accept", "claim", "report", "finish", "forget", "abort", "lose", "release", "version")
@@ -172,18 +174,36 @@ class LiveRuns:
 
     async def accept(self, runs: Sequence[NewRun], *, mark: str = "") -> list[str]:
         """Write runs that aren't there; the verdicts are in `accept.lua`. `mark` (see `batch_mark`) says that they
-        are still to be published; `accepted` takes it away.
+        are still to be published; `confirm` takes it away.
         """
-        arguments: list[Any] = [mark]
+        confirmed = self._take_confirmed()
+        arguments: list[Any] = [mark, len(confirmed), *confirmed]
         for run in runs:
             arguments.extend(run.arguments())
-        return [verdict.decode() for verdict in await self._run("accept", arguments)]
+        try:
+            return [verdict.decode() for verdict in await self._run("accept", arguments)]
+        except Unavailable:
+            self._confirmed.update(confirmed)
+            raise
 
-    async def accepted(self, marks: Sequence[str]) -> None:
-        """JetStream has acknowledged these batches."""
-        if marks:
-            with redis_errors():
-                await self._redis.zrem(PREFIX + "accepting", *marks)
+    def confirm(self, mark: str) -> None:
+        """JetStream has acknowledged this batch. Its mark goes away with the next batch, or with `flush_confirmed`."""
+        self._confirmed.add(mark)
+
+    def _take_confirmed(self) -> list[str]:
+        marks = list(self._confirmed)[:1_000]
+        self._confirmed.difference_update(marks)
+        return marks
+
+    async def flush_confirmed(self) -> None:
+        """Take away the marks that no later batch has."""
+        while marks := self._take_confirmed():
+            try:
+                with redis_errors():
+                    await self._redis.zrem(PREFIX + "accepting", *marks)
+            except Unavailable:
+                self._confirmed.update(marks)
+                raise
 
     async def unpublished(self, until_ms: int) -> list[tuple[str, list[int]]]:
         """Batches that were written before that time and never acknowledged: (mark, run ids)."""

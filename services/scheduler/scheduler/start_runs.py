@@ -19,7 +19,7 @@ from trawl.scheduler.v1 import runs_pb2 as pb
 from wire import subjects
 
 from scheduler.durations import Durations
-from scheduler.events import Announcer, message_id, run_event
+from scheduler.events import Announcer, message_id
 from scheduler.mongo_runs import Archive
 from scheduler.mongo_tasks import Tasks
 from scheduler.records import PRIORITY_NAMES, PRIORITY_NUMBERS, external_key
@@ -111,7 +111,6 @@ class StartRuns:
         self._inline_bytes = inline_parameters_bytes
         self._ids = RunIds(tasks)
         self._cache: OrderedDict[int, _Cached] = OrderedDict()
-        self._unconfirmed: set[str] = set()
 
     async def start(self, requests: Sequence[pb.StartRun]) -> list[pb.StartRunResult]:
         """Results in the order of the requests. A dependency that is down: `unavailable`."""
@@ -254,33 +253,16 @@ class StartRuns:
     async def _publish(self, drafts: Sequence[_Draft], results: Sequence[pb.StartRunResult], mark: str) -> None:
         runs = [_pending(draft.cached.task, draft.spec) for draft in drafts]
         try:
-            await self._announcer.ready([_message(draft) for draft in drafts])
+            await self._announcer.accepted([_message(draft) for draft in drafts], runs)
         except TrawlError as error:
             await self._withdraw(drafts)
             for draft in drafts:
                 _fail(results[draft.index], error)
             return
-        await self._confirm(mark)
+        self._live.confirm(mark)
         for draft, run in zip(drafts, runs, strict=True):
             run.expected_ms = self._durations.expected_ms(draft.cached.task.id)
             results[draft.index].run.CopyFrom(run)
-        await self._announce(runs)
-
-    async def _announce(self, runs: Sequence[pb.Run]) -> None:
-        try:
-            await self._announcer.runs([run_event("triggered", run) for run in runs])
-        except Unavailable:
-            log.warning("runs were accepted without their events", count=len(runs))
-
-    async def _confirm(self, mark: str) -> None:
-        """Take the mark away; a failure is made good with the next batch, so that the sweeper leaves the runs."""
-        self._unconfirmed.add(mark)
-        marks = list(self._unconfirmed)
-        try:
-            await self._live.accepted(marks)
-        except Unavailable:
-            return
-        self._unconfirmed.difference_update(marks)
 
     async def _withdraw(self, drafts: Sequence[_Draft]) -> None:
         try:

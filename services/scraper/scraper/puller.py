@@ -20,6 +20,7 @@ ACK_WAIT_SECONDS = 30.0
 IDLE_PULL_SECONDS = 30.0
 NO_WAIT_SECONDS = 1.0
 MAX_BATCH = 256
+LOADED_PATIENCE_SECONDS = 0.003
 # One pull in this many is made lowest priority first, so that a steady stream of urgent work starves nobody for good.
 FAIR_EVERY = 10
 
@@ -37,6 +38,7 @@ class QueuePuller:
         self._no_wait: asyncio.Queue[Msg] | None = None
         self._inbox = ""
         self._round = 0
+        self._busy = False
 
     async def start(self) -> None:
         """Make the consumers and listen."""
@@ -92,8 +94,12 @@ class QueuePuller:
             free = min(self._free(), MAX_BATCH)
             messages = await self._take_arrived(free)
             if free > 0:
+                if self._busy:
+                    # Under load a moment's wait makes one claim of several.
+                    await asyncio.sleep(LOADED_PATIENCE_SECONDS)
                 if len(messages) < free:
                     messages += await self._pull_now(free - len(messages))
+                self._busy = len(messages) > 1
                 if messages:
                     return messages
             with contextlib.suppress(TimeoutError):

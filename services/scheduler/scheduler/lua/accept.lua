@@ -1,11 +1,14 @@
--- Write new runs as pending. ARGV: "" or the batch's mark for `accepting`, then 13 for each run:
+-- Write new runs as pending. ARGV: "" or the batch's mark for `accepting`; how many marks of earlier batches go away,
+--   and these; then 13 for each run:
 --   id tid created queue max_retries timeout attempt spec ext digest state not_before task_version
 -- Answers for each run: "ok", "stale" (the task has another version: load it and come back), "exists",
 --   or for a live run with the same external id "same <run id>" | "clash <run id>".
 local accepting = ARGV[1] ~= ''
+local first = 3 + tonumber(ARGV[2])
+if first > 3 then redis.call('ZREM', P .. 'accepting', unpack(ARGV, 3, first - 1)) end
 local versions = {}
 local out = {}
-for i = 2, #ARGV, 13 do
+for i = first, #ARGV, 13 do
   local id, tid, created, ext, digest, version = ARGV[i], ARGV[i+1], ARGV[i+2], ARGV[i+8], ARGV[i+9], ARGV[i+12]
   local verdict = 'ok'
   if version ~= '' and not versions[tid] then versions[tid] = redis.call('HGET', P .. 'task_versions', tid) or '' end
@@ -29,5 +32,5 @@ for i = 2, #ARGV, 13 do
   end
   out[#out+1] = verdict
 end
-if accepting then redis.call('ZADD', P .. 'accepting', ARGV[4], ARGV[1]) end
+if accepting then redis.call('ZADD', P .. 'accepting', ARGV[first + 2], ARGV[1]) end
 return out
