@@ -44,13 +44,12 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
         redis,
         lease_ms=int(settings.lease_seconds * 1000),
         deadline_grace_ms=int(settings.deadline_grace_seconds * 1000),
+        max_pending=settings.max_pending_runs,
     )
     announcer, durations, ended = Announcer(events), Durations(), EndedRuns()
     parked = ParkedRuns(live, archive, announcer)
     finish = FinishRuns(live=live, archive=archive, announcer=announcer, parked=parked, durations=durations)
-    lost = LostRuns(
-        live=live, archive=archive, announcer=announcer, finish=finish, lease_seconds=settings.lease_seconds
-    )
+    lost = LostRuns(live=live, announcer=announcer, finish=finish, lease_seconds=settings.lease_seconds)
     starter = StartRuns(
         tasks=tasks, live=live, archive=archive, announcer=announcer, durations=durations,
         inline_parameters_bytes=settings.inline_parameters_bytes,

@@ -18,7 +18,6 @@ from trawl.workerregistry.v1 import events_pb2 as registry_pb
 
 from scheduler.events import Announcer, ready_message, run_event
 from scheduler.finish_runs import FinishRuns
-from scheduler.mongo_runs import Archive
 from scheduler.records import TO_PROTO, external_key, run_of_live
 from scheduler.redis_runs import LiveRun, LiveRuns
 from scheduler.run import ErrorCode, Status
@@ -34,10 +33,8 @@ ACCEPTING_MS = 60_000
 class LostRuns:
     """Takes runs back, and decides between another attempt and the end."""
 
-    def __init__(
-        self, *, live: LiveRuns, archive: Archive, announcer: Announcer, finish: FinishRuns, lease_seconds: float
-    ) -> None:
-        self._live, self._archive, self._announcer, self._finish = live, archive, announcer, finish
+    def __init__(self, *, live: LiveRuns, announcer: Announcer, finish: FinishRuns, lease_seconds: float) -> None:
+        self._live, self._announcer, self._finish = live, announcer, finish
         self._lease_seconds = lease_seconds
         self._trust_from = time.monotonic() + lease_seconds
 

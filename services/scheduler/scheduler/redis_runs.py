@@ -159,9 +159,10 @@ def _index_key(index: str) -> str:
 class LiveRuns:
     """Each method raises `Unavailable` when Redis can't be reached."""
 
-    def __init__(self, redis: Redis, *, lease_ms: int, deadline_grace_ms: int) -> None:
+    def __init__(self, redis: Redis, *, lease_ms: int, deadline_grace_ms: int, max_pending: int = 0) -> None:
         self._redis = redis
         self._lease_ms, self._grace_ms = lease_ms, deadline_grace_ms
+        self._max_pending = max_pending
         self._confirmed: set[str] = set()
         self._scripts = {
             name: redis.register_script(_script(name))
@@ -177,7 +178,8 @@ class LiveRuns:
         are still to be published; `confirm` takes it away.
         """
         confirmed = self._take_confirmed()
-        arguments: list[Any] = [mark, len(confirmed), *confirmed]
+        # What is only restored was accepted before: it is never refused.
+        arguments: list[Any] = [mark, len(confirmed), *confirmed, self._max_pending if mark else 0]
         for run in runs:
             arguments.extend(run.arguments())
         try:

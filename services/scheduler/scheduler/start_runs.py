@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import orjson
 from chassis.clock import now_ms
-from chassis.errors import Conflict, InvalidInput, TrawlError, Unavailable
+from chassis.errors import Conflict, Exhausted, InvalidInput, TrawlError, Unavailable
 from chassis.logs import get_logger
 from chassis.telemetry import current_traceparent, span
 from trawl.scheduler.v1 import runs_pb2 as pb
@@ -235,6 +235,8 @@ class StartRuns:
             elif verdict == "stale":
                 self.forget_task(draft.cached.task.id)
                 stale.append(draft.index)
+            elif verdict == "full":
+                _fail(results[draft.index], Exhausted("too many runs are waiting"))
             else:
                 await self._answer_existing(draft, verdict, results[draft.index])
         await self._publish(accepted, results, mark)
