@@ -13,6 +13,7 @@ from chassis.errors import InternalError, NotFound, TrawlError
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.routing import APIRoute
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -137,7 +138,9 @@ def build_app(
     """A FastAPI application that serves `endpoints` below `prefix`, `operations` at the root, and errors in the
     contract's shape.
     """
-    app = FastAPI(
+    # The pages' scripts come from here: an intranet has no content delivery network.
+    app = FastAPIOffline(
+        redoc_url=None,
         title=title,
         version="1.0.0",
         telemetry={"tracing": False, "metrics": False, "logs": False},
