@@ -1,4 +1,4 @@
-"""What every port offers to operators: `/`, `/healthz`, `/readyz`, `/metrics`. Knows no contract."""
+"""What every port offers to operators: `/healthz`, `/readyz`, `/metrics`. Knows no contract."""
 
 from collections.abc import Sequence
 
@@ -23,10 +23,6 @@ class OperationsRoutes:
         self._probes, self._traffic, self._needs = probes, traffic, needs
         self._metrics = metrics or self._own_metrics
 
-    async def root(self, _call: Call) -> Answer:
-        """Whoever comes with a browser wants to see something."""
-        return Answer(b"", 307, ((b"location", b"docs"),))
-
     async def healthz(self, _call: Call) -> Answer:
         """The process is alive."""
         return Answer.json({"status": "ok"})
@@ -46,7 +42,6 @@ class OperationsRoutes:
         """All of them, without a prefix."""
         ready = {"status": "ready", "components": dict.fromkeys(self._needs, "ok")}
         return [
-            Endpoint("GET", "/", self.root, Doc("To the documentation", TAG, answer="", status=307, content_type="text/plain")),
             Endpoint("GET", "/healthz", self.healthz, Doc("Alive", TAG, answer={"status": "ok"})),
             Endpoint("GET", "/readyz", self.readyz, Doc("Ready", TAG, answer=ready, errors=(503,))),
             Endpoint("GET", "/metrics", self._metrics,

@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Match
 
 from gateway.access import Access, Role
@@ -151,8 +151,14 @@ def build_app(
         *(DirectRoute(endpoint, contract, prefix) for endpoint in endpoints),
         *(DirectRoute(endpoint, contract, "") for endpoint in operations),
     ]
+    # Whoever comes with a browser wants to see something.
+    app.router.add_route("/", _to_documentation, include_in_schema=False)
     _complete_openapi(app, contract)
     return app
+
+
+async def _to_documentation(_request: Request) -> Response:
+    return RedirectResponse("docs")
 
 
 def _http_errors(shape: ErrorShape) -> Callable[[Request, Any], Coroutine[Any, Any, Response]]:
