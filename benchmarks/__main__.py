@@ -21,6 +21,7 @@ from benchmarks.peer_systems import DEFAULT_PEERS, PEERS
 from benchmarks.report import Report
 
 QUICK_LIMIT_SECONDS = 120
+PIPE_COLUMNS = 140
 PACKAGES = ("grpcio", "uvicorn", "fastapi", "nats-py", "redis", "motor")
 EPILOG = "Benchmarks: " + "; ".join(f"{name}: {one.summary}" for name, one in ALL.items()) + "."
 
@@ -86,7 +87,8 @@ def _run(benchmark: Benchmark, options: Options, console: Console, *, keep: bool
         shutil.rmtree(directory, ignore_errors=True)
     if report is None:
         return False
-    show.print_report(report, Console())
+    # A pipe has no width of its own: tables are to be whole there.
+    show.print_report(report, Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS))
     measured = time.strftime("%Y-%m-%d", time.gmtime())
     path = show.save(report, machine.describe(PACKAGES), measured, keep=keep)
     console.print(f"written to {os.path.relpath(path)}", highlight=False)
