@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -29,14 +30,17 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command(epilog=EPILOG)
-def measure(
+def measure(  # noqa: PLR0917 - the parameters are the command line's
     names: Annotated[list[str] | None, typer.Argument(help="Which ones; all when none is named.")] = None,
     quick: Annotated[bool, typer.Option(help="A smoke run: one short round. Its figures mean nothing.")] = False,
-    keep: Annotated[bool, typer.Option(help="Write results and plots to docs/performance and render the page.")] = False,
+    keep: Annotated[
+        bool, typer.Option(help="Write results and plots to docs/performance and render the page.")
+    ] = False,
     rounds: Annotated[int, typer.Option(min=1, max=25, help="Rounds; the median counts.")] = 3,
     seconds: Annotated[int, typer.Option(min=1, max=300, help="Length of a load.")] = 10,
     archived: Annotated[int, typer.Option(min=0, help="growth: ended runs in the archive.")] = 1_000_000,
     waiting: Annotated[int, typer.Option(min=0, help="growth: runs that nobody takes.")] = 100_000,
+    connections: Annotated[int, typer.Option(min=1, max=20_000, help="overload: connections.")] = 2_048,
     peers: Annotated[str, typer.Option(help=f"Comma list of {', '.join(PEERS)}; 'none'; 'all'.")] = "",
     render: Annotated[bool, typer.Option(help="Only render docs/performance.md from what is kept.")] = False,
 ) -> None:
@@ -45,9 +49,13 @@ def measure(
     if render:
         show.render_page()
         return
-    options = Options(quick, rounds, seconds, archived, waiting, _peers(peers))
+    options = Options(
+        quick=quick, rounds=rounds, seconds=seconds, archived=archived, waiting=waiting, connections=connections,
+        peers=_peers(peers),
+    )  # fmt: skip
     if quick:
-        options = Options(True, 1, 2, min(archived, 5_000), min(waiting, 2_000), options.peers)
+        options = replace(options, rounds=1, seconds=2, archived=min(archived, 5_000), waiting=min(waiting, 2_000))
+    machine.allow_many_files()
     chosen = [_find(name) for name in names or ALL]
     failures = [one.name for one in chosen if not _run(one, options, console, keep=keep)]
     if failures:

@@ -5,15 +5,15 @@ from typing import Any
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.lab import Lab, medians_of, warm_up
-from benchmarks.report import Bars, Goal, Report, Table
+from benchmarks.report import Bars, Goal, Report, Table, paragraphs
 from benchmarks.trawl_system import Trawl, TrawlLive
 
 SIZE = 10_000
 TITLE = "Batch start"
-NOTES = (
-    "Accepted per second counts from the request to its answer, the runs being worked off meanwhile; every run is archived "
-    "before the next round.",
-)
+NOTES = """\
+Accepted per second counts from the request to its answer, the runs being worked off meanwhile; every run is archived
+before the next round.
+"""
 
 
 async def measure(lab: Lab) -> Report:
@@ -32,7 +32,7 @@ async def measure(lab: Lab) -> Report:
         [Table("medians", ("", "per second"), rows)],
         [Bars("runs per second", "more is better", {str(name): float(value) for name, value in rows})],
         [Goal("accepted/s", found["accepted_per_s"], 5_000, at_least=True)],
-        NOTES, rounds,
+        paragraphs(NOTES), rounds,
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from trawl.scheduler.v1 import runs_pb2
 from benchmarks.batch import SIZE
 from benchmarks.errors import BenchmarkError
 from benchmarks.lab import Lab, medians_of, warm_up
-from benchmarks.report import Bars, Goal, Report, Table
+from benchmarks.report import Bars, Goal, Report, Table, paragraphs
 from benchmarks.runs import measure_flood
 from benchmarks.statistics import ratio
 from benchmarks.trawl_system import Trawl, TrawlLive
@@ -28,10 +28,12 @@ TITLE = "Growth"
 CHUNK = 2_000
 OTHER_TASKS = 9
 RUN_EVERY_MS = 250
-NOTES = (
-    "Archived runs belong to ten tasks, one of them the measured one. Waiting runs are of a task type that no worker offers.",
-    "Both stacks are up all the time; the one that isn't measured idles.",
-)
+NOTES = """\
+Archived runs belong to ten tasks, one of them the measured one. Waiting runs are of a task type that no worker
+offers.
+
+Both stacks are up all the time; the one that isn't measured idles.
+"""
 
 
 async def measure(lab: Lab) -> Report:
@@ -135,8 +137,12 @@ async def _check_waiting(live: TrawlLive, count: int) -> None:
 
 def _report(lab: Lab, found: dict[str, dict[str, Any]], rounds: Any) -> Report:
     empty, full = found["empty"], found["full"]
-    keys = (("completed/s", "completed_per_s"), ("CPU s per 1,000", "cpu_s_per_1000"), ("answer p99 ms", "answer_p99_ms"),
-            ("PSS MB", "pss_mb"))  # fmt: skip
+    keys = (
+        ("completed/s", "completed_per_s"),
+        ("CPU s per 1,000", "cpu_s_per_1000"),
+        ("answer p99 ms", "answer_p99_ms"),
+        ("PSS MB", "pss_mb"),
+    )
     rows = [[label, empty[key], full[key], ratio(full[key], empty[key])] for label, key in keys]
     programs = [
         [name, spent, full["cpu_s_per_1000_by_program"].get(name, 0.0),
@@ -150,8 +156,8 @@ def _report(lab: Lab, found: dict[str, dict[str, Any]], rounds: Any) -> Report:
     return Report(
         "growth", TITLE, settings,
         [Table("medians", columns, rows), Table("CPU seconds per 1,000 runs", columns, programs)],
-        [Bars("CPU seconds per 1,000 runs", "less is better", {name: one["cpu_s_per_1000"] for name, one in names.items()}),
+        [Bars("CPU seconds per 1,000", "less is better", {name: one["cpu_s_per_1000"] for name, one in names.items()}),
          Bars("completed per second", "more is better", {name: one["completed_per_s"] for name, one in names.items()})],
         [Goal("CPU per run, full ÷ empty", full["cpu_s_per_1000"] / empty["cpu_s_per_1000"], 1.2)],
-        NOTES, rounds,
+        paragraphs(NOTES), rounds,
     )  # fmt: skip

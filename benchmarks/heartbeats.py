@@ -11,7 +11,7 @@ from trawl.workerregistry.v1 import workers_pb2, workers_pb2_grpc
 from benchmarks.errors import BenchmarkError
 from benchmarks.lab import Lab
 from benchmarks.machine import HOST
-from benchmarks.report import Bars, Goal, Report, Table
+from benchmarks.report import Bars, Cell, Goal, Report, Table, paragraphs
 from benchmarks.statistics import difference
 from benchmarks.trawl_system import Trawl, TrawlLive
 
@@ -22,10 +22,10 @@ CALL_SECONDS = 10.0
 # So many workers connect and register at the same time.
 TOGETHER = 50
 OPTIONS = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
-NOTES = (
-    "Each worker has a connection of its own and says every 5 s over gRPC that it lives, the workers spread evenly over the 5 s. "
-    "`before` is the idle stack just before they come, in shares of one core as well.",
-)
+NOTES = """\
+Each worker has a connection of its own and says every 5 s over gRPC that it lives, the workers spread evenly over the
+5 s. `before` is the idle stack just before they come, in shares of one core as well.
+"""
 
 
 class _Worker:
@@ -115,7 +115,9 @@ async def _check_active(live: TrawlLive, count: int) -> None:
 
 
 def _report(count: int, seconds: float, beats: int, before: dict[str, float], during: dict[str, float]) -> Report:
-    rows = [[name, before.get(name, 0.0), share] for name, share in sorted(during.items(), key=lambda pair: -pair[1])]
+    rows: list[list[Cell]] = [
+        [name, before.get(name, 0.0), share] for name, share in sorted(during.items(), key=lambda pair: -pair[1])
+    ]
     rows.append(["all", sum(before.values()), sum(during.values())])
     expected = count / INTERVAL_SECONDS * (seconds + INTERVAL_SECONDS)
     if beats < 0.9 * expected:
@@ -125,5 +127,5 @@ def _report(count: int, seconds: float, beats: int, before: dict[str, float], du
         [Table("per cent of one core", ("program", "before", "with the workers"), rows)],
         [Bars("CPU with the workers", "per cent of one core", during)],
         [Goal("registry, per cent of a core", during["worker-registry"], 10)],
-        NOTES, {"before": before, "during": during, "heartbeats": beats},
+        paragraphs(NOTES), {"before": before, "during": during, "heartbeats": beats},
     )  # fmt: skip

@@ -4,17 +4,17 @@ import asyncio
 import time
 
 from benchmarks.lab import Lab, warm_up
-from benchmarks.report import Bars, Goal, Report, Table
+from benchmarks.report import Bars, Cell, Goal, Report, Table, paragraphs
 from benchmarks.statistics import difference
 from benchmarks.trawl_system import Trawl
 
 TITLE = "Idle"
 SECONDS = 30.0
 SETTLE_SECONDS = 10.0
-NOTES = (
-    "All processes of the one-machine stack, its supervisor and the three stores included; some runs were done before, then "
-    "nothing for 10 s. PSS shares out memory that processes have in common; RSS counts it for each.",
-)
+NOTES = """\
+All processes of the one-machine stack, its supervisor and the three stores included; some runs were done before, then
+nothing for 10 s. PSS shares out memory that processes have in common; RSS counts it for each.
+"""
 
 
 async def measure(lab: Lab) -> Report:
@@ -30,17 +30,21 @@ async def measure(lab: Lab) -> Report:
         memory = live.meter.memory()
         live.check_untouched(pids)
     shares = {name: value / passed * 100 for name, value in spent.items()}
-    rows = [
+    rows: list[list[Cell]] = [
         [name, shares.get(name, 0.0), one.pss_mb, one.rss_mb]
         for name, one in sorted(memory.items(), key=lambda pair: -pair[1].pss_mb)
     ]
-    share, pss, rss = sum(shares.values()), sum(m.pss_mb for m in memory.values()), sum(m.rss_mb for m in memory.values())
+    share, pss, rss = (
+        sum(shares.values()),
+        sum(m.pss_mb for m in memory.values()),
+        sum(m.rss_mb for m in memory.values()),
+    )
     rows.append(["all", share, pss, rss])
     return Report(
         "idle", TITLE, {"seconds": seconds},
         [Table("by program", ("program", "per cent of a core", "PSS MB", "RSS MB"), rows)],
         [Bars("CPU", "per cent of a core", shares), Bars("memory", "PSS MB", {n: m.pss_mb for n, m in memory.items()})],
         [Goal("per cent of a core", share, 2), Goal("PSS MB", pss, 600)],
-        NOTES,
+        paragraphs(NOTES),
         {"shares": shares},
     )  # fmt: skip

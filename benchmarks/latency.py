@@ -5,7 +5,7 @@ from typing import Any
 from benchmarks.lab import Lab, medians_of
 from benchmarks.load import one_by_one, open_loop
 from benchmarks.peer_systems import PEERS
-from benchmarks.report import Bars, Goal, Report, Table
+from benchmarks.report import Bars, Goal, Report, Table, paragraphs
 from benchmarks.statistics import latency_ms
 from benchmarks.systems import Live, System
 from benchmarks.trawl_system import Trawl, session
@@ -13,13 +13,14 @@ from benchmarks.trawl_system import Trawl, session
 PER_SECOND = 200
 IDLE_COUNT = 120
 TITLE = "From request to start"
-NOTES = (
-    "The client takes the time before it sends the request, the worker when it begins the attempt, both from this machine's "
-    "clock. A peer's task stores its own start. Trawl's start is the attempt's `started_ms`, read from the scheduler afterwards "
-    "(REST shows whole seconds); it is cut to a millisecond, so half of one is added.",
-    f"Idle: one at a time, 30 to 280 ms apart. Loaded: {PER_SECOND} requests per second at fixed times, however late earlier "
-    "answers are.",
-)
+NOTES = """\
+The client takes the time before it sends the request, the worker when it begins the attempt, both from the same
+clock. A peer's task stores its own start. Trawl's start is the attempt's `started_ms`, read from the scheduler
+afterwards (REST shows whole seconds); it is cut to a millisecond, so half of one is added.
+
+Idle: one at a time, 30 to 280 ms apart. Loaded: 200 requests per second at fixed times, however late earlier answers
+are.
+"""
 
 
 async def measure(lab: Lab) -> Report:
@@ -29,13 +30,16 @@ async def measure(lab: Lab) -> Report:
 
     async def one(live: Live) -> dict[str, Any]:
         figures = {"idle": await _idle(live, count), "loaded": await _loaded(live, lab.options.seconds)}
-        lab.say("  " + ", ".join(f"{name} p50 {one['p50_ms']:.1f}, p99 {one['p99_ms']:.1f} ms" for name, one in figures.items()))
+        lab.say(
+            "  "
+            + ", ".join(f"{name} p50 {one['p50_ms']:.1f}, p99 {one['p99_ms']:.1f} ms" for name, one in figures.items())
+        )
         return figures
 
     rounds = await lab.take_turns(systems, one)
     found = medians_of(rounds)
     settings = {"rounds": lab.options.rounds, "idle requests": count, "loaded seconds": lab.options.seconds}
-    return Report("latency", TITLE, settings, _tables(found), _bars(found), _goals(found), NOTES, rounds)
+    return Report("latency", TITLE, settings, _tables(found), _bars(found), _goals(found), paragraphs(NOTES), rounds)
 
 
 async def _idle(live: Live, count: int) -> dict[str, float]:

@@ -3,6 +3,7 @@
 import os
 import platform
 import random
+import resource
 import shutil
 import socket
 from collections.abc import Sequence
@@ -38,6 +39,12 @@ def find_program(name: str, package: str) -> str:
     if found is None:
         raise BenchmarkError(f"{name} was not found: sudo apt-get install {package}")
     return found
+
+
+def allow_many_files() -> None:
+    """Let this process and what it starts have as many connections as the system allows."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def plain_environment() -> dict[str, str]:

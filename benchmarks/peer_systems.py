@@ -99,7 +99,7 @@ class PeerLive:
     base: str
     directory: Path
     meter: Meter
-    store: "redis.asyncio.Redis[bytes]"
+    store: redis.asyncio.Redis
 
     async def begin(self) -> "PeerMeasurement":
         """Start a measurement: earlier results are thrown away."""

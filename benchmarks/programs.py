@@ -1,4 +1,4 @@
-"""Child processes of one system: started in process groups of their own, ended together. Must not know what they are."""
+"""Child processes of one system: started in groups of their own, ended together. Must not know what they are."""
 
 import asyncio
 import contextlib

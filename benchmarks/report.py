@@ -1,4 +1,4 @@
-"""What a benchmark found, in a form that can be printed, kept and drawn. Pure: knows no benchmark and writes no file."""
+"""What a benchmark found, in a form that can be printed, kept and drawn. Pure: knows no benchmark, writes no file."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -85,6 +85,11 @@ def shown(value: Cell) -> str:
         return "0"
     digits = 2 if abs(value) >= 1 else 3
     return f"{value:.{digits}f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def paragraphs(text: str) -> list[str]:
+    """The paragraphs of a text that is broken into lines."""
+    return [" ".join(part.split()) for part in text.split("\n\n") if part.strip()]
 
 
 def goals_table(goals: Sequence[Goal]) -> Table | None:

@@ -1,4 +1,4 @@
-"""Hears of every run's end from `trawl.events.runs`, without asking anybody. Knows the events' proto and subject only."""
+"""Hears of every run's end from `trawl.events.runs`, without asking anybody. Knows their proto and subject only."""
 
 import asyncio
 import contextlib
@@ -61,6 +61,15 @@ class RunEnds:
     def completed_between(self, begin: int, end: int) -> int:
         """How many completed from the second `begin` on and before the second `end` (whole seconds of the epoch)."""
         return sum(count for second, count in self.by_second.items() if begin <= second < end)
+
+    def when_completed(self, count: int) -> int:
+        """The second (of the epoch) by whose end that many had completed; 0 when they never had."""
+        total = 0
+        for second in sorted(self.by_second):
+            total += self.by_second[second]
+            if total >= count:
+                return second
+        return 0
 
     async def until_quiet(self, seconds: float, limit_seconds: float) -> None:
         """Return when nothing was heard for `seconds` from now on, or after the limit."""

@@ -5,17 +5,18 @@ from typing import Any
 from benchmarks.lab import Lab, medians_of
 from benchmarks.load import CONNECTIONS, flood
 from benchmarks.peer_systems import PEERS
-from benchmarks.report import Bars, Goal, Report, Table
+from benchmarks.report import Bars, Goal, Report, Table, paragraphs
 from benchmarks.statistics import difference, ratio
 from benchmarks.systems import Live, System
 from benchmarks.trawl_system import Trawl
 
 TITLE = "Runs, one request each"
-NOTES = (
-    "Completed per second counts from the first request to the last end: for Trawl the archived run, for a peer the start of "
-    "its last task (its result is checked, too).",
-    "wrk with 16 connections shares the cores with what it measures and is not counted in the CPU time.",
-)
+NOTES = """\
+Completed per second counts from the first request to the last end: for Trawl the archived run, for a peer the start
+of its last task (its result is checked, too).
+
+wrk with 16 connections shares the cores with what it measures and is not counted in the CPU time.
+"""
 
 
 async def measure_flood(live: Live, seconds: int) -> dict[str, Any]:
@@ -53,7 +54,7 @@ async def measure(lab: Lab) -> Report:
     rounds = await lab.take_turns(systems, one)
     found = medians_of(rounds)
     settings = {"rounds": lab.options.rounds, "seconds": seconds, "connections": CONNECTIONS}
-    return Report("runs", TITLE, settings, _tables(found), _bars(found), _goals(found), NOTES, rounds)
+    return Report("runs", TITLE, settings, _tables(found), _bars(found), _goals(found), paragraphs(NOTES), rounds)
 
 
 def _tables(found: dict[str, dict[str, Any]]) -> list[Table]:
@@ -73,7 +74,9 @@ def _tables(found: dict[str, dict[str, Any]]) -> list[Table]:
     if ratios:
         tables.append(Table("ratios", ("", "completed/s", "CPU s per 1,000"), ratios))
     spent = sorted(trawl["cpu_s_per_1000_by_program"].items(), key=lambda pair: -pair[1])
-    tables.append(Table("Trawl's CPU seconds per 1,000 runs", ("program", "CPU s per 1,000"), [list(row) for row in spent]))
+    tables.append(
+        Table("Trawl's CPU seconds per 1,000 runs", ("program", "CPU s per 1,000"), [list(row) for row in spent])
+    )
     return tables
 
 

@@ -79,10 +79,11 @@ def _colours(labels: Sequence[str]) -> list[str]:
 
 
 def render_page(page: Path = PAGE, kept: Path = KEPT) -> None:
-    """Put all kept results between the page's two marks."""
-    text = page.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
+    """Put all kept results between the page's two marks. Raises ValueError when it hasn't them in this order."""
+    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"{page.name} must have {BEGIN} and then {END}")
     results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(kept.glob("*.json"))]
     block = "\n\n".join(section(result) for result in results) or NOTHING
     page.write_text(f"{before}{BEGIN}\n{block}\n{END}{after}", encoding="utf-8")
@@ -94,11 +95,8 @@ def section(kept: Mapping[str, Any]) -> str:
     settings = ", ".join(f"{name} {shown(value)}" for name, value in report.settings.items())
     packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
     goals = goals_table(report.goals)
-    parts = [
-        f"### {report.title}",
-        f"`{report.name}`, {kept['measured']}; {machine['cores']} cores, {machine['memory_gb']} GB, "
-        f"Python {machine['python']}, {packages}. {settings}.",
-    ]
+    place = f"{machine['cores']} cores, {machine['memory_gb']} GB, Python {machine['python']}, {packages}"
+    parts = [f"### {report.title}", f"`{report.name}`, {kept['measured']}; {place}; {settings}."]
     if report.bars:
         parts.append(f"![{report.title}](performance/{report.name}.png)")
     parts += [_titled(table) for table in report.tables]

@@ -1,11 +1,11 @@
 """Which stage of a run's life a stack sample belongs to. Pure: knows modules by name, and neither processes nor files.
 
-A sample is the stack as py-spy writes it, outermost frame first: `function (path/to/module.py:line);…`.
+A sample is a thread's stack as py-spy writes it, outermost frame first: `thread (id): name;function (path.py:line);…`.
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -59,6 +59,7 @@ _LIBRARIES = frozenset({"grpc", "nats", "redis", "pymongo", "motor", "bson", "uv
 # Programs that do one thing only.
 WHOLE_PROGRAMS: Mapping[str, str] = {"redis": REDIS, "nats": PUBLISH, "mongodb": ARCHIVE, "supervisor": OTHER,
                                      "worker-registry": OTHER}  # fmt: skip
+_THREAD = re.compile(r"^thread \((?P<id>\d+)\)")
 _FRAME = re.compile(r"^(?P<function>.*) \((?P<path>[^()]*?)(?::\d+)?\)$")
 
 
@@ -80,8 +81,9 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A stack, outermost frame first, and how often it was seen."""
+    """A stack, outermost frame first, and how often it was seen. `thread` is the kernel's number of the thread."""
 
+    thread: int
     frames: Sequence[Frame]
     count: int
 
@@ -92,8 +94,9 @@ def parse(text: str) -> list[Sample]:
     for line in text.splitlines():
         stack, _, count = line.rpartition(" ")
         if stack and count.isdigit():
+            thread = _THREAD.match(stack)
             frames = [frame for part in stack.split(";") if (frame := _frame(part)) is not None]
-            found.append(Sample(frames, int(count)))
+            found.append(Sample(int(thread["id"]) if thread else 0, frames, int(count)))
     return found
 
 
@@ -105,7 +108,7 @@ def _frame(text: str) -> Frame | None:
 
 
 def _module(path: str) -> str:
-    """`…/site-packages/nats/aio/client.py` → `nats.aio.client`, `…/services/scheduler/scheduler/work.py` → `scheduler.work`."""
+    """`…/site-packages/nats/aio/client.py` → `nats.aio.client`, `…/scheduler/scheduler/work.py` → `scheduler.work`."""
     parts = path.removesuffix(".py").split("/")
     if "site-packages" in parts:
         return ".".join(parts[len(parts) - parts[::-1].index("site-packages") :])
@@ -146,21 +149,37 @@ def _fits(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def shares(process: str, samples: Sequence[Sample]) -> dict[str, float]:
-    """Each stage's share of a process' samples; they add up to 1. Without samples all is `other`."""
-    total = sum(sample.count for sample in samples)
-    if process in WHOLE_PROGRAMS or not total:
-        return {WHOLE_PROGRAMS.get(process, OTHER): 1.0}
-    counts: Counter[str] = Counter()
-    for sample in samples:
-        counts[stage_of(process, sample)] += sample.count
-    return {stage: counts[stage] / total for stage in STAGES if counts[stage]}
+def seconds_by_stage(process: str, samples: Sequence[Sample], spent: Mapping[int, float]) -> dict[str, float]:
+    """A process' CPU seconds (by thread) shared out by each thread's samples.
+
+    A thread that no sample shows is native, or slept whenever it was looked at: its time is `other`.
+    """
+    if process in WHOLE_PROGRAMS:
+        return {WHOLE_PROGRAMS[process]: sum(spent.values())}
+    found: dict[str, float] = dict.fromkeys(STAGES, 0.0)
+    for sample, seconds in _seconds(samples, spent):
+        found[stage_of(process, sample)] += seconds
+    if (unseen := sum(spent.values()) - sum(found.values())) > 0:
+        found[OTHER] += unseen
+    return {stage: seconds for stage, seconds in found.items() if seconds}
 
 
-def busiest(process: str, samples: Sequence[Sample], limit: int) -> list[tuple[str, str, float]]:
-    """(stage, `module:function`, share of the process' samples) of the key frames, the largest first."""
-    total = sum(sample.count for sample in samples)
-    counts: Counter[tuple[str, str]] = Counter()
+def busiest(
+    process: str, samples: Sequence[Sample], spent: Mapping[int, float], limit: int
+) -> list[tuple[str, str, float]]:
+    """(stage, `module:function`, CPU seconds) of the key frames, the largest first."""
+    found: dict[tuple[str, str], float] = {}
+    for sample, seconds in _seconds(samples, spent):
+        name = stage_of(process, sample), str(key_frame(sample) or "event loop and native code")
+        found[name] = found.get(name, 0.0) + seconds
+    ordered = sorted(found.items(), key=lambda pair: -pair[1])[:limit]
+    return [(stage, frame, seconds) for (stage, frame), seconds in ordered]
+
+
+def _seconds(samples: Sequence[Sample], spent: Mapping[int, float]) -> Iterator[tuple[Sample, float]]:
+    """What each sample stands for."""
+    totals: Counter[int] = Counter()
     for sample in samples:
-        counts[stage_of(process, sample), str(key_frame(sample) or "event loop and native code")] += sample.count
-    return [(stage, frame, count / total) for (stage, frame), count in counts.most_common(limit)]
+        totals[sample.thread] += sample.count
+    for sample in samples:
+        yield sample, spent.get(sample.thread, 0.0) * sample.count / totals[sample.thread]

@@ -5,9 +5,10 @@ Figures are nested mappings from names to numbers.
 
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 Figures = Mapping[str, Any]
+Name = TypeVar("Name", str, int)
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -42,7 +43,7 @@ def medians(rounds: Sequence[Figures]) -> dict[str, Any]:
     return result
 
 
-def difference(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+def difference(before: Mapping[Name, float], after: Mapping[Name, float]) -> dict[Name, float]:
     """What grew: `after` less `before` by name; a name that is new began at nought."""
     return {name: value - before.get(name, 0.0) for name, value in after.items()}
 

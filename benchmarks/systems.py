@@ -71,7 +71,9 @@ class Live(Protocol):
 class System(Protocol):
     """Something that can be started to be measured."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What it is called in the figures."""
 
     def running(self, directory: Path) -> AbstractAsyncContextManager[Live]:
         """The system, up and ready, with everything it needs in the (new) directory."""

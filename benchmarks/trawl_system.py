@@ -106,7 +106,9 @@ class TrawlLive:
         self.ends.forget()
         return measurement
 
-    async def count(self, task_id: int, status: runs_pb2.RunStatus = runs_pb2.RUN_STATUS_UNSPECIFIED) -> int:
+    async def count(
+        self, task_id: int, status: "runs_pb2.RunStatus.ValueType" = runs_pb2.RUN_STATUS_UNSPECIFIED
+    ) -> int:
         """How many runs the task has (with that status, if one is given)."""
         request = runs_pb2.ListRunsRequest(task_id=task_id, status=status, limit=1)
         return (await self.runs.ListRuns(request, timeout=CALL_SECONDS)).total
@@ -223,4 +225,3 @@ def session(headers: Mapping[str, str] | None = None) -> aiohttp.ClientSession:
         connector=aiohttp.TCPConnector(limit=256),
         timeout=aiohttp.ClientTimeout(total=CALL_SECONDS),
     )
-

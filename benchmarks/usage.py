@@ -83,6 +83,11 @@ class Meter:
             found.setdefault(name, []).append(process.pid)
         return found
 
+    @staticmethod
+    def cpu_seconds_by_thread(pid: int) -> dict[int, float]:
+        """User and system time of the process' threads, by the kernel's number."""
+        return {thread.id: thread.user_time + thread.system_time for thread in psutil.Process(pid).threads()}
+
     def _processes(self) -> list[tuple[str, psutil.Process]]:
         return [pair for tree in self.trees for pair in tree.processes()]
 

@@ -1,4 +1,4 @@
-"""arq on Redis, polling every 10 ms (its default is 500), behind a FastAPI gateway. Runs in an environment of its own."""
+"""arq on Redis, polling every 10 ms (its default is 500), behind a FastAPI gateway. Has an environment of its own."""
 
 import os
 import time
