@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -49,6 +50,8 @@ def measure(  # noqa: PLR0917 - the parameters are the command line's
     if render:
         show.render_page()
         return
+    if quick and keep:
+        raise typer.BadParameter("what a smoke run finds means nothing and is not kept", param_hint="--keep")
     options = Options(
         quick=quick, rounds=rounds, seconds=seconds, archived=archived, waiting=waiting, connections=connections,
         peers=_peers(peers),
@@ -91,6 +94,9 @@ def _run(benchmark: Benchmark, options: Options, console: Console, *, keep: bool
         for error in _leaves(group):
             text = str(error) or f"not done within {limit} s"
             console.print(f"{benchmark.name}: {text}", style="red", markup=False, highlight=False)
+    except* (asyncio.CancelledError, KeyboardInterrupt):
+        console.print("stopped")
+        raise SystemExit(130) from None
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     if report is None:
@@ -104,8 +110,11 @@ def _run(benchmark: Benchmark, options: Options, console: Console, *, keep: bool
 
 
 async def _measure(benchmark: Benchmark, lab: Lab, limit: float) -> Report:
+    # SIGTERM ends it the way SIGINT does: what was started is stopped first.
+    measuring = asyncio.ensure_future(benchmark.measure(lab))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, measuring.cancel)
     async with asyncio.timeout(limit):
-        return await benchmark.measure(lab)
+        return await measuring
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> Sequence[BaseException]:

@@ -22,14 +22,15 @@ SAMPLES_PER_SECOND = 100
 BUSIEST = 12
 STOP_SECONDS = 30
 NOTES = """\
-py-spy samples gateway, scheduler and scraper while `runs`' load is on, 100 times a second and without stopping them;
-a sample belongs to the stage of its innermost function of the project. A thread's CPU time by the kernel's counters
-is shared out by its samples. The stores count as a whole: redis-server to Redis, nats-server to publish, the MongoDB
-stand-in to archive.
+py-spy samples gateway, scheduler and scraper while `runs`' load is on, 100 times a second; a sample belongs to the
+stage of its innermost function of the project. A thread's CPU time by the kernel's counters is shared out by its
+samples. The stores count as a whole: redis-server to Redis, nats-server to publish, the MongoDB stand-in to
+archive.
 
 `event loop` is what has no function of the project or of a telling library on its stack: the loop itself, sockets,
-and native code below it. Threads without a Python stack are `other`. Sampling itself takes CPU from the system:
-shares hold, the sum is a little too high.
+and native code below it. Threads without a Python stack are `other`. py-spy stops a process for each sample
+(without that it loses the stacks that change fast, and shows too much native code): shares hold, the sum is a
+little too high.
 """
 
 
@@ -89,7 +90,7 @@ async def _py_spy(pid: int, path: Path, seconds: int) -> None:
         raise BenchmarkError("py-spy was not found: it comes with the 'bench' extra.")
     process = await asyncio.create_subprocess_exec(
         program, "record", "--pid", str(pid), "--duration", str(seconds), "--rate", str(SAMPLES_PER_SECOND),
-        "--format", "raw", "--threads", "--nonblocking", "--full-filenames", "--output", str(path),
+        "--format", "raw", "--threads", "--full-filenames", "--output", str(path),
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     began = time.monotonic()

@@ -92,7 +92,7 @@ def render_page(page: Path = PAGE, kept: Path = KEPT) -> None:
 def section(kept: Mapping[str, Any]) -> str:
     """One kept result as a section of the page."""
     report, machine = Report.of_json(kept), kept["machine"]
-    settings = ", ".join(f"{name} {shown(value)}" for name, value in report.settings.items())
+    settings = ", ".join(f"{name} {value:,g}" for name, value in report.settings.items())
     packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
     goals = goals_table(report.goals)
     place = f"{machine['cores']} cores, {machine['memory_gb']} GB, Python {machine['python']}, {packages}"

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from benchmarks import show, stages, statistics
 from benchmarks.report import Bars, Goal, Report, Table, markdown_table, paragraphs, shown
 from benchmarks.trawl_system import program_name
