@@ -2,6 +2,7 @@
 Must not know HTTP or any contract.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -77,15 +78,19 @@ class Backend:
     async def start_many(self, runs: Sequence[runs_pb2.StartRun]) -> list[RunOrError]:
         """Start runs in as few calls as their size allows; each has a run or an error of its own."""
         traceparent = current_traceparent()
-        answers: list[RunOrError] = []
-        for chunk in _chunks(runs):
+        two_at_a_time = asyncio.Semaphore(2)
+
+        async def send(chunk: list[runs_pb2.StartRun]) -> list[RunOrError]:
             for run in chunk:
                 run.traceparent = traceparent
-            try:
-                answers.extend(await self._send_starts(chunk))
-            except TrawlError as error:
-                answers.extend([error] * len(chunk))
-        return answers
+            async with two_at_a_time:
+                try:
+                    return await self._send_starts(chunk)
+                except TrawlError as error:
+                    return [error] * len(chunk)
+
+        answers = await asyncio.gather(*(send(chunk) for chunk in _chunks(runs)))
+        return [answer for chunk in answers for answer in chunk]
 
     async def _send_starts(self, runs: list[runs_pb2.StartRun]) -> list[RunOrError]:
         request = runs_pb2.StartRunsRequest(runs=runs)

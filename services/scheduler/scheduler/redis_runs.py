@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Literal, cast
 
+import msgpack
 from chassis.errors import Unavailable
 from chassis.stores import redis_errors
 from redis.asyncio import Redis
@@ -170,8 +171,11 @@ class LiveRuns:
         }
 
     async def _run(self, name: str, arguments: Sequence[Any]) -> Any:
+        packed = msgpack.packb(
+            [part if isinstance(part, bytes) else str(part) for part in arguments], use_bin_type=False
+        )
         with redis_errors():
-            return await self._scripts[name](args=arguments)
+            return await self._scripts[name](args=[packed])
 
     async def accept(self, runs: Sequence[NewRun], *, mark: str = "") -> list[str]:
         """Write runs that aren't there; the verdicts are in `accept.lua`. `mark` (see `batch_mark`) says that they
