@@ -5,6 +5,7 @@ from operator import attrgetter
 from typing import Any
 
 import orjson
+from chassis.clock import now_ms
 from chassis.errors import InvalidInput, NotFound
 from trawl.scheduler.v1 import tasks_pb2 as pb
 from trawl.scheduler.v1 import tasks_pb2_grpc
@@ -73,7 +74,7 @@ def to_proto(task: Task) -> pb.Task:
         schedule=task.schedule, priority=PRIORITY_NUMBERS[task.priority], retry_count=task.retry_count,
         timeout_seconds=task.timeout_seconds, dependencies=task.dependencies, tags=task.tags,
         metadata_json=orjson.dumps(task.metadata), status=task.status, created_ms=task.created_ms,
-        updated_ms=task.updated_ms, contract=task.contract,
+        updated_ms=task.updated_ms, contract=task.contract, next_run_ms=task.next_run_ms(now_ms()),
     )  # fmt: skip
 
 
