@@ -114,7 +114,7 @@ class Tasks:
             raw = await self._tasks.find_one({"name": name})
         return _task(raw) if raw else None
 
-    async def watched(self, after_id: int, limit: int, *, updated_since_ms: int = 0) -> list[Task]:
+    async def page_by_id(self, after_id: int, limit: int, *, updated_since_ms: int = 0) -> list[Task]:
         """Tasks with an id above `after_id`, by id; `updated_since_ms` leaves out those not changed since."""
         query: dict[str, Any] = {"_id": {"$gt": _key(after_id)}}
         if updated_since_ms:
