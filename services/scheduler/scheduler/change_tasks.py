@@ -12,6 +12,7 @@ from scheduler.mongo_tasks import Tasks
 from scheduler.redis_runs import DELETED_TASK_VERSION, LiveRuns
 from scheduler.start_runs import StartRuns
 from scheduler.task import Task, changed, check
+from scheduler.task_watch import TaskWatch
 
 log = get_logger("tasks")
 
@@ -20,7 +21,8 @@ class ChangeTasks:
     """Writes tasks, makes cached copies stale, says what happened."""
 
     def __init__(self, *, tasks: Tasks, live: LiveRuns, announcer: Announcer, starter: StartRuns,
-                 dependencies: Dependencies) -> None:  # fmt: skip
+                 dependencies: Dependencies, watch: TaskWatch) -> None:  # fmt: skip
+        self._watch = watch
         self._tasks, self._live, self._announcer, self._starter = tasks, live, announcer, starter
         self._dependencies = dependencies
 
@@ -59,6 +61,7 @@ class ChangeTasks:
         await self._announce("deleted", task)
 
     async def _announce(self, kind: str, task: Task) -> None:
+        self._watch.touch(task.id)
         try:
             await self._announcer.task(kind, task.id, task.name)
         except Unavailable:

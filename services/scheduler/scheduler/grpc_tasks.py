@@ -11,7 +11,9 @@ from trawl.scheduler.v1 import tasks_pb2 as pb
 from trawl.scheduler.v1 import tasks_pb2_grpc
 
 from scheduler.change_tasks import ChangeTasks
+from scheduler.mongo_fires import Fires
 from scheduler.mongo_tasks import Tasks
+from scheduler.preview_schedule import RECENT, fire_to_proto, preview
 from scheduler.read_runs import ReadRuns
 from scheduler.records import FROM_PROTO, PRIORITY_NAMES, PRIORITY_NUMBERS
 from scheduler.run import Status
@@ -81,8 +83,8 @@ def to_proto(task: Task) -> pb.Task:
 class TaskApi(tasks_pb2_grpc.TaskServiceServicer):
     """`TaskService`."""
 
-    def __init__(self, *, tasks: Tasks, changes: ChangeTasks, reader: ReadRuns) -> None:
-        self._tasks, self._changes, self._reader = tasks, changes, reader
+    def __init__(self, *, tasks: Tasks, changes: ChangeTasks, reader: ReadRuns, fires: Fires) -> None:
+        self._tasks, self._changes, self._reader, self._fires = tasks, changes, reader, fires
 
     async def CreateTask(self, request: pb.CreateTaskRequest, context: Any) -> pb.Task:
         """A new task; every field is taken as given."""
@@ -132,3 +134,18 @@ class TaskApi(tasks_pb2_grpc.TaskServiceServicer):
         """Delete it."""
         await self._changes.delete(request.id)
         return pb.DeleteTaskResponse()
+
+    async def GetSchedulePreview(self, request: pb.SchedulePreviewRequest, context: Any) -> pb.SchedulePreview:
+        """When the task fires next, and what an outage would make of it."""
+        task = await self._tasks.get(request.task_id)
+        answer = preview(task, request, now_ms())
+        recent = await self._fires.of_task(task.id, offset=0, limit=RECENT)
+        answer.recent.extend(map(fire_to_proto, recent))
+        return answer
+
+    async def ListFires(self, request: pb.ListFiresRequest, context: Any) -> pb.ListFiresResponse:
+        """What became of a task's fire times."""
+        if not 0 <= request.offset <= 10**9 or not 0 < request.limit <= MAX_PAGE:
+            raise InvalidInput("the page is out of range", field="page")
+        fires = await self._fires.of_task(request.task_id, offset=request.offset, limit=request.limit)
+        return pb.ListFiresResponse(fires=map(fire_to_proto, fires))

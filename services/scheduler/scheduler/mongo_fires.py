@@ -1,4 +1,6 @@
-"""What became of each fire time, in MongoDB. Owns `schedule_fires` and `schedule_state`. Must not know Redis, NATS or gRPC.
+"""What became of each fire time, in MongoDB. Owns `schedule_fires` and `schedule_state`.
+
+Must not know Redis, NATS or gRPC.
 
 A record's `_id` is task and fire time, and it is inserted before anything starts: of all schedulers one inserts it, so
 a fire time starts at most one run. The record reserves that run's id, so that starting it can be repeated.

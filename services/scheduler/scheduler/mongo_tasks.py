@@ -51,7 +51,7 @@ def _task(raw: Mapping[str, Any]) -> Task:
             "id", "name", "task_type", "executor", "command", "description", "schedule", "priority", "retry_count",
             "timeout_seconds", "metadata", "status", "created_ms", "updated_ms", "version", "contract",
         )},
-        schedule_since_ms=int(raw.get("schedule_since_ms", 0)),
+        schedule_since_ms=int(raw.get("schedule_since_ms", raw["updated_ms"])),
         arguments=None if arguments is None else tuple(arguments),
         dependencies=tuple(raw["dependencies"]),
         tags=tuple(raw["tags"]),

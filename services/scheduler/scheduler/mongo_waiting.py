@@ -31,8 +31,8 @@ class Waiting:
 class Mark:
     """How far a task has used up its dependencies' completions.
 
-    Completions up to `mark_ms` are used. While `open`, what they start may not have been started: run `run_id`, or, when
-    that is 0, the waiting runs created up to `until_ms`.
+    Completions up to `mark_ms` are used. While `open`, what they start may not have been started: run `run_id`, or,
+    when that is 0, the waiting runs created up to `until_ms`.
     """
 
     task_id: int

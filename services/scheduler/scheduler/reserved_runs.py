@@ -1,4 +1,4 @@
-"""Use case: start runs whose ids are promised in a durable record, and repeat that after a crash without doubling them."""
+"""Use case: start runs whose ids are promised in a durable record, and repeat that without doubling them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

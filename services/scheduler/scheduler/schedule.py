@@ -1,6 +1,7 @@
 """When a task's schedule fires. Pure: owns the syntax and daylight saving; knows no task, clock or driver.
 
-Syntax: five fields, or six with seconds in front; a macro such as `@hourly`; `CRON_TZ=Zone ` before either (UTC without).
+Syntax: five fields, or six with seconds in front; a macro such as `@hourly`; `CRON_TZ=Zone ` before either
+(UTC without).
 Fields follow Debian's cron, plus `L`, `LW` in the day of the month and `5L`, `5#2` in the day of the week.
 
 Daylight saving: a schedule that fires in every hour follows elapsed time, so that nothing happens to its rhythm. Any

@@ -331,7 +331,9 @@ class StartRuns:
         if not drafts:
             return
         waiting = [
-            Waiting(draft.spec.run_id, draft.cached.task.id, draft.hold or "dependency", draft.spec.created_ms, draft.raw)
+            Waiting(
+                draft.spec.run_id, draft.cached.task.id, draft.hold or "dependency", draft.spec.created_ms, draft.raw
+            )
             for draft in drafts
         ]
         try:
