@@ -173,7 +173,7 @@ def test_a_queued_fire_waits_for_the_earlier_run_and_then_goes_on(cell: cells.Ce
     waiting = cell.run(second)
     assert waiting.status == runs_pb2.RUN_STATUS_PENDING
     assert waiting.waiting_reason
-    assert [reason.code for reason in explain(cell, second).reasons][0] == "overlap"
+    assert explain(cell, second).reasons[0].code == "overlap"
     first, later = cell.await_run(records[0].run_id), cell.await_run(second)
     assert later.status == runs_pb2.RUN_STATUS_COMPLETED
     assert later.started_ms >= first.completed_ms

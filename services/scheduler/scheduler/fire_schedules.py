@@ -169,12 +169,10 @@ class FireSchedules:
         """Record every fire time, and start the runs of those that were not recorded before."""
         for first in range(0, len(plans), CHUNK):
             chunk = plans[first : first + CHUNK]
-            starting = sum(plan.start for plan in chunk)
-            run_id = await self._reserved.reserve(starting) if starting else 0
+            run_ids = iter(await self._reserved.reserve(sum(plan.start for plan in chunk)))
             records, by_key = [], {}
             for plan in chunk:
-                record = _record(plan, run_id if plan.start else 0, now)
-                run_id += plan.start
+                record = _record(plan, next(run_ids) if plan.start else 0, now)
                 records.append(record)
                 by_key[record.key] = plan
             won = [record for record in await self._fires.claim(records) if record.open]

@@ -175,7 +175,7 @@ class HeldRuns:
         until = max((run.created_ms for run in runs), default=0)
         new = replace(
             mark, mark_ms=max(newest, mark.mark_ms), open=True, changed_ms=now_ms(), until_ms=until,
-            run_id=0 if runs else await self._reserved.reserve(1),
+            run_id=0 if runs else (await self._reserved.reserve(1))[0],
         )  # fmt: skip
         if await self._waiting.replace_mark(mark, new):
             await self._fulfil(replace(new, version=mark.version + 1))

@@ -40,7 +40,7 @@ def _document(task: Task) -> dict[str, Any]:
     raw["metadata"] = dict(task.metadata)
     raw["arguments"] = None if task.arguments is None else list(task.arguments)
     return raw | {"_id": _key(task.id), "rank": _RANK[task.priority], "dependencies": list(task.dependencies),
-                  "tags": list(task.tags), "queue": task.queue, "dependency_count": len(task.dependencies),
+                  "tags": list(task.tags), "queue": task.queue,
                   "next_run_ms": task.next_run_ms(task.updated_ms) or NEVER_MS}  # fmt: skip
 
 
@@ -68,7 +68,7 @@ class Tasks:
         """Make the indexes."""
         with mongo_errors():
             for name in ("created_ms", "updated_ms", "name", "status", "task_type", "priority", "rank", "id",
-                         "schedule", "dependency_count", "dependencies", "next_run_ms"):  # fmt: skip
+                         "next_run_ms"):  # fmt: skip
                 await self._tasks.create_index([(name, ASCENDING)])
 
     async def allocate(self, counter: str, count: int) -> int:

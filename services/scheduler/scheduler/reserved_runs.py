@@ -8,7 +8,6 @@ from trawl.scheduler.v1 import runs_pb2 as pb
 
 from scheduler.events import Announcer, ready_message
 from scheduler.mongo_runs import Archive
-from scheduler.mongo_tasks import Tasks
 from scheduler.mongo_waiting import Kind, Waiting, WaitingRuns
 from scheduler.redis_runs import LiveRuns
 from scheduler.start_runs import Reserved, StartRuns
@@ -30,15 +29,15 @@ class ReservedRuns:
     """Starts promised runs. A run id is a run: whatever is repeated, there is one."""
 
     def __init__(
-        self, *, tasks: Tasks, starter: StartRuns, live: LiveRuns, archive: Archive, waiting: WaitingRuns,
+        self, *, starter: StartRuns, live: LiveRuns, archive: Archive, waiting: WaitingRuns,
         announcer: Announcer,
     ) -> None:  # fmt: skip
-        self._tasks, self._starter, self._live = tasks, starter, live
+        self._starter, self._live = starter, live
         self._archive, self._waiting, self._announcer = archive, waiting, announcer
 
-    async def reserve(self, count: int) -> int:
-        """The first of `count` new run ids."""
-        return await self._tasks.allocate("run_id", count)
+    async def reserve(self, count: int) -> list[int]:
+        """New run ids."""
+        return await self._starter.reserve(count)
 
     def prime(self, tasks: Sequence[Task]) -> None:
         """Spare the starter from reading these tasks one by one."""

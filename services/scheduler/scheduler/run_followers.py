@@ -71,13 +71,27 @@ class RunFollowers:
         return ends
 
     async def run(self) -> None:
-        """For ever: now and then, repair what crashes left."""
+        """For ever: look after the runs of changed tasks, and now and then repair what crashes left."""
+        loop = asyncio.get_running_loop()
+        repair_at = loop.time()
         while True:
             try:
-                await self._held.repair()
+                if loop.time() >= repair_at:
+                    await self._held.repair()
+                    repair_at = loop.time() + REPAIR_SECONDS
+                while self._watch.woken:
+                    task_id = next(iter(self._watch.woken))
+                    await self._held.wake(task_id)
+                    self._watch.woken.discard(task_id)
             except Unavailable as error:
                 log.warning("waiting runs can't be looked after", reason=error.message)
-            await asyncio.sleep(REPAIR_SECONDS)
+                await asyncio.sleep(1)
+            self._watch.wake.clear()
+            try:
+                async with asyncio.timeout(max(0.001, repair_at - loop.time())):
+                    await self._watch.wake.wait()
+            except TimeoutError:
+                pass
 
 
 def may_queue(task: Task) -> bool:

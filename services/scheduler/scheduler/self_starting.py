@@ -45,7 +45,7 @@ class SelfStarting:
     def connect(self, starter: StartRuns, aborter: AbortRun) -> None:
         """Build the loops."""
         reserved = ReservedRuns(
-            tasks=self._tasks, starter=starter, live=self._live, archive=self._archive, waiting=self.waiting,
+            starter=starter, live=self._live, archive=self._archive, waiting=self.waiting,
             announcer=self._announcer,
         )  # fmt: skip
         self._held = self.gate.held = HeldRuns(

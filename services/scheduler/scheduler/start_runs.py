@@ -224,6 +224,10 @@ class StartRuns:
             self._cache.popitem(last=False)
         return cached
 
+    async def reserve(self, count: int) -> list[int]:
+        """New run ids, for `Reserved` starts."""
+        return await self._ids.take(count)
+
     def prime(self, tasks: Sequence[Task]) -> None:
         """Cache these tasks, whose versions Redis knows."""
         until = time.monotonic() + CACHE_SECONDS

@@ -29,6 +29,9 @@ class TaskWatch:
         self._dirty: set[int] = set()
         self._news = asyncio.Event()
         self._scanned_ms = 0
+        # Tasks that were changed or deleted: what waits on them may wait no more.
+        self.woken: set[int] = set()
+        self.wake = asyncio.Event()
 
     async def load(self) -> None:
         """Read every task. Raises `Unavailable`."""
@@ -60,6 +63,8 @@ class TaskWatch:
                 else:
                     self._book.remove(task_id)
             self._dirty.difference_update(task_ids)
+            self.woken.update(task_ids)
+            self.wake.set()
             self.changed.set()
 
     async def run(self) -> None:
