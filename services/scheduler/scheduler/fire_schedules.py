@@ -24,9 +24,11 @@ from scheduler.task_watch import TaskWatch
 
 log = get_logger("fire")
 CHUNK = 500
+# Chunks in flight, so that the stores and this process work at the same time.
+PARALLEL = 4
 MAX_SLEEP_SECONDS = 60.0
 REPAIR_SECONDS = 15.0
-REPAIR_MS = 10_000
+REPAIR_MS = 12_000
 CLEAN_SECONDS = 3_600.0
 KEEP_MS = 30 * 86_400_000
 KEEP_RECORDS = 500_000
@@ -67,7 +69,7 @@ class FireSchedules:
         self._book, self._watch, self._fires, self._tasks = book, watch, fires, tasks
         self._live, self._reserved = live_tasks, reserved
         self._next_runs: dict[int, int] = {}
-        self._clean_at = self._next_runs_at = 0.0
+        self._next_runs_at = 0.0
 
     async def run(self) -> None:
         """For ever: fire what is due."""
@@ -116,8 +118,13 @@ class FireSchedules:
         # Schedulers that wake together begin at different places, and get out of each other's way.
         start = random.randrange(len(tasks))  # noqa: S311 - spreads load, hides nothing
         tasks = tasks[start:] + tasks[:start]
-        for first in range(0, len(tasks), CHUNK):
-            await self._fire(tasks[first : first + CHUNK], now)
+        chunks = [tasks[first : first + CHUNK] for first in range(0, len(tasks), CHUNK)]
+        for first in range(0, len(chunks), PARALLEL):
+            group = chunks[first : first + PARALLEL]
+            errors = await asyncio.gather(*(self._fire(chunk, now) for chunk in group), return_exceptions=True)
+            for error in errors:
+                if error is not None:
+                    raise error
         await self._fires.set_watermark(now)
 
     async def _fire(self, tasks: Sequence[Task], now: int) -> None:
@@ -125,7 +132,9 @@ class FireSchedules:
         current = await self._current(tasks)
         due = await self._unrecorded(current, now)
         plans = await self._decide(due, now)
-        await self._carry_out(plans, now)
+        await self._carry_out(plans)
+        if not self._next_runs:
+            self._next_runs_at = asyncio.get_running_loop().time() + NEXT_RUN_SECONDS
         for task in current:
             self._book.handled(task, now)
             self._next_runs[task.id] = task.next_run_ms(now)
@@ -165,51 +174,55 @@ class FireSchedules:
             plans += _plans(one, *live[one.task.id], now)
         return plans
 
-    async def _carry_out(self, plans: Sequence[_Plan], now: int) -> None:
+    async def _carry_out(self, plans: Sequence[_Plan]) -> None:
         """Record every fire time, and start the runs of those that were not recorded before."""
         for first in range(0, len(plans), CHUNK):
             chunk = plans[first : first + CHUNK]
             run_ids = iter(await self._reserved.reserve(sum(plan.start for plan in chunk)))
             records, by_key = [], {}
             for plan in chunk:
-                record = _record(plan, next(run_ids) if plan.start else 0, now)
+                record = _record(plan, next(run_ids) if plan.start else 0, now_ms())
                 records.append(record)
                 by_key[record.key] = plan
-            won = [record for record in await self._fires.claim(records) if record.open]
-            await self._start(won, by_key)
+            batch = await self._fires.open_batch(records, now_ms()) if any(plan.start for plan in chunk) else ""
+            won = [record for record in await self._fires.claim(records) if record.run_id]
+            if await self._start(won, by_key) and batch:
+                await self._fires.close_batch(batch)
 
-    async def _start(self, records: Sequence[Fire], plans: dict[str, _Plan]) -> None:
+    async def _start(self, records: Sequence[Fire], plans: dict[str, _Plan]) -> bool:
+        """Start what the records promise. False: some could not be started now, and the repair will."""
         if not records:
-            return
+            return True
         self._reserved.prime([plans[record.key].task for record in records])
         promises = [_promise(record, plans[record.key].task.contract) for record in records]
         results = await self._reserved.start(promises)
-        started = []
+        complete = True
         for record, result in zip(records, results, strict=True):
-            if not result.HasField("error"):
-                # One that was there already may be half started: the repair looks at it.
-                started += [] if result.existing else [record]
-            elif result.error.kind != "unavailable":
-                await self._fires.give_up(record, result.error.message)
-            else:
+            if result.existing or result.error.kind == "unavailable":
                 log.warning("a fire time is started later", task_id=record.task_id, reason=result.error.message)
-        await self._fires.close(started)
+                complete = False
+            elif result.HasField("error"):
+                await self._fires.give_up(record, result.error.message)
+        return complete
 
     async def repair(self) -> None:
         """Start what records promise and nobody has started."""
-        for record in await self._fires.open_before(now_ms() - REPAIR_MS):
-            task = (await self._tasks.many([record.task_id])).get(record.task_id)
-            why = await self._reserved.keep(_promise(record, task.contract)) if task else "its task was deleted"
-            if why:
-                await self._fires.give_up(record, why)
-            else:
-                await self._fires.close([record])
+        for batch, keys in await self._fires.batches(now_ms() - REPAIR_MS):
+            records = await self._fires.many(keys)
+            tasks = await self._tasks.many([record.task_id for record in records])
+            for record in records:
+                if not record.run_id:
+                    continue
+                task = tasks.get(record.task_id)
+                why = await self._reserved.keep(_promise(record, task.contract)) if task else "its task was deleted"
+                if why:
+                    await self._fires.give_up(record, why)
+            await self._fires.close_batch(batch)
 
     async def _store_next_runs(self, now: float) -> None:
         """Now and then, so that a schedule of seconds costs no write of its own for each fire time."""
         if self._next_runs and now >= self._next_runs_at:
             next_runs, self._next_runs = self._next_runs, {}
-            self._next_runs_at = now + NEXT_RUN_SECONDS
             await self._tasks.set_next_runs(next_runs)
 
 
@@ -259,7 +272,7 @@ def _record(plan: _Plan, run_id: int, now: int) -> Fire:
     action = "queued" if plan.hold else "started" if plan.start else "skipped"
     return Fire(
         task_id=plan.task.id, fire_ms=plan.fire_ms, action=action, recorded_ms=now, run_id=run_id,  # type: ignore[arg-type]  # one of the literals
-        reason=plan.reason, open=plan.start, until_ms=plan.until_ms,
+        reason=plan.reason, until_ms=plan.until_ms,
     )  # fmt: skip
 
 

@@ -146,7 +146,9 @@ class Tasks:
             by_time.setdefault(next_ms or NEVER_MS, []).append(_key(task_id))
         with mongo_errors():
             for next_ms, keys in by_time.items():
-                await self._tasks.update_many({"_id": {"$in": keys}}, {"$set": {"next_run_ms": next_ms}})
+                for first in range(0, len(keys), 500):
+                    some = {"_id": {"$in": keys[first : first + 500]}}
+                    await self._tasks.update_many(some, {"$set": {"next_run_ms": next_ms}})
 
     async def replace(self, old: Task, new: Task) -> None:
         """Store a change. Raises `Conflict` when somebody else changed it meanwhile, or the new name is taken."""

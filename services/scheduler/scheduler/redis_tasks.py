@@ -30,9 +30,13 @@ class LiveTasks:
 
     async def raise_versions(self, versions: Mapping[int, int]) -> None:
         """Make older copies of these tasks stale."""
+        if not versions:
+            return
         with redis_errors():
-            for task_id, version in versions.items():
-                await self._version(args=(task_id, version))
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for task_id, version in versions.items():
+                    await self._version(args=(task_id, version), client=pipe)
+                await pipe.execute()
 
     async def live_runs(self, task_ids: Sequence[int]) -> list[tuple[int, int]]:
         """(how many runs are live, the oldest of them or 0) for each task."""
