@@ -1,7 +1,7 @@
 """When schedules fire, and what becomes of what they missed."""
 
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import islice, pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -13,7 +13,9 @@ from scheduler.schedule import FireTime, between, next_after, parse
 from scheduler.schedule_book import ScheduleBook
 from scheduler.task import Task, changed, check
 
-ZONES = ("America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "America/Havana", "Antarctica/Troll", "Asia/Shanghai")
+ZONES = (
+    "America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "America/Havana", "Antarctica/Troll", "Asia/Shanghai",
+)  # fmt: skip
 
 
 def ms(text: str) -> int:
@@ -92,7 +94,7 @@ def test_an_overlap_fires_once_in_its_first_pass() -> None:
 @pytest.mark.parametrize("day", ["2026-03-08", "2026-11-01"])
 def test_a_schedule_of_every_hour_keeps_its_rhythm(text: str, day: str) -> None:
     times = [fire.at_ms for fire in islice(parse(f"CRON_TZ=America/New_York {text}").after(ms(day)), 400)]
-    assert len({later - earlier for earlier, later in zip(times, times[1:], strict=False)}) == 1
+    assert len({later - earlier for earlier, later in pairwise(times)}) == 1
 
 
 @settings(deadline=None)
@@ -115,13 +117,13 @@ def test_a_daily_schedule_fires_once_on_every_day_of_every_zone(
 
 @settings(deadline=None)
 @given(
-    text=st.sampled_from(["*/7 * * * *", "0 1,2,3 * * *", "30 * * * *", "15 */3 * * *", "0 0 * * MON", "*/30 59 1 * * *"]),
+    text=st.sampled_from(["*/7 * * * *", "0 1,2,3 * * *", "30 * * * *", "15 */3 * * *", "0 0 * * MON", "9 59 1 * * *"]),
     zone=st.sampled_from(ZONES), start=st.integers(ms("2026-03-01"), ms("2026-04-10")), skip=st.integers(0, 30),
 )  # fmt: skip
 def test_fire_times_ascend_and_do_not_depend_on_where_one_starts(text: str, zone: str, start: int, skip: int) -> None:
     schedule = parse(f"CRON_TZ={zone} {text}")
     times = [fire.at_ms for fire in islice(schedule.after(start), 60)]
-    assert all(earlier < later for earlier, later in zip([start, *times], times, strict=False))
+    assert all(earlier < later for earlier, later in pairwise([start, *times]))
     assert [fire.at_ms for fire in islice(schedule.after(times[skip]), 59 - skip)] == times[skip + 1 :]
 
 

@@ -1,7 +1,7 @@
 """Turns concurrent single calls into batches without adding latency when there is only one.
 
-The first call goes out at once; those that come while it is under way form the next batch. Several batches may be
-under way at the same time, so that one slow answer doesn't hold up the rest.
+The first call goes out at once; those that come while it is under way form the next batch. Under load, when the last
+batch had company, the next one waits a moment for its own: a caller that just got its answer often asks again at once.
 """
 
 import asyncio
@@ -17,8 +17,8 @@ Answer = TypeVar("Answer")
 
 class Batcher(Generic[Request, Answer]):
     """`send` takes a list and gives the answers in the same order; an answer that is an exception is raised to its
-    caller. At most `max_waiting` calls wait; one more is refused with `Exhausted`. `patience_seconds`: how long a batch
-    waits for others to join, where a little latency costs nothing and a batch of one does.
+    caller. At most `max_waiting` calls wait; one more is refused with `Exhausted`. `patience_seconds`: how long every
+    batch waits for others to join, where latency costs nothing; `loaded_patience_seconds`: how long under load.
     """
 
     def __init__(
@@ -29,11 +29,14 @@ class Batcher(Generic[Request, Answer]):
         max_in_flight: int = 2,
         max_waiting: int = 10_000,
         patience_seconds: float = 0,
+        loaded_patience_seconds: float = 0,
     ) -> None:
         self._send, self._patience_seconds = send, patience_seconds
+        self._loaded_patience_seconds = max(patience_seconds, loaded_patience_seconds)
         self._max_batch, self._max_in_flight, self._max_waiting = max_batch, max_in_flight, max_waiting
         self._waiting: deque[tuple[Request, asyncio.Future[Answer]]] = deque()
         self._in_flight: set[asyncio.Task[None]] = set()
+        self._last_size = 0
 
     async def call(self, request: Request) -> Answer:
         """The answer to `request`. Raises what `send` raised, or answered."""
@@ -48,24 +51,33 @@ class Batcher(Generic[Request, Answer]):
         if self._waiting and len(self._in_flight) < self._max_in_flight:
             task = asyncio.create_task(self._run())
             self._in_flight.add(task)
-            task.add_done_callback(self._in_flight.discard)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._in_flight.discard(task)
+        # A call that came between the task's last look and this moment has found no place for a task of its own.
+        self._start()
 
     async def _run(self) -> None:
-        # One turn of the loop, at least, lets the calls that are ready now join this batch.
-        await asyncio.sleep(self._patience_seconds)
         while self._waiting:
+            # One turn of the loop, at least, lets the calls that are ready now join this batch.
+            await asyncio.sleep(self._loaded_patience_seconds if self._last_size > 1 else self._patience_seconds)
             batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_batch))]
             batch = [(request, future) for request, future in batch if not future.done()]
-            if not batch:
+            if batch:
+                self._last_size = len(batch)
+                await self._answer(batch)
+
+    async def _answer(self, batch: "list[tuple[Request, asyncio.Future[Answer]]]") -> None:
+        answers: Sequence[Answer | Exception]
+        try:
+            answers = await self._send([request for request, _ in batch])
+        except Exception as error:  # noqa: BLE001 - handed to every caller of the batch
+            answers = [error] * len(batch)
+        for (_, future), answer in zip(batch, answers, strict=True):
+            if future.done():
                 continue
-            try:
-                answers = await self._send([request for request, _ in batch])
-            except Exception as error:  # noqa: BLE001 - handed to every caller of the batch
-                answers = [error] * len(batch)
-            for (_, future), answer in zip(batch, answers, strict=True):
-                if future.done():
-                    continue
-                if isinstance(answer, Exception):
-                    future.set_exception(answer)
-                else:
-                    future.set_result(answer)
+            if isinstance(answer, Exception):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)

@@ -158,12 +158,18 @@ class Events:
         *,
         batch: int = 256,
         ack_wait_seconds: float = 30,
+        loaded_patience_seconds: float = 0,
     ) -> None:
-        """For ever: fetch a batch, `handle` it, acknowledge it all. When `handle` raises `Unavailable` the batch goes
-        back with a delay and nothing is lost; any other exception is a defect and ends the loop.
+        """For ever: fetch a batch, `handle` it, acknowledge it all. Under load (the last batch had company) the next
+        one is waited for a moment, where latency matters less than the number of batches.
+
+        When `handle` raises `Unavailable` the batch goes back with a delay and nothing is lost; any other exception is
+        a defect and ends the loop.
         """
-        subscription = None
+        subscription, loaded = None, False
         while True:
+            if loaded:
+                await asyncio.sleep(loaded_patience_seconds)
             try:
                 if subscription is None:
                     await self.ensure_consumer(
@@ -178,6 +184,7 @@ class Events:
                 subscription = None
                 await asyncio.sleep(0.3)
                 continue
+            loaded = len(messages) > 1
             try:
                 await handle(messages)
             except Unavailable as error:

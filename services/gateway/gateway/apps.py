@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from fastapi import FastAPI
 
@@ -24,7 +23,7 @@ from gateway.operations import OperationsRoutes
 from gateway.ports import Listener
 from gateway.probes import Probes
 from gateway.redis_idempotency import Idempotency
-from gateway.routing import Contract, Endpoint, build_app
+from gateway.routing import Contract, DirectFirst, Endpoint, build_app
 from gateway.run_watcher import RunWatcher
 from gateway.settings import GatewaySettings
 from gateway.smartrpa.routes import SmartRpaRoutes
@@ -89,7 +88,7 @@ def build_apps(parts: Parts) -> dict[str, Edge]:
     return apps
 
 
-def _edge(parts: Parts, name: str, app: Any, *, guard: Guard | None, shapes: dict[str, ErrorShape]) -> Edge:
+def _edge(parts: Parts, name: str, app: FastAPI, *, guard: Guard | None, shapes: dict[str, ErrorShape]) -> Edge:
     policy = EdgePolicy(
         port=name,
         shapes=shapes,
@@ -98,7 +97,7 @@ def _edge(parts: Parts, name: str, app: Any, *, guard: Guard | None, shapes: dic
         tracing=parts.settings.trace_exporter != "none",
         log_requests=parts.settings.log_level == "debug",
     )
-    return Edge(app, policy, parts.traffic)
+    return Edge(DirectFirst(app), policy, parts.traffic)
 
 
 def _mounted_shapes() -> dict[str, ErrorShape]:

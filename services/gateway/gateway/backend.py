@@ -23,6 +23,10 @@ CHUNK_BYTES = 16 * 1024 * 1024
 RunOrError = runs_pb2.Run | TrawlError
 
 
+# One more start that waits for the scheduler is refused with 429.
+MAX_WAITING_STARTS = 2_000
+
+
 class Backend:
     """One client for each service; `call(method, request)` reads and changes, `start` starts runs."""
 
@@ -35,7 +39,13 @@ class Backend:
         self.runs: Any = self.scheduler.stub(runs_pb2_grpc.RunServiceStub)
         self.results: Any = self.scraper.stub(results_pb2_grpc.ResultServiceStub)
         self.workers: Any = self.registry.stub(workers_pb2_grpc.WorkerServiceStub)
-        self._starts: Batcher[runs_pb2.StartRun, runs_pb2.Run] = Batcher(self._send_starts, max_batch=256)
+        self._starts: Batcher[runs_pb2.StartRun, runs_pb2.Run] = Batcher(
+            self._send_starts,
+            max_batch=256,
+            max_in_flight=1,
+            max_waiting=MAX_WAITING_STARTS,
+            loaded_patience_seconds=0.002,
+        )
 
     async def task(self, method: Any, request: Any) -> Any:
         """Ask the scheduler."""

@@ -13,15 +13,18 @@ from scheduler.records import PRIORITY_NAMES
 log = get_logger("events")
 
 
+def message_id(run_id: int, suffix: str = "") -> str:
+    """JetStream's id of the message that queues a run; a later attempt's differs by its suffix."""
+    return f"run-{run_id}{suffix}"
+
+
 def ready_message(spec: runs_pb2.RunSpec, raw: bytes | None = None, *, reason: str = "") -> tuple[str, bytes, str]:
     """(subject, payload, message id) that queues a run. The id is the run's for its first attempt; later ones carry
     attempt and reason, since JetStream would take them for repeats of the first.
     """
     subject = subjects.ready_subject(spec.queue, PRIORITY_NAMES.get(spec.priority, subjects.DEFAULT_PRIORITY))
-    message_id = (
-        f"run-{spec.run_id}" if not spec.attempt and not reason else f"run-{spec.run_id}-{spec.attempt}{reason}"
-    )
-    return subject, raw if raw is not None else spec.SerializeToString(), message_id
+    suffix = f"-{spec.attempt}{reason}" if spec.attempt or reason else ""
+    return subject, raw if raw is not None else spec.SerializeToString(), message_id(spec.run_id, suffix)
 
 
 def run_event(kind: str, run: runs_pb2.Run) -> events_pb2.RunEvent:
@@ -50,6 +53,12 @@ class Announcer:
     async def ready(self, messages: Sequence[tuple[str, bytes, str]]) -> None:
         """Queue runs. Raises `Unavailable`; then some may have been queued all the same."""
         await self._events.publish_all(messages)
+
+    async def accepted(self, messages: Sequence[tuple[str, bytes, str]], runs: Sequence[runs_pb2.Run]) -> None:
+        """Queue new runs, and say so. Raises `Unavailable`; then some may have been queued all the same."""
+        if messages:
+            said = events_pb2.RunEvents(events=[run_event("triggered", run) for run in runs])
+            await self._events.publish_all([*messages, (subjects.RUN_EVENTS, said.SerializeToString(), "")])
 
     async def runs(self, events: Sequence[events_pb2.RunEvent]) -> None:
         """Say what happened to runs, in one message."""

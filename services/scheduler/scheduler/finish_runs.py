@@ -148,4 +148,4 @@ class FinishRuns:
 def _ending(end: _End) -> Ending:
     if end.parked is not None:
         return Ending(end.run.spec.run_id, end.report.token, "park", end.parked.release_ms)
-    return Ending(end.run.spec.run_id, end.report.token, "done", summary=end.run.SerializeToString())
+    return Ending(end.run.spec.run_id, end.report.token, "done")

@@ -208,7 +208,7 @@ class HeldRuns:
             if await self._archive.archived([run.run_id]):
                 verdict = "gone"
             else:
-                await self._live.accept([rebuilt(spec, run.spec, "p")], accepting=False)
+                await self._live.accept([rebuilt(spec, run.spec, "p")])
         if verdict != "gone":
             await self._announcer.ready([ready_message(spec, run.spec)])
         await self._waiting.remove([run.run_id])
@@ -234,4 +234,4 @@ class HeldRuns:
         missing = [run for run in lost if run.run_id not in ended]
         if missing:
             specs = [(pb.RunSpec.FromString(run.spec), run.spec) for run in missing]
-            await self._live.accept([rebuilt(spec, raw, "k") for spec, raw in specs], accepting=False)
+            await self._live.accept([rebuilt(spec, raw, "k") for spec, raw in specs])

@@ -18,7 +18,6 @@ from trawl.workerregistry.v1 import events_pb2 as registry_pb
 
 from scheduler.events import Announcer, ready_message, run_event
 from scheduler.finish_runs import FinishRuns
-from scheduler.mongo_runs import Archive
 from scheduler.records import TO_PROTO, external_key, run_of_live
 from scheduler.redis_runs import LiveRun, LiveRuns
 from scheduler.run import ErrorCode, Status
@@ -34,10 +33,8 @@ ACCEPTING_MS = 60_000
 class LostRuns:
     """Takes runs back, and decides between another attempt and the end."""
 
-    def __init__(
-        self, *, live: LiveRuns, archive: Archive, announcer: Announcer, finish: FinishRuns, lease_seconds: float
-    ) -> None:
-        self._live, self._archive, self._announcer, self._finish = live, archive, announcer, finish
+    def __init__(self, *, live: LiveRuns, announcer: Announcer, finish: FinishRuns, lease_seconds: float) -> None:
+        self._live, self._announcer, self._finish = live, announcer, finish
         self._lease_seconds = lease_seconds
         self._trust_from = time.monotonic() + lease_seconds
 
@@ -86,7 +83,7 @@ class LostRuns:
         while True:
             try:
                 await self._sweep()
-                due = await self._live.next_due()
+                due = await self._live.next_expiry()
                 wait = MAX_SLEEP_SECONDS if due is None else (due - now_ms()) / 1000 + 0.05
             except Unavailable as error:
                 log.warning("the sweeper waits", reason=error.message)
@@ -97,19 +94,28 @@ class LostRuns:
     async def _sweep(self) -> None:
         now = now_ms()
         if time.monotonic() >= self._trust_from:
-            for run_id in await self._live.due("leases", now):
-                await self.take_back(run_id, "its worker stopped reporting")
-            for run_id in await self._live.due("deadlines", now):
-                await self.take_back(run_id, "its worker did not enforce the timeout", code=ErrorCode.TIMED_OUT)
-        await self._drop_unpublished(now)
+            for run in await self._live.get_many(await self._live.expired(now)):
+                if run is not None:
+                    await self._expire(run, now)
+        await self._live.flush_confirmed()
+        for mark, run_ids in await self._live.unpublished(now - ACCEPTING_MS):
+            await self._drop_unpublished(run_ids)
+            self._live.confirm(mark)
 
-    async def _drop_unpublished(self, now: int) -> None:
-        ids = await self._live.due("accepting", now - ACCEPTING_MS)
-        runs = [run for run in await self._live.get_many(ids) if run is not None]
-        for run in runs:
-            spec = pb.RunSpec.FromString(run.spec)
-            log.warning("removing a run that was never published", run_id=run.run_id)
-            await self._live.forget([(run.run_id, spec.task_id, external_key(spec))])
+    async def _expire(self, run: LiveRun, now: int) -> None:
+        spec = pb.RunSpec.FromString(run.spec)
+        if now > run.started_ms + spec.timeout_ms:
+            await self.take_back(run.run_id, "its worker did not enforce the timeout", code=ErrorCode.TIMED_OUT)
+        else:
+            await self.take_back(run.run_id, "its worker stopped reporting")
+
+    async def _drop_unpublished(self, run_ids: Sequence[int]) -> None:
+        """Runs that nobody was promised. One whose message did get out is rebuilt from it when it is claimed."""
+        for run in await self._live.get_many(run_ids):
+            if run is not None and run.state in ("p", "k") and not run.token:
+                spec = pb.RunSpec.FromString(run.spec)
+                log.warning("removing a run that was never published", run_id=run.run_id)
+                await self._live.forget([(run.run_id, spec.task_id, external_key(spec))])
 
 
 def _ending(run: LiveRun, now: int, why: str, code: ErrorCode, status: Status) -> pb.Run:

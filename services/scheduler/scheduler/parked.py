@@ -85,7 +85,7 @@ class ParkedRuns:
             if await self._archive.archived([parked.run_id]):
                 verdict = "gone"
             else:
-                await self._live.accept([rebuilt(spec, parked.spec, "p")], accepting=False)
+                await self._live.accept([rebuilt(spec, parked.spec, "p")])
         if verdict != "gone":
             await self._announcer.ready([ready_message(spec, parked.spec)])
         await self._archive.unpark([parked])

@@ -25,7 +25,6 @@ SORT_KEYS: dict[str, Callable[[pb.Run], Any]] = {
     "id": lambda run: run.spec.run_id,
     "status": lambda run: FROM_PROTO[run.status].value,
     "task_id": lambda run: run.spec.task_id,
-    "execution_time": lambda run: max(0, run.completed_ms - run.started_ms),
 }
 
 

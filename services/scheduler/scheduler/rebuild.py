@@ -107,5 +107,5 @@ class Rebuilder:
             return 0
         archived = await self._archive.archived([run.run_id for run in runs])
         missing = [run for run in runs if run.run_id not in archived]
-        verdicts = await self._live.accept(missing, accepting=False) if missing else []
+        verdicts = await self._live.accept(missing) if missing else []
         return verdicts.count("ok")

@@ -89,11 +89,11 @@ def run_of_document(raw: Mapping[str, Any]) -> pb.Run:
 
 
 def run_of_live(live: LiveRun) -> pb.Run:
-    """A live run. One that is done but not archived yet reads as it will from the archive."""
+    """A live run. Whose attempt has ended reads as running until the end is in the archive."""
     if live.state == "d" and live.ending:
         return pb.Run.FromString(live.ending)
     spec = pb.RunSpec.FromString(live.spec)
-    running = live.state == "r"
+    running = live.state in ("r", "d")
     run = pb.Run(
         spec=spec,
         status=pb.RUN_STATUS_RUNNING if running else pb.RUN_STATUS_PENDING,

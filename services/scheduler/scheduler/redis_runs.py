@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Literal, cast
 
+from chassis.errors import Unavailable
 from chassis.stores import redis_errors
 from redis.asyncio import Redis
 
@@ -77,13 +78,12 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """One attempt's end. `target` done | park; `summary` is a serialised Run for readers, until it is archived."""
+    """One attempt's end."""
 
     run_id: int
     token: int
     target: Literal["done", "park"]
     not_before_ms: int = 0
-    summary: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +147,23 @@ def _live(run_id: int, raw: Mapping[bytes, bytes]) -> LiveRun | None:
     )
 
 
+def batch_mark(run_ids: Sequence[int]) -> str:
+    """What stands for a batch in `accepting`."""
+    return ",".join(map(str, run_ids))
+
+
+def _index_key(index: str) -> str:
+    return PREFIX + ("leases" if index == "running" else f"idx:{index}")
+
+
 class LiveRuns:
     """Each method raises `Unavailable` when Redis can't be reached."""
 
-    def __init__(self, redis: Redis, *, lease_ms: int, deadline_grace_ms: int) -> None:
+    def __init__(self, redis: Redis, *, lease_ms: int, deadline_grace_ms: int, max_pending: int = 0) -> None:
         self._redis = redis
         self._lease_ms, self._grace_ms = lease_ms, deadline_grace_ms
+        self._max_pending = max_pending
+        self._confirmed: set[str] = set()
         self._scripts = {
             name: redis.register_script(_script(name))
             for name in ("accept", "claim", "report", "finish", "forget", "abort", "lose", "release", "version")
@@ -162,24 +173,50 @@ class LiveRuns:
         with redis_errors():
             return await self._scripts[name](args=arguments)
 
-    async def accept(self, runs: Sequence[NewRun], *, accepting: bool = True) -> list[str]:
-        """Write runs that aren't there; the verdicts are in `accept.lua`."""
-        arguments: list[Any] = ["1" if accepting else "0"]
+    async def accept(self, runs: Sequence[NewRun], *, mark: str = "") -> list[str]:
+        """Write runs that aren't there; the verdicts are in `accept.lua`. `mark` (see `batch_mark`) says that they
+        are still to be published; `confirm` takes it away.
+        """
+        confirmed = self._take_confirmed()
+        # What is only restored was accepted before: it is never refused.
+        arguments: list[Any] = [mark, len(confirmed), *confirmed, self._max_pending if mark else 0]
         for run in runs:
             arguments.extend(run.arguments())
-        return [verdict.decode() for verdict in await self._run("accept", arguments)]
+        try:
+            return [verdict.decode() for verdict in await self._run("accept", arguments)]
+        except Unavailable:
+            self._confirmed.update(confirmed)
+            raise
 
-    async def accepted(self, run_ids: Sequence[int]) -> None:
-        """JetStream has acknowledged these."""
-        if run_ids:
-            with redis_errors():
-                await self._redis.zrem(PREFIX + "accepting", *run_ids)
+    def confirm(self, mark: str) -> None:
+        """JetStream has acknowledged this batch. Its mark goes away with the next batch, or with `flush_confirmed`."""
+        self._confirmed.add(mark)
+
+    def _take_confirmed(self) -> list[str]:
+        marks = list(self._confirmed)[:1_000]
+        self._confirmed.difference_update(marks)
+        return marks
+
+    async def flush_confirmed(self) -> None:
+        """Take away the marks that no later batch has."""
+        while marks := self._take_confirmed():
+            try:
+                with redis_errors():
+                    await self._redis.zrem(PREFIX + "accepting", *marks)
+            except Unavailable:
+                self._confirmed.update(marks)
+                raise
+
+    async def unpublished(self, until_ms: int) -> list[tuple[str, list[int]]]:
+        """Batches that were written before that time and never acknowledged: (mark, run ids)."""
+        with redis_errors():
+            rows = await self._redis.zrangebyscore(PREFIX + "accepting", 0, until_ms, start=0, num=100)
+        marks = [cast("bytes", row).decode() for row in rows]
+        return [(mark, [int(run_id) for run_id in mark.split(",")]) for mark in marks]
 
     async def claim(self, holder: Holder, claims: Sequence[tuple[int, int]], now: int) -> list[Verdict]:
         """Claim `(run id, token)`s for a worker process."""
-        arguments: list[Any] = [
-            holder.worker_id, holder.session, holder.hostname, now, now + self._lease_ms, self._grace_ms,
-        ]  # fmt: skip
+        arguments: list[Any] = [holder.worker_id, holder.session, holder.hostname, now, now + self._lease_ms]
         for claim in claims:
             arguments.extend(claim)
         return [Verdict(kind.decode(), int(a), int(after)) for kind, a, after in await self._run("claim", arguments)]
@@ -197,7 +234,7 @@ class LiveRuns:
         """Apply ends; answers (applied | again | stale | unknown, when an abort was requested or 0) for each."""
         arguments: list[Any] = [now]
         for end in endings:
-            arguments.extend((end.run_id, end.token, end.target, end.not_before_ms, end.summary))
+            arguments.extend((end.run_id, end.token, end.target, end.not_before_ms))
         return [(verdict.decode(), int(float(ab))) for verdict, ab in await self._run("finish", arguments)]
 
     async def forget(self, runs: Iterable[tuple[int, int, str]]) -> None:
@@ -247,38 +284,33 @@ class LiveRuns:
         return int(cast("bytes", held).split(b" ")[0]) if held else None
 
     async def ids(self, index: str, *, newest_first: bool, offset: int = 0, limit: int = 1000) -> list[int]:
-        """Ids of one index (pending | parked | running | task:<id>) by creation."""
+        """Ids of one index (pending | parked | task:<id>) by creation; of `running` in no order that means anything."""
         with redis_errors():
-            rows = await self._redis.zrange(f"{PREFIX}idx:{index}", offset, offset + limit - 1, desc=newest_first)
+            rows = await self._redis.zrange(_index_key(index), offset, offset + limit - 1, desc=newest_first)
         return [int(cast("bytes", row)) for row in rows]
 
     async def count(self, index: str) -> int:
         """How many are in that index."""
         with redis_errors():
-            return int(await self._redis.zcard(f"{PREFIX}idx:{index}"))
+            return int(await self._redis.zcard(_index_key(index)))
 
     async def session_runs(self, session: str) -> list[int]:
         """What a worker process holds."""
-        with redis_errors():
-            return [int(cast("bytes", row)) for row in await self._redis.smembers(f"{PREFIX}session:{session}")]
+        running = await self.ids("running", newest_first=False, limit=1_000_000)
+        held = await self.get_many(running)
+        return [run.run_id for run in held if run is not None and run.state == "r" and run.session == session]
 
-    async def due(
-        self, index: Literal["leases", "deadlines", "accepting"], until_ms: int, limit: int = 500
-    ) -> list[int]:
-        """Runs whose score has come."""
+    async def expired(self, until_ms: int, limit: int = 500) -> list[int]:
+        """Runs whose lease has run out."""
         with redis_errors():
-            rows = await self._redis.zrangebyscore(PREFIX + index, 0, until_ms, start=0, num=limit)
+            rows = await self._redis.zrangebyscore(PREFIX + "leases", 0, until_ms, start=0, num=limit)
         return [int(cast("bytes", row)) for row in rows]
 
-    async def next_due(self) -> int | None:
-        """When the earliest lease or deadline runs out, epoch ms."""
+    async def next_expiry(self) -> int | None:
+        """When the earliest lease runs out, epoch ms."""
         with redis_errors():
-            async with self._redis.pipeline(transaction=False) as pipe:
-                pipe.zrange(PREFIX + "leases", 0, 0, withscores=True)
-                pipe.zrange(PREFIX + "deadlines", 0, 0, withscores=True)
-                rows = await pipe.execute()
-        scores = [int(row[0][1]) for row in rows if row]
-        return min(scores) if scores else None
+            rows = await self._redis.zrange(PREFIX + "leases", 0, 0, withscores=True)
+        return int(rows[0][1]) if rows else None
 
     async def raise_task_version(self, task_id: int, version: int) -> None:
         """Make every scheduler's older copy of that task stale."""

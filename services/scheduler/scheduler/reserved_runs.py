@@ -61,7 +61,7 @@ class ReservedRuns:
                 return ""
             (result,) = await self.start([promise])
             if result.HasField("error"):
-                if result.error.kind == "unavailable":
+                if result.error.kind in ("unavailable", "exhausted"):
                     raise Unavailable(result.error.message)
                 return str(result.error.message)
         elif live.state == "p":
@@ -69,10 +69,8 @@ class ReservedRuns:
             spec = pb.RunSpec.FromString(live.spec)
             if not live.attempt:
                 await self._announcer.ready([ready_message(spec, live.spec)])
-                await self._live.accepted([promise.run_id])
         elif live.state == "k" and not live.attempt:
             spec = pb.RunSpec.FromString(live.spec)
             kind: Kind = "overlap" if promise.hold else "dependency"
             await self._waiting.add([Waiting(promise.run_id, promise.task_id, kind, spec.created_ms, live.spec)])
-            await self._live.accepted([promise.run_id])
         return ""

@@ -16,5 +16,5 @@ class SchedulerSettings(ServiceSettings):
     deadline_grace_seconds: float = Field(20, gt=0)
     # Parameters larger than this go by reference (bytes); a NATS message carries at most 8 MB.
     inline_parameters_bytes: int = Field(512 * 1024, gt=0)
-    # One more waiting start is refused with 429.
-    max_waiting_starts: int = Field(10_000, gt=0)
+    # More waiting runs than this are refused with 429: each takes about 1.5 KB of Redis.
+    max_pending_runs: int = Field(default=250_000, gt=0)

@@ -13,18 +13,19 @@ from typing import Protocol
 
 import orjson
 from chassis.clock import now_ms
-from chassis.errors import Conflict, InvalidInput, TrawlError, Unavailable
+from chassis.errors import Conflict, Exhausted, InvalidInput, TrawlError, Unavailable
 from chassis.logs import get_logger
 from chassis.telemetry import current_traceparent, span
 from trawl.scheduler.v1 import runs_pb2 as pb
+from wire import subjects
 
 from scheduler.durations import Durations
-from scheduler.events import Announcer, ready_message, run_event
+from scheduler.events import Announcer, message_id, run_event
 from scheduler.mongo_runs import Archive
 from scheduler.mongo_tasks import Tasks
 from scheduler.mongo_waiting import Kind, Waiting
-from scheduler.records import PRIORITY_NUMBERS, external_key
-from scheduler.redis_runs import LiveRuns, NewRun
+from scheduler.records import PRIORITY_NAMES, PRIORITY_NUMBERS, external_key
+from scheduler.redis_runs import LiveRuns, NewRun, batch_mark
 from scheduler.task import MAX_TIMEOUT_SECONDS, Task, check
 
 log = get_logger("start")
@@ -138,7 +139,6 @@ class StartRuns:
         self._inline_bytes = inline_parameters_bytes
         self._ids = RunIds(tasks)
         self._cache: OrderedDict[int, _Cached] = OrderedDict()
-        self._unmarked: set[int] = set()
 
     async def start(
         self, requests: Sequence[pb.StartRun], reserved: Sequence[Reserved] = ()
@@ -274,11 +274,14 @@ class StartRuns:
 
     async def _commit(self, drafts: Sequence[_Draft], results: Sequence[pb.StartRunResult]) -> list[int]:
         """Write, publish, confirm. Answers the indexes of those whose cached task was stale."""
+        if not drafts:
+            return []
         try:
             for draft in drafts:
                 if draft.large_parameters is not None:
                     await self._archive.save_parameters(draft.spec.run_id, draft.large_parameters)
-            verdicts = await self._live.accept([_new_run(draft) for draft in drafts]) if drafts else []
+            mark = batch_mark([draft.spec.run_id for draft in drafts])
+            verdicts = await self._live.accept([_new_run(draft) for draft in drafts], mark=mark)
         except TrawlError as error:
             for draft in drafts:
                 _fail(results[draft.index], error)
@@ -290,10 +293,12 @@ class StartRuns:
             elif verdict == "stale":
                 self.forget_task(draft.cached.task.id)
                 stale.append(draft.index)
+            elif verdict == "full":
+                _fail(results[draft.index], Exhausted("too many runs are waiting"))
             else:
                 await self._answer_existing(draft, verdict, results[draft.index])
-        await self._publish([draft for draft in accepted if not draft.hold], results)
         await self._hold([draft for draft in accepted if draft.hold], results)
+        await self._publish([draft for draft in accepted if not draft.hold], results, mark)
         return stale
 
     async def _answer_existing(self, draft: _Draft, verdict: str, result: pb.StartRunResult) -> None:
@@ -308,27 +313,19 @@ class StartRuns:
         else:
             _fail(result, Conflict("another run with this id is still going", field="taskId", run_id=run_id))
 
-    async def _publish(self, drafts: Sequence[_Draft], results: Sequence[pb.StartRunResult]) -> None:
-        if not drafts:
-            return
+    async def _publish(self, drafts: Sequence[_Draft], results: Sequence[pb.StartRunResult], mark: str) -> None:
         runs = [_pending(draft.cached.task, draft.spec) for draft in drafts]
-        messages = []
-        for draft in drafts:
-            head = pb.RunSpec(run_id=draft.spec.run_id, queue=draft.cached.task.queue,
-                              priority=draft.spec.priority or PRIORITY_NUMBERS[draft.cached.task.priority])  # fmt: skip
-            messages.append(ready_message(head, draft.raw))
         try:
-            await self._announcer.ready(messages)
+            await self._announcer.accepted([_message(draft) for draft in drafts], runs)
         except TrawlError as error:
             await self._withdraw(drafts)
             for draft in drafts:
                 _fail(results[draft.index], error)
             return
-        await self._confirm([draft.spec.run_id for draft in drafts])
+        self._live.confirm(mark)
         for draft, run in zip(drafts, runs, strict=True):
             run.expected_ms = self._durations.expected_ms(draft.cached.task.id)
             results[draft.index].run.CopyFrom(run)
-        await self._announce(runs)
 
     async def _hold(self, drafts: Sequence[_Draft], results: Sequence[pb.StartRunResult]) -> None:
         """Keep runs that may not start yet, instead of publishing them."""
@@ -347,29 +344,15 @@ class StartRuns:
             for draft in drafts:
                 _fail(results[draft.index], error)
             return
-        await self._confirm([run.run_id for run in waiting])
         runs = [_pending(draft.cached.task, draft.spec) for draft in drafts]
         for draft, run in zip(drafts, runs, strict=True):
             run.waiting_reason = draft.why
             results[draft.index].run.CopyFrom(run)
-        await self._announce(runs)
-        await self._gate.recheck({run.task_id for run in waiting})
-
-    async def _announce(self, runs: Sequence[pb.Run]) -> None:
         try:
             await self._announcer.runs([run_event("triggered", run) for run in runs])
         except Unavailable:
-            log.warning("runs were accepted without their events", count=len(runs))
-
-    async def _confirm(self, run_ids: Sequence[int]) -> None:
-        """Unmark what JetStream has; a failure is made good with the next batch, so that the sweeper leaves them."""
-        self._unmarked.update(run_ids)
-        marked = list(self._unmarked)
-        try:
-            await self._live.accepted(marked)
-        except Unavailable:
-            return
-        self._unmarked.difference_update(marked)
+            log.warning("waiting runs were accepted without their events", count=len(runs))
+        await self._gate.recheck({run.task_id for run in waiting})
 
     async def _withdraw(self, drafts: Sequence[_Draft]) -> None:
         try:
@@ -378,6 +361,12 @@ class StartRuns:
             )
         except Unavailable:
             log.warning("unpublished runs stay for the sweeper", count=len(drafts))
+
+
+def _message(draft: _Draft) -> tuple[str, bytes, str]:
+    task, spec = draft.cached.task, draft.spec
+    priority = PRIORITY_NAMES.get(spec.priority, task.priority)
+    return subjects.ready_subject(task.queue, priority), draft.raw, message_id(spec.run_id)
 
 
 def _overlay(task: Task, parameters_json: bytes) -> bytes:

@@ -31,7 +31,7 @@ class Work:
         if unknown:
             archived = await self._archive.archived([claim.run_id for claim in unknown])
             missing = [_decode(claim) for claim in unknown if claim.run_id not in archived]
-            await self._live.accept([rebuilt(spec, raw, "p") for spec, raw in missing], accepting=False)
+            await self._live.accept([rebuilt(spec, raw, "p") for spec, raw in missing])
         else:
             archived = set()
         verdicts = await self._live.claim(holder, [(claim.run_id, claim.token) for claim in claims], now)

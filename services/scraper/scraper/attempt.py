@@ -72,16 +72,16 @@ class Attempt:
         self.context = context
         self._executor, self._traceparent = executor, traceparent
         self._stop: Stop | None = None
-        self._stopped = asyncio.Event()
+        self._over: asyncio.Future[None] | None = None
+        self._enforcer: asyncio.Task[None] | None = None
         self._task: asyncio.Task[Json] | None = None
 
     def stop(self, reason: StopReason, requested_ms: int | None = None) -> None:
         """Stop it. The first reason stays, but a lost run stays lost whatever came before."""
         if self._stop is None:
             self._stop = Stop(reason, requested_ms or now_ms())
-            self._stopped.set()
             if self._task is not None:
-                self._task.cancel()
+                self._enforce_stop(self._task)
         elif reason is StopReason.LOST:
             self._stop.reason = reason
 
@@ -90,15 +90,36 @@ class Attempt:
         started = now_ms()
         loop = asyncio.get_running_loop()
         timer = loop.call_later(self.context.job.timeout_seconds, self.stop, StopReason.TIMEOUT)
+        self._over = loop.create_future()
+        self._task = task = loop.create_task(self._execute())
+        task.add_done_callback(self._executed)
+        if self._stop is not None:
+            self._enforce_stop(task)
         try:
-            self._task = asyncio.create_task(self._execute())
-            if self._stop is not None:
-                self._task.cancel()
-            await self._until_stopped_or_done(self._task)
+            await self._over
         finally:
             timer.cancel()
-        await self._end_guarded()
-        return await self._conclude(self._task, started)
+            if self._enforcer is not None:
+                self._enforcer.cancel()
+        if self.context.guarded:
+            await self._end_guarded()
+        return await self._conclude(task, started)
+
+    def _executed(self, _task: "asyncio.Task[Json]") -> None:
+        if self._over is not None and not self._over.done():
+            self._over.set_result(None)
+
+    def _enforce_stop(self, task: "asyncio.Task[Json]") -> None:
+        task.cancel()
+        self._enforcer = asyncio.get_running_loop().create_task(self._enforce(task))
+
+    async def _enforce(self, task: "asyncio.Task[Json]") -> None:
+        """An executor that does not come back loses what it guards, and then its say."""
+        await asyncio.wait({task}, timeout=COOPERATIVE_SECONDS)
+        if not task.done():
+            await self._end_guarded()
+            await asyncio.wait({task}, timeout=KILL_SECONDS)
+        self._executed(task)
 
     async def _execute(self) -> Json:
         if not self._traceparent:
@@ -106,19 +127,6 @@ class Attempt:
         job = self.context.job
         with span(f"run {job.executor}", parent=self._traceparent, run_id=job.run_id, attempt=job.attempt):
             return await self._executor.run(self.context)
-
-    async def _until_stopped_or_done(self, task: "asyncio.Task[Json]") -> None:
-        """Return when the executor is done; when it is to stop and does not, after its guarded things are dead."""
-        stopped = asyncio.create_task(self._stopped.wait())
-        try:
-            await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            stopped.cancel()
-        if not task.done():
-            await asyncio.wait({task}, timeout=COOPERATIVE_SECONDS)
-        if not task.done():
-            await self._end_guarded()
-            await asyncio.wait({task}, timeout=KILL_SECONDS)
 
     async def _end_guarded(self) -> None:
         """TERM what is alive, then KILL it, and count what had to be killed."""

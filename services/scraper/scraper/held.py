@@ -41,6 +41,7 @@ class HeldRuns:
         """`limits`: slots of each group; `groups`: the group of each queue (browser, process, …)."""
         self._limits, self._total, self._groups = limits, total, groups
         self._runs: dict[int, Held] = {}
+        self._by_group: dict[str, set[int]] = {group: set() for group in limits}
         # Pulled and not yet claimed, by group.
         self._reserved: dict[str, int] = dict.fromkeys(limits, 0)
 
@@ -49,9 +50,6 @@ class HeldRuns:
 
     def __iter__(self) -> Iterator[Held]:
         return iter(list(self._runs.values()))
-
-    def __contains__(self, run_id: int) -> bool:
-        return run_id in self._runs
 
     def get(self, run_id: int) -> Held | None:
         """The held run."""
@@ -64,9 +62,9 @@ class HeldRuns:
     def free(self, queue: str) -> int:
         """How many more runs of that queue fit."""
         group = self._groups[queue]
-        held = sum(1 for run in self._runs.values() if self._groups.get(run.spec.queue) == group)
         everywhere = len(self._runs) + sum(self._reserved.values())
-        return max(0, min(self._limits[group] - held - self._reserved[group], self._total - everywhere))
+        in_group = len(self._by_group[group]) + self._reserved[group]
+        return max(0, min(self._limits[group] - in_group, self._total - everywhere))
 
     def reserve(self, queue: str, count: int) -> None:
         """Keep slots for what has been pulled; a negative count gives them back."""
@@ -75,8 +73,10 @@ class HeldRuns:
     def add(self, run: Held) -> None:
         """Hold it."""
         self._runs[run.spec.run_id] = run
+        self._by_group[self._groups[run.spec.queue]].add(run.spec.run_id)
 
     def remove(self, run: Held) -> None:
         """Let it go, unless a newer claim of the same run has taken its place."""
         if self._runs.get(run.spec.run_id) is run:
             del self._runs[run.spec.run_id]
+            self._by_group[self._groups[run.spec.queue]].discard(run.spec.run_id)

@@ -20,6 +20,7 @@ ACK_WAIT_SECONDS = 30.0
 IDLE_PULL_SECONDS = 30.0
 NO_WAIT_SECONDS = 1.0
 MAX_BATCH = 256
+LOADED_PATIENCE_SECONDS = 0.003
 # One pull in this many is made lowest priority first, so that a steady stream of urgent work starves nobody for good.
 FAIR_EVERY = 10
 
@@ -31,11 +32,13 @@ class QueuePuller:
         self._events, self._queue, self._free = events, queue, free
         self._consumers = {priority: subjects.ready_consumer(queue, priority) for priority in subjects.PRIORITIES}
         self._arrived: deque[Msg] = deque()
+        # When each waiting pull will have run out, by priority; a priority without one is looked at by `_pull_now`.
         self._idle_pulls: dict[str, float] = {}
         self._wake = asyncio.Event()
         self._no_wait: asyncio.Queue[Msg] | None = None
         self._inbox = ""
         self._round = 0
+        self._busy = False
 
     async def start(self) -> None:
         """Make the consumers and listen."""
@@ -89,13 +92,16 @@ class QueuePuller:
         while True:
             self._wake.clear()
             free = min(self._free(), MAX_BATCH)
+            messages = await self._take_arrived(free)
             if free > 0:
-                messages = await self._take_arrived(free)
+                if self._busy:
+                    # Under load a moment's wait makes one claim of several.
+                    await asyncio.sleep(LOADED_PATIENCE_SECONDS)
                 if len(messages) < free:
                     messages += await self._pull_now(free - len(messages))
+                self._busy = len(messages) > 1
                 if messages:
                     return messages
-                await self._wait_idly()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(IDLE_PULL_SECONDS):
                     await self._wake.wait()
@@ -109,14 +115,19 @@ class QueuePuller:
         return messages
 
     async def _pull_now(self, most: int) -> list[Msg]:
+        """Ask those priorities that no waiting pull watches; one that is empty gets a waiting pull again."""
         self._round += 1
         order: Sequence[str] = subjects.PRIORITIES
         if self._round % FAIR_EVERY == 0:
             order = order[::-1]
+        now = asyncio.get_running_loop().time()
         messages: list[Msg] = []
         for priority in order:
-            if len(messages) < most:
-                messages += await self._pull_priority(priority, most - len(messages))
+            if len(messages) < most and self._idle_pulls.get(priority, 0) <= now:
+                found = await self._pull_priority(priority, most - len(messages))
+                messages += found
+                if not found:
+                    await self._watch(priority)
         return messages
 
     async def _pull_priority(self, priority: str, most: int) -> list[Msg]:
@@ -142,13 +153,10 @@ class QueuePuller:
             self._no_wait = None
         return messages
 
-    async def _wait_idly(self) -> None:
-        """Leave one waiting pull with every consumer: the server answers the moment a run is queued."""
-        now = asyncio.get_running_loop().time()
-        for priority in self._consumers:
-            if self._idle_pulls.get(priority, 0) > now or not self._events.connected:
-                continue
-            self._idle_pulls[priority] = now + IDLE_PULL_SECONDS + 2
+    async def _watch(self, priority: str) -> None:
+        """Leave a waiting pull with the consumer: the server answers the moment a run is queued."""
+        if self._events.connected:
+            self._idle_pulls[priority] = asyncio.get_running_loop().time() + IDLE_PULL_SECONDS + 2
             with contextlib.suppress(*NATS_DOWN):
                 await self._request(
                     priority, f"idle.{priority}", {"batch": 1, "expires": int(IDLE_PULL_SECONDS * 1_000_000_000)}

@@ -11,6 +11,5 @@ if st == 'r' then
 end
 redis.call('ZREM', P .. 'idx:pending', id)
 redis.call('ZREM', P .. 'idx:parked', id)
-redis.call('ZREM', P .. 'accepting', id)
 redis.call('HSET', key, 'st', 'd', 'ab', now, 'up', now, 'end', summary)
 return {'aborted', ''}

@@ -1,9 +1,9 @@
--- Compare-and-set from pending to running. ARGV: worker session hostname now lease_until grace, then 2 for each: id token
+-- Compare-and-set from pending to running. ARGV: worker session hostname now lease_until, then 2 for each: id token
 -- Answers for each run: {verdict, attempt, retry_after_ms}; verdicts: granted | drop | later | unknown.
-local worker, session, hostname, now, lease_until, grace = unpack(ARGV, 1, 6)
+local worker, session, hostname, now, lease_until = unpack(ARGV, 1, 5)
 now = tonumber(now)
 local out = {}
-for i = 7, #ARGV, 2 do
+for i = 6, #ARGV, 2 do
   local id, token = ARGV[i], tonumber(ARGV[i+1])
   local key = run_key(id)
   local st, tk, at, ws = unpack(redis.call('HMGET', key, 'st', 'tk', 'at', 'ws'))
@@ -14,7 +14,7 @@ for i = 7, #ARGV, 2 do
     -- An older delivery than the last one that was claimed has no right any more.
     if token > tonumber(tk) then
       attempt = tonumber(at) + 1
-      hold(id, key, token, attempt, worker, session, hostname, now, lease_until, grace)
+      hold(id, key, token, attempt, worker, session, hostname, now, lease_until)
       verdict = 'granted'
     end
   elseif st == 'r' then

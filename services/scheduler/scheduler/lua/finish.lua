@@ -1,23 +1,20 @@
--- Apply the end of attempts, once. ARGV: now, then 5 for each: id token target not_before summary
+-- Apply the end of attempts, once. ARGV: now, then 4 for each: id token target not_before
 --   target: done (terminal) or park (another attempt follows, not before `not_before`)
---   summary: what readers need of a done run until it is archived (opaque)
 -- Answers for each run: {verdict, abort requested ms}; verdicts:
 --   applied | again (same end, not archived yet) | stale (refused) | unknown
 local now = ARGV[1]
 local out = {}
-for i = 2, #ARGV, 5 do
+for i = 2, #ARGV, 4 do
   local id, token, target = ARGV[i], tonumber(ARGV[i+1]), ARGV[i+2]
   local key = run_key(id)
-  local st, tk, ab, ws, cr = unpack(redis.call('HMGET', key, 'st', 'tk', 'ab', 'ws', 'cr'))
+  local st, tk, ab, cr = unpack(redis.call('HMGET', key, 'st', 'tk', 'ab', 'cr'))
   local verdict = 'stale'
   if not st then
     verdict = 'unknown'
   elseif (st == 'r' and tonumber(tk) == token) or (st == 'p' and token > tonumber(tk)) then
-    unindex_running(id, ws)
-    redis.call('ZREM', P .. 'idx:pending', id)
-    redis.call('ZREM', P .. 'accepting', id)
+    redis.call('ZREM', st == 'r' and P .. 'leases' or P .. 'idx:pending', id)
     if target == 'done' then
-      redis.call('HSET', key, 'st', 'd', 'tk', token, 'up', now, 'end', ARGV[i+4])
+      redis.call('HSET', key, 'st', 'd', 'tk', token)
     else
       redis.call('HSET', key, 'st', 'k', 'tk', token, 'up', now, 'nb', ARGV[i+3], 'why', 'retry')
       redis.call('ZADD', P .. 'idx:parked', cr, id)

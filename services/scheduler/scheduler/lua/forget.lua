@@ -1,11 +1,10 @@
 -- Remove archived runs. ARGV: for each: id tid ext
 for i = 1, #ARGV, 3 do
   local id, tid, ext = ARGV[i], ARGV[i+1], ARGV[i+2]
-  local ws = redis.call('HGET', run_key(id), 'ws')
-  unindex_running(id, ws or nil)
-  redis.call('ZREM', P .. 'idx:pending', id)
-  redis.call('ZREM', P .. 'idx:parked', id)
-  redis.call('ZREM', P .. 'accepting', id)
+  local st = redis.call('HGET', run_key(id), 'st')
+  if st == 'p' then redis.call('ZREM', P .. 'idx:pending', id) end
+  if st == 'k' then redis.call('ZREM', P .. 'idx:parked', id) end
+  if st == 'r' then redis.call('ZREM', P .. 'leases', id) end
   redis.call('ZREM', P .. 'idx:task:' .. tid, id)
   redis.call('DEL', run_key(id))
   if ext ~= '' then

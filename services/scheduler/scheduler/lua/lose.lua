@@ -7,7 +7,7 @@ local st, ws, ab, at, mr, tk, cr = unpack(redis.call('HMGET', key, 'st', 'ws', '
 if st ~= 'r' or (session ~= '' and ws ~= session) or (token ~= '' and tonumber(tk) ~= tonumber(token)) then
   return {'no', 0}
 end
-unindex_running(id, ws)
+redis.call('ZREM', P .. 'leases', id)
 if ab then
   redis.call('HSET', key, 'st', 'd', 'up', now, 'end', aborted)
   return {'aborted', at}
