@@ -1,8 +1,11 @@
 """Dependencies and explanations through real processes."""
 
 import json
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cell as cells
 import grpc
@@ -201,3 +204,52 @@ def still(cell: cells.Cell, run_id: int) -> bool:
         return cell.run(run_id).status == PENDING
     except grpc.RpcError:
         return False
+
+
+def http(cell: cells.Cell, method: str, path: str, body: object = None) -> tuple[int, Any]:
+    """(status, the JSON body) of the gateway's answer."""
+    headers = {"Authorization": f"Bearer {cell.api_key}", "Content-Type": "application/json"}
+    data = json.dumps(body).encode() if body is not None else None
+    request = urllib.request.Request(cell.api + path, data, headers, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
+def test_the_rest_contract_shows_previews_explanations_and_refusals(cell: cells.Cell) -> None:
+    cell.start("gateway")
+    new = {"name": "rest", "task_type": "shell", "executor": "shell", "command": "true"}
+    for change, field in (
+        ({"schedule": "not a cron"}, "schedule"),
+        ({"schedule": "CRON_TZ=Mars/Base * * * * *"}, "schedule"),
+        ({"dependencies": [424242]}, "dependencies"),
+        ({"metadata": {"misfire": "perhaps"}}, "metadata.misfire"),
+    ):
+        status, body = http(cell, "POST", "/tasks", new | change)
+        assert (status, body["error"]["code"], body["error"]["details"]["field"]) == (422, "VALIDATION_ERROR", field)
+    status, body = http(cell, "POST", "/tasks", new | {"schedule": "CRON_TZ=Europe/Berlin 30 2 * * *"})
+    assert (status, body["data"]["next_run_at"] is not None) == (201, True)
+    base = f"/tasks/{body['data']['id']}"
+    query = "n=2&from=2026-03-28T12:00:00Z&down_from=2026-03-28T00:00:00Z&down_to=2026-03-30T12:00:00%2B02:00"
+    status, body = http(cell, "GET", f"{base}/schedule/preview?{query}")
+    assert status == 200
+    assert [fire["fire_at"] for fire in body["data"]["fires"]] == ["2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z"]
+    assert [fire["action"] for fire in body["data"]["outage"]] == ["skip", "skip", "run"]
+    for bad in ("n=0", "n=x", "from=yesterday", "down_from=2026-01-01", "down_from=2026-01-02&down_to=2026-01-01"):
+        assert http(cell, "GET", f"{base}/schedule/preview?{bad}")[0] == 422
+    assert http(cell, "GET", "/tasks/999999/schedule/preview")[0] == 404
+    dependent = http(cell, "POST", "/tasks", new | {"name": "rest dependent", "dependencies": ["rest slow"]})
+    assert dependent[0] == 422
+    slow = http(cell, "POST", "/tasks", new | {"name": "rest slow"})[1]["data"]["id"]
+    waits = http(cell, "POST", "/tasks", new | {"name": "rest waits", "dependencies": [slow]})[1]["data"]["id"]
+    run_id = http(cell, "POST", f"/tasks/{waits}/trigger", {})[1]["data"]["run_id"]
+    explained = http(cell, "GET", f"/runs/{run_id}/explain")[1]["data"]
+    assert (explained["status"], explained["reasons"][0]["code"]) == ("pending", "dependency")
+    assert "'rest slow'" in http(cell, "GET", f"/runs/{run_id}")[1]["data"]["waiting_reason"]
+    free = http(cell, "POST", f"/tasks/{waits}/trigger", {"parameters": {}, "ignore_dependencies": True})[1]["data"]
+    assert cell.await_run(free["run_id"]).status == COMPLETED
+    assert http(cell, "DELETE", f"/tasks/{slow}")[0] == 409
+    assert http(cell, "GET", "/runs/999999/explain")[0] == 404

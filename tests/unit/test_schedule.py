@@ -55,7 +55,8 @@ def test_each_form_of_a_schedule_is_read(text: str, expected: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "x", "* * * *", "* * * * * * *", "60 * * * *", "* 24 * * *", "@reboot", "@every 5m", "0 0 30 2 *", "0 0 31 4,6 *",
+    ["", "x", "* * * *", "* * * * * * *", "60 * * * *", "* 24 * * *", "@reboot", "@every 5m", "0 0 30 2 *",
+     "0 0 31 4,6 *",
      "CRON_TZ=Nowhere * * * * *", "CRON_TZ=../../etc/passwd * * * * *", "CRON_TZ=/etc/localtime * * * * *",
      "TZ=UTC * * * * *", "CRON_TZ=UTC", "*/0 * * * *", "5-1 * * * *", "L/2 * * * *", "0 0 * * 9", "\x00 * * * *",
      "* * * * *" * 100],
