@@ -68,7 +68,7 @@ class FireSchedules:
     ) -> None:  # fmt: skip
         self._book, self._watch, self._fires, self._tasks = book, watch, fires, tasks
         self._live, self._reserved = live_tasks, reserved
-        self._next_runs: dict[int, int] = {}
+        self._next_runs: set[int] = set()
         self._next_runs_at = 0.0
 
     async def run(self) -> None:
@@ -137,7 +137,7 @@ class FireSchedules:
             self._next_runs_at = asyncio.get_running_loop().time() + NEXT_RUN_SECONDS
         for task in current:
             self._book.handled(task, now)
-            self._next_runs[task.id] = task.next_run_ms(now)
+            self._next_runs.add(task.id)
 
     async def _current(self, tasks: Sequence[Task]) -> list[Task]:
         """Those that nobody has changed; the others are read again, and come back if they are still due."""
@@ -222,7 +222,9 @@ class FireSchedules:
     async def _store_next_runs(self, now: float) -> None:
         """Now and then, so that a schedule of seconds costs no write of its own for each fire time."""
         if self._next_runs and now >= self._next_runs_at:
-            next_runs, self._next_runs = self._next_runs, {}
+            task_ids, self._next_runs = self._next_runs, set()
+            tasks = [task for task in map(self._book.get, task_ids) if task is not None]
+            next_runs = {task.id: task.next_run_ms(now_ms()) for task in tasks}
             await self._tasks.set_next_runs(next_runs)
 
 
