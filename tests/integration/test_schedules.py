@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cell as cells
 import grpc
+import pymongo
 import pytest
 import stores
 from trawl.scheduler.v1 import runs_pb2, tasks_pb2
@@ -207,3 +208,28 @@ def test_tasks_sort_by_their_next_run(cell: cells.Cell) -> None:
     never = create(cell, "sort never")
     request = tasks_pb2.ListTasksRequest(search="sort ", sort="next_run_at", ascending=True, limit=10)
     assert [task.id for task in cell.tasks.ListTasks(request, timeout=10).tasks] == [soon, late, never]
+
+
+def test_what_a_dead_scheduler_had_promised_is_started_once(cell: cells.Cell) -> None:
+    """Killed between the record and the run: the next scheduler starts the run under the promised id."""
+    task, dependent = create(cell, "promised", NEVER_SOON), create(cell, "promised too", NEVER_SOON)
+    first = cell.start_run(task) + 1_000_000
+    with pymongo.MongoClient(cell.programs["mongodb"].url, retryWrites=False) as client:
+        database = client["trawl_scheduler"]
+        key = f"{task:012d}:{1_000_000_000_000:015d}"
+        database["schedule_batches"].insert_one({"_id": "dead", "opened_ms": 1, "keys": [key, f"{task:012d}:never"]})
+        database["schedule_fires"].insert_one(
+            {"_id": key, "task_id": task, "fire_ms": 1_000_000_000_000, "action": "started", "recorded_ms": 1,
+             "run_id": first, "reason": "", "until_ms": 0}
+        )  # fmt: skip
+        database["dependency_marks"].insert_one(
+            {"_id": f"{dependent:012d}", "task_id": dependent, "mark_ms": 5, "version": 1, "run_id": first + 1,
+             "until_ms": 0, "open": 1, "changed_ms": 1}
+        )  # fmt: skip
+        cell.restart("scheduler")
+        for run_id in (first, first + 1):
+            assert cell.await_run(run_id).status == runs_pb2.RUN_STATUS_COMPLETED
+        stores.wait_until(lambda: database["schedule_batches"].find_one({"_id": "dead"}) is None)
+        stores.wait_until(lambda: database["dependency_marks"].find_one({"task_id": dependent})["open"] == 0)
+    assert [run.spec.run_id for run in runs_of(cell, dependent)] == [first + 1]
+    assert first in [run.spec.run_id for run in runs_of(cell, task)]
