@@ -24,7 +24,7 @@ RunOrError = runs_pb2.Run | TrawlError
 
 
 # One more start that waits for the scheduler is refused with 429.
-MAX_WAITING_STARTS = 2_000
+MAX_WAITING_STARTS = 500
 
 
 class Backend:
