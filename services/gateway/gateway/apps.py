@@ -15,6 +15,7 @@ from gateway.mongo_keys import PoolGauge
 from gateway.native.envelope import SHAPE as NATIVE
 from gateway.native.keys import KeyRoutes
 from gateway.native.runs import RunRoutes
+from gateway.native.schedule import ScheduleRoutes
 from gateway.native.statistics import Statistics
 from gateway.native.system import SystemRoutes
 from gateway.native.tasks import TaskRoutes
@@ -112,6 +113,7 @@ def _native(parts: Parts) -> FastAPI:
     resources = (
         TaskRoutes(parts.backend),
         RunRoutes(parts.backend),
+        ScheduleRoutes(parts.backend),
         WorkerRoutes(parts.backend),
         KeyRoutes(parts.access),
         system,

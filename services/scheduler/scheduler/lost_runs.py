@@ -112,7 +112,7 @@ class LostRuns:
     async def _drop_unpublished(self, run_ids: Sequence[int]) -> None:
         """Runs that nobody was promised. One whose message did get out is rebuilt from it when it is claimed."""
         for run in await self._live.get_many(run_ids):
-            if run is not None and run.state == "p" and not run.token:
+            if run is not None and run.state in ("p", "k") and not run.token:
                 spec = pb.RunSpec.FromString(run.spec)
                 log.warning("removing a run that was never published", run_id=run.run_id)
                 await self._live.forget([(run.run_id, spec.task_id, external_key(spec))])

@@ -8,6 +8,8 @@ class SchedulerSettings(ServiceSettings):
     """Environment variables of the scheduler."""
 
     grpc_port: int = 50051
+    # Whom to ask which queues have workers.
+    registry_target: str = "127.0.0.1:50053"
     # A run whose worker has said nothing for this long goes back to the queue.
     lease_seconds: float = Field(15, gt=0)
     # How long after an attempt's timeout the scheduler itself ends it, should its worker hang.
