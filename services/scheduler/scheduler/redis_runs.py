@@ -6,13 +6,13 @@ workers' reports bring it back (see `rebuild`).
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any, Literal, cast
 
-import msgpack
 from chassis.errors import Unavailable
 from chassis.stores import redis_errors
 from redis.asyncio import Redis
+
+from scheduler.redis_scripts import Script
 
 PREFIX = "trawl:"
 EPOCH = PREFIX + "epoch"
@@ -111,11 +111,6 @@ class LiveRun:
     ending: bytes = b""
 
 
-def _script(name: str) -> str:
-    folder = resources.files("scheduler") / "lua"
-    return (folder / "common.lua").read_text() + (folder / f"{name}.lua").read_text()
-
-
 def _live(run_id: int, raw: Mapping[bytes, bytes]) -> LiveRun | None:
     if b"st" not in raw or b"spec" not in raw:
         return None
@@ -166,16 +161,12 @@ class LiveRuns:
         self._max_pending = max_pending
         self._confirmed: set[str] = set()
         self._scripts = {
-            name: redis.register_script(_script(name))
+            name: Script(redis, name)
             for name in ("accept", "claim", "report", "finish", "forget", "abort", "lose", "release", "version")
         }
 
     async def _run(self, name: str, arguments: Sequence[Any]) -> Any:
-        packed = msgpack.packb(
-            [part if isinstance(part, bytes) else str(part) for part in arguments], use_bin_type=False
-        )
-        with redis_errors():
-            return await self._scripts[name](args=[packed])
+        return await self._scripts[name].run(arguments)
 
     async def accept(self, runs: Sequence[NewRun], *, mark: str = "") -> list[str]:
         """Write runs that aren't there; the verdicts are in `accept.lua`. `mark` (see `batch_mark`) says that they

@@ -3,11 +3,12 @@ or gRPC. The keys are those of `redis_runs`.
 """
 
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from typing import cast
 
 from chassis.stores import redis_errors
 from redis.asyncio import Redis
+
+from scheduler.redis_scripts import Script
 
 PREFIX = "trawl:"
 
@@ -17,10 +18,7 @@ class LiveTasks:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        folder = resources.files("scheduler") / "lua"
-        common = (folder / "common.lua").read_text()
-        self._wait = redis.register_script(common + (folder / "wait.lua").read_text())
-        self._version = redis.register_script(common + (folder / "version.lua").read_text())
+        self._wait, self._version = Script(redis, "wait"), Script(redis, "version")
 
     async def versions(self, task_ids: Sequence[int]) -> list[int]:
         """The newest known version of each; 0 = none is known."""
@@ -30,13 +28,8 @@ class LiveTasks:
 
     async def raise_versions(self, versions: Mapping[int, int]) -> None:
         """Make older copies of these tasks stale."""
-        if not versions:
-            return
-        with redis_errors():
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for task_id, version in versions.items():
-                    await self._version(args=(task_id, version), client=pipe)
-                await pipe.execute()
+        if versions:
+            await self._version.run(part for pair in versions.items() for part in pair)
 
     async def live_runs(self, task_ids: Sequence[int]) -> list[tuple[int, int]]:
         """(how many runs are live, the oldest of them or 0) for each task."""
@@ -59,5 +52,4 @@ class LiveTasks:
     async def say_why(self, reasons: Mapping[int, str]) -> None:
         """Tell readers why these runs wait."""
         if reasons:
-            with redis_errors():
-                await self._wait(args=[part for run_id, why in reasons.items() for part in (run_id, why)])
+            await self._wait.run(part for pair in reasons.items() for part in pair)
