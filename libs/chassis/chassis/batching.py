@@ -1,7 +1,7 @@
 """Turns concurrent single calls into batches without adding latency when there is only one.
 
 The first call goes out at once; those that come while it is under way form the next batch. Under load, when the last
-batch had company, the next one waits a moment for its own: a caller that just got its answer often asks again at once.
+batch was large, the next one waits a moment for its own: a caller that just got its answer often asks again at once.
 """
 
 import asyncio
@@ -13,6 +13,10 @@ from chassis.errors import Exhausted
 
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
+
+
+# A last batch of more than this means load: waiting a moment then saves more than it costs.
+LIGHT_BATCH = 4
 
 
 class Batcher(Generic[Request, Answer]):
@@ -48,7 +52,9 @@ class Batcher(Generic[Request, Answer]):
         return await future
 
     def _start(self) -> None:
-        if self._waiting and len(self._in_flight) < self._max_in_flight:
+        # Under load few large batches are cheaper than many small ones.
+        most = 1 if self._last_size > LIGHT_BATCH else self._max_in_flight
+        if self._waiting and len(self._in_flight) < most:
             task = asyncio.create_task(self._run())
             self._in_flight.add(task)
             task.add_done_callback(self._ended)
@@ -61,7 +67,9 @@ class Batcher(Generic[Request, Answer]):
     async def _run(self) -> None:
         while self._waiting:
             # One turn of the loop, at least, lets the calls that are ready now join this batch.
-            await asyncio.sleep(self._loaded_patience_seconds if self._last_size > 1 else self._patience_seconds)
+            await asyncio.sleep(
+                self._loaded_patience_seconds if self._last_size > LIGHT_BATCH else self._patience_seconds
+            )
             batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_batch))]
             batch = [(request, future) for request, future in batch if not future.done()]
             if batch:

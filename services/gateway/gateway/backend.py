@@ -43,7 +43,7 @@ class Backend:
         self._starts: Batcher[runs_pb2.StartRun, runs_pb2.Run] = Batcher(
             self._send_starts,
             max_batch=256,
-            max_in_flight=1,
+            max_in_flight=4,
             max_waiting=MAX_WAITING_STARTS,
             loaded_patience_seconds=0.002,
         )

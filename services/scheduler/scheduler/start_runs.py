@@ -6,7 +6,7 @@ and never published (the process died in between) was never promised: the sweepe
 
 import asyncio
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -104,26 +104,50 @@ def spec_template(task: Task) -> pb.RunSpec:
 
 
 class RunIds:
-    """Run ids in blocks from the counter in MongoDB, so that accepting a run needs no database call."""
+    """Run ids in blocks from the counter in MongoDB, so that accepting a run waits for no database call: the next block
+    is fetched while there is still half of the last one.
+    """
 
     def __init__(self, tasks: Tasks) -> None:
         self._tasks = tasks
-        self._next, self._end, self._block = 0, 0, 32
-        self._lock = asyncio.Lock()
+        self._ready: deque[range] = deque()
+        self._left, self._block = 0, 64
+        self._fetching: asyncio.Task[None] | None = None
 
     async def take(self, count: int) -> list[int]:
-        """`count` new ids."""
-        async with self._lock:
-            ids = list(range(self._next, min(self._end, self._next + count)))
-            self._next += len(ids)
-            if missing := count - len(ids):
-                # A block that lasted for one batch only was too small.
-                self._block = min(MAX_ID_BLOCK, self._block * 2)
-                size = max(self._block, missing)
-                first = await self._tasks.allocate("run_id", size)
-                ids += range(first, first + missing)
-                self._next, self._end = first + missing, first + size
-            return ids
+        """`count` new ids. Raises `Unavailable` when there are none left and MongoDB is away."""
+        while self._left < count:
+            await self._fetch(count)
+        ids: list[int] = []
+        while len(ids) < count:
+            block = self._ready.popleft()
+            taken = block[: count - len(ids)]
+            ids += taken
+            if len(taken) < len(block):
+                self._ready.appendleft(block[len(taken) :])
+        self._left -= count
+        if self._left < self._block // 2 and (self._fetching is None or self._fetching.done()):
+            self._fetching = asyncio.create_task(self._fetch_ahead())
+        return ids
+
+    async def _fetch(self, count: int) -> None:
+        if self._fetching is not None and not self._fetching.done():
+            await asyncio.shield(self._fetching)
+            return
+        size = max(self._block, count - self._left)
+        first = await self._tasks.allocate("run_id", size)
+        self._ready.append(range(first, first + size))
+        self._left += size
+
+    async def _fetch_ahead(self) -> None:
+        # A block that was used up so soon was too small.
+        self._block = min(MAX_ID_BLOCK, self._block * 2)
+        try:
+            first = await self._tasks.allocate("run_id", self._block)
+        except Unavailable:
+            return  # whoever needs an id asks again
+        self._ready.append(range(first, first + self._block))
+        self._left += self._block
 
 
 class StartRuns:

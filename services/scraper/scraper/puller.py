@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 import orjson
+from chassis.batching import LIGHT_BATCH
 from chassis.events import NATS_DOWN, Events, Msg
 from chassis.logs import get_logger
 from nats.js.errors import APIError, NotFoundError
@@ -97,9 +98,9 @@ class QueuePuller:
                 if self._busy:
                     # Under load a moment's wait makes one claim of several.
                     await asyncio.sleep(LOADED_PATIENCE_SECONDS)
-                if len(messages) < free:
+                if len(messages) < free and (self._busy or not messages):
                     messages += await self._pull_now(free - len(messages))
-                self._busy = len(messages) > 1
+                self._busy = len(messages) > LIGHT_BATCH
                 if messages:
                     return messages
             with contextlib.suppress(TimeoutError):

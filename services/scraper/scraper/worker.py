@@ -33,6 +33,8 @@ from scraper.run_context import Context
 
 log = get_logger("worker")
 REPORT_SECONDS = 0.5
+# So many claims of one queue may be under way, so that one that takes long doesn't hold up the next run.
+CLAIMS_AT_ONCE = 3
 RENEW_SECONDS = 4.0
 MAX_REPORTED_LINES = 500
 OUTCOMES = {
@@ -96,13 +98,30 @@ class Worker:
 
     async def _pull_loop(self, queue: str) -> None:
         puller = self._pullers[queue]
+        claims = asyncio.Semaphore(CLAIMS_AT_ONCE)
         while True:
             messages = await puller.pull()
             self.held.reserve(queue, len(messages))
-            try:
-                await self._claim(queue, messages)
-            finally:
-                self.held.reserve(queue, -len(messages))
+            await claims.acquire()
+            self._spawn(self._claim_reserved(queue, messages, claims))
+
+    async def _claim_reserved(self, queue: str, messages: Sequence[Msg], claims: asyncio.Semaphore) -> None:
+        try:
+            await self._claim(queue, messages)
+        finally:
+            self.held.reserve(queue, -len(messages))
+            claims.release()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # A defect: the messages were not acknowledged, so the runs come again.
+            log.error("a claim or an attempt failed unexpectedly", exc_info=error)
 
     async def _claim(self, queue: str, messages: Sequence[Msg]) -> None:
         candidates = []
@@ -154,9 +173,7 @@ class Worker:
     def _begin(self, run: Held) -> None:
         self.held.add(run)
         self._busy.set()
-        task = asyncio.create_task(self._work_on(run))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._spawn(self._work_on(run))
 
     async def _work_on(self, run: Held) -> None:
         try:
