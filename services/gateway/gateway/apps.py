@@ -14,6 +14,8 @@ from gateway.guard import Guard
 from gateway.mongo_keys import PoolGauge
 from gateway.native.envelope import SHAPE as NATIVE
 from gateway.native.keys import KeyRoutes
+from gateway.native.outside_workers import OutsideWorkerRoutes
+from gateway.native.run_reports import RunReportRoutes
 from gateway.native.runs import RunRoutes
 from gateway.native.statistics import Statistics
 from gateway.native.system import SystemRoutes
@@ -113,6 +115,8 @@ def _native(parts: Parts) -> FastAPI:
         TaskRoutes(parts.backend),
         RunRoutes(parts.backend),
         WorkerRoutes(parts.backend),
+        OutsideWorkerRoutes(parts.backend),
+        RunReportRoutes(parts.backend),
         KeyRoutes(parts.access),
         system,
     )

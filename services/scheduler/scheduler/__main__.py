@@ -8,7 +8,7 @@ from chassis.health import Readiness, until_available
 from chassis.logs import get_logger
 from chassis.run import Lifetime, run_service
 from chassis.stores import mongo_client, mongo_database, redis_client
-from trawl.scheduler.v1 import runs_pb2_grpc, tasks_pb2_grpc, work_pb2_grpc
+from trawl.scheduler.v1 import lease_pb2_grpc, runs_pb2_grpc, tasks_pb2_grpc, work_pb2_grpc
 from wire import subjects
 
 from scheduler.abort_run import AbortRun, EndedRuns
@@ -16,14 +16,19 @@ from scheduler.change_tasks import ChangeTasks
 from scheduler.durations import Durations
 from scheduler.events import Announcer
 from scheduler.finish_runs import FinishRuns
+from scheduler.grpc_leases import LeaseApi
 from scheduler.grpc_runs import RunApi, WorkApi
 from scheduler.grpc_tasks import TaskApi
+from scheduler.leased_runs import LeasedRuns
+from scheduler.leases import Leases
 from scheduler.lost_runs import LostRuns
+from scheduler.mongo_leases import Leased
 from scheduler.mongo_runs import Archive
 from scheduler.mongo_tasks import Tasks
 from scheduler.parked import ParkedRuns
 from scheduler.read_runs import ReadRuns
 from scheduler.rebuild import Rebuilder
+from scheduler.redis_leases import LiveLeases
 from scheduler.redis_runs import LiveRuns
 from scheduler.settings import SchedulerSettings
 from scheduler.start_runs import StartRuns
@@ -39,18 +44,21 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
     events = Events(settings.nats_url, "scheduler")
     mongo, redis = mongo_client(settings), redis_client(settings)
     database = mongo_database(mongo, settings, "scheduler")
-    tasks, archive = Tasks(database), Archive(database)
-    live = LiveRuns(
-        redis,
-        lease_ms=int(settings.lease_seconds * 1000),
-        deadline_grace_ms=int(settings.deadline_grace_seconds * 1000),
-    )
+    tasks, archive, leased = Tasks(database), Archive(database), Leased(database)
+    lease_ms, grace_ms = int(settings.lease_seconds * 1000), int(settings.deadline_grace_seconds * 1000)
+    live = LiveRuns(redis, lease_ms=lease_ms, deadline_grace_ms=grace_ms)
+    live_leases = LiveLeases(redis, lease_ms=lease_ms, deadline_grace_ms=grace_ms)
     announcer, durations, ended = Announcer(events), Durations(), EndedRuns()
     parked = ParkedRuns(live, archive, announcer)
     finish = FinishRuns(live=live, archive=archive, announcer=announcer, parked=parked, durations=durations)
+    leased_runs = LeasedRuns(
+        live=live, leases=live_leases, leased=leased, archive=archive, announcer=announcer,
+        archive_runs=finish.archive_runs,
+    )  # fmt: skip
     lost = LostRuns(
-        live=live, archive=archive, announcer=announcer, finish=finish, lease_seconds=settings.lease_seconds
-    )
+        live=live, archive=archive, announcer=announcer, finish=finish, leased=leased_runs,
+        lease_seconds=settings.lease_seconds,
+    )  # fmt: skip
     starter = StartRuns(
         tasks=tasks, live=live, archive=archive, announcer=announcer, durations=durations,
         inline_parameters_bytes=settings.inline_parameters_bytes,
@@ -58,7 +66,12 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
     reader = ReadRuns(live, archive, durations)
     aborter = AbortRun(live=live, reader=reader, finish=finish, announcer=announcer, ended=ended)
     changes = ChangeTasks(tasks=tasks, live=live, announcer=announcer, starter=starter)
-    rebuilder = Rebuilder(live, archive, events)
+    rebuilder = Rebuilder(live, archive, events, leased_runs)
+    work = Work(live, archive)
+    leases = Leases(
+        work=work, live=live, leases=live_leases, leased=leased, runs=leased_runs, archive=archive, reader=reader,
+        announcer=announcer, events=events, ended=ended, lease_ms=lease_ms,
+    )  # fmt: skip
 
     server = GrpcServer(settings.grpc_host, settings.grpc_port)
     server.add(
@@ -73,7 +86,8 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
             durations=durations,
         ),
     )
-    server.add(work_pb2_grpc.add_WorkServiceServicer_to_server, WorkApi(Work(live, archive)))
+    server.add(work_pb2_grpc.add_WorkServiceServicer_to_server, WorkApi(work))
+    server.add(lease_pb2_grpc.add_LeaseServiceServicer_to_server, LeaseApi(leases))
     server.add(tasks_pb2_grpc.add_TaskServiceServicer_to_server, TaskApi(tasks=tasks, changes=changes, reader=reader))
 
     readiness = Readiness(
@@ -85,8 +99,9 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
     async def start() -> None:
         await events.connect()
         await events.declare_streams(subjects.STREAMS, settings.stream_replicas)
-        await until_available(lambda: _prepare(tasks, archive, rebuilder))
+        await until_available(lambda: _prepare(tasks, archive, leased, rebuilder))
         await events.nc.subscribe(subjects.RUN_EVENTS, cb=ended.on_events)
+        await events.nc.subscribe(subjects.WORKER_EVENTS, cb=leases.on_worker_event)
         await server.start(serving=False)
         life.spawn("readiness", readiness.run())
         life.spawn(
@@ -105,10 +120,12 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
         life.spawn("parked", parked.run())
         life.spawn("sweeper", lost.run())
         life.spawn("rebuild", rebuilder.run())
+        life.spawn("leased", leased_runs.run())
         log.info("serving", port=server.port)
 
     life.spawn("start", start())
     await life.stopping.wait()
+    leases.stop()
     await server.stop()
     await life.cancel_all()
     await events.close()
@@ -116,9 +133,10 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
     mongo.close()
 
 
-async def _prepare(tasks: Tasks, archive: Archive, rebuilder: Rebuilder) -> None:
+async def _prepare(tasks: Tasks, archive: Archive, leased: Leased, rebuilder: Rebuilder) -> None:
     await tasks.prepare()
     await archive.prepare()
+    await leased.prepare()
     await rebuilder.ensure()
 
 

@@ -1,6 +1,8 @@
-"""Use case: Redis has lost everything. Owns bringing live runs back from the RUNS stream and the parked documents.
+"""Use case: Redis has lost everything. Owns bringing live runs back from the RUNS stream, and from the documents of
+parked and leased runs.
 
-What is running comes back as pending first; its worker's next report restores it (see `report.lua`).
+What runs on a worker that holds a message comes back as pending first; the worker's next report restores it (see
+`report.lua`).
 """
 
 import asyncio
@@ -14,6 +16,7 @@ from nats.js.errors import APIError, NotFoundError
 from trawl.scheduler.v1 import runs_pb2 as pb
 from wire import subjects
 
+from scheduler.leased_runs import LeasedRuns
 from scheduler.mongo_runs import Archive
 from scheduler.parked import rebuilt
 from scheduler.redis_runs import LiveRuns, NewRun
@@ -28,8 +31,8 @@ READERS = 16
 class Rebuilder:
     """Watches for an empty Redis."""
 
-    def __init__(self, live: LiveRuns, archive: Archive, events: Events) -> None:
-        self._live, self._archive, self._events = live, archive, events
+    def __init__(self, live: LiveRuns, archive: Archive, events: Events, leased: LeasedRuns) -> None:
+        self._live, self._archive, self._events, self._leased = live, archive, events, leased
 
     async def run(self) -> None:
         """For ever: look for the epoch's mark, and rebuild when it is gone."""
@@ -44,7 +47,7 @@ class Rebuilder:
         """Rebuild unless Redis is whole, or another scheduler is at it."""
         if await self._live.has_epoch() or not await self._live.lock_rebuild(LOCK_SECONDS):
             return
-        count = await self._from_stream() + await self._from_parked()
+        count = await self._leased.restore_all() + await self._from_stream() + await self._from_parked()
         await self._live.set_epoch(now_ms())
         if count:
             log.warning("live runs rebuilt after Redis had lost them", count=count)

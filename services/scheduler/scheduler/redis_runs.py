@@ -110,7 +110,8 @@ class LiveRun:
     ending: bytes = b""
 
 
-def _script(name: str) -> str:
+def script_text(name: str) -> str:
+    """A script of `lua/`, with what all of them share."""
     folder = resources.files("scheduler") / "lua"
     return (folder / "common.lua").read_text() + (folder / f"{name}.lua").read_text()
 
@@ -164,7 +165,7 @@ class LiveRuns:
         self._lease_ms, self._grace_ms = lease_ms, deadline_grace_ms
         self._confirmed: set[str] = set()
         self._scripts = {
-            name: redis.register_script(_script(name))
+            name: redis.register_script(script_text(name))
             for name in ("accept", "claim", "report", "finish", "forget", "abort", "lose", "release", "version")
         }
 
