@@ -1,5 +1,5 @@
-"""What outside workers report of the runs they have leased. Owns: these endpoints and the checks of their bodies. Must not
-know what a lease token means: the scheduler refuses one that has lost its right.
+"""What outside workers report of the runs they have leased. Owns: these endpoints and the checks of their bodies. Must
+not know what a lease token means: the scheduler refuses one that has lost its right.
 """
 
 from datetime import UTC, datetime
@@ -29,6 +29,10 @@ MAX_ITEMS = 1_000
 MAX_ERROR_CHARACTERS = 10_000
 # The scheduler waits this long for the end to be applied before it answers.
 APPLY_SECONDS = 5.0
+ITEMS_NOTE = (
+    "An item with a `key` is stored once whatever happens. Others are told apart by their position, which is counted "
+    "unless `position` names the first one's."
+)
 TAG = "workers"
 
 
@@ -123,8 +127,7 @@ class RunReportRoutes:
             ("logs", self.logs, "上报任务运行日志", examples.LOGS, examples.REPORTED, ""),
             ("progress", self.progress, "上报任务运行进度", examples.PROGRESS, examples.REPORTED, ""),
             ("results", self.results, "上报任务运行结果项", examples.ITEMS, examples.ITEMS_STORED,
-             "An item with a `key` is stored once whatever happens. Others are told apart by their position, which is "
-             "counted unless `position` names the first one's."),
+             ITEMS_NOTE),
             ("complete", self.complete, "完成任务运行", examples.COMPLETE, examples.COMPLETED, ""),
             ("fail", self.fail, "任务运行失败", examples.FAIL, examples.FAILED,
              "`aborted: true` instead of an error message confirms an abort that was asked for."),

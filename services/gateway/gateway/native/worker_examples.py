@@ -1,8 +1,16 @@
 """Examples of what outside workers say, for the scheduler contract's OpenAPI document. Only data."""
 
-from gateway.native.examples import answer_of
+from typing import Any
 
+Json = Any
 _TIME = "2024-01-15T10:30:00Z"
+
+
+def _answer(data: Json) -> dict[str, Json]:
+    metadata = {"timestamp": _TIME, "request_id": "req_4f1c2a7b9d0e", "version": "1.0.0"}
+    return {"success": True, "data": data, "metadata": metadata}
+
+
 _TOKEN = "8673281"  # noqa: S105 - an example
 NEW_WORKER = {
     "hostname": "server-01",
@@ -26,7 +34,7 @@ _WORKER = {
     "registered_at": _TIME,
     "metadata": {},
 }
-REGISTERED = answer_of({**_WORKER, "heartbeat_interval_seconds": 10.0})
+REGISTERED = _answer({**_WORKER, "heartbeat_interval_seconds": 10.0})
 HEARTBEAT = {
     "current_task_count": 1,
     "load_average": 0.4,
@@ -35,7 +43,7 @@ HEARTBEAT = {
     "current_tasks": [123],
     "metadata": {},
 }
-HEARD = answer_of(
+HEARD = _answer(
     {
         "worker_id": "worker-002",
         "status": "active",
@@ -47,7 +55,7 @@ HEARD = answer_of(
     }
 )
 LEASE = {"max_runs": 2, "wait_seconds": 20}
-LEASED = answer_of(
+LEASED = _answer(
     {
         "worker_id": "worker-002",
         "status": "active",
@@ -72,9 +80,9 @@ LEASED = answer_of(
 )
 LOGS = {"lease_token": _TOKEN, "logs": [{"level": "info", "message": "3 pages done"}]}
 PROGRESS = {"lease_token": _TOKEN, "done": 3, "total": 12, "step": "page 3"}
-REPORTED = answer_of({"run_id": 123, "lease_expires_at": _TIME, "abort": False})
+REPORTED = _answer({"run_id": 123, "lease_expires_at": _TIME, "abort": False})
 ITEMS = {"lease_token": _TOKEN, "items": [{"key": "page-3", "data_type": "page", "data": {"number": 3}}]}
-ITEMS_STORED = answer_of({"run_id": 123, "lease_expires_at": _TIME, "abort": False, "accepted": 1, "position": 2})
+ITEMS_STORED = _answer({"run_id": 123, "lease_expires_at": _TIME, "abort": False, "accepted": 1, "position": 2})
 COMPLETE = {"lease_token": _TOKEN, "result": {"pages": 12}}
 _ENDED = {
     "run_id": 123,
@@ -84,8 +92,8 @@ _ENDED = {
     "retry_at": None,
     "message": "任务运行已完成",
 }
-COMPLETED = answer_of(_ENDED)
+COMPLETED = _answer(_ENDED)
 FAIL = {"lease_token": _TOKEN, "error_message": "the printer is on fire", "retryable": True}
-FAILED = answer_of(
+FAILED = _answer(
     _ENDED | {"status": "pending", "completed_at": None, "retry_at": _TIME, "message": "任务运行失败已记录"}
 )
