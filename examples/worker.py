@@ -21,12 +21,13 @@ STOP = set()  # those of them that shall stop
 
 
 def call(method, path, body=None, seconds=90):
-    """One request; the answer's `data`. A server that is away is tried again."""
+    """One request; the answer's `data`. A server that is away is tried again, another refusal is raised."""
     headers = {"Authorization": f"Bearer {os.environ['TRAWL_KEY']}", "Content-Type": "application/json"}
     while True:
         try:
-            request = urllib.request.Request(API + path, json.dumps(body or {}).encode(), headers, method=method)
-            with urllib.request.urlopen(request, timeout=seconds) as answer:
+            data = json.dumps(body or {}).encode()
+            request = urllib.request.Request(API + path, data, headers, method=method)  # noqa: S310
+            with urllib.request.urlopen(request, timeout=seconds) as answer:  # noqa: S310
                 return json.load(answer)["data"]
         except urllib.error.HTTPError as error:
             if error.code not in (429, 503):
@@ -54,15 +55,17 @@ def work(run):
     """Do one run and say how it ended. A 409 says that the run is not ours any more: somebody else does it."""
     path, lease = f"/runs/{run['run_id']}", {"lease_token": run["lease_token"]}
     try:
-        result = do(run, lambda: run["run_id"] in STOP)
-        if run["run_id"] in STOP:
-            call("POST", f"{path}/fail", {**lease, "aborted": True})
+        try:
+            result = do(run, lambda: run["run_id"] in STOP)
+        except urllib.error.HTTPError:
+            raise
+        except Exception:  # noqa: BLE001 - whatever the work raises is the run's failure
+            end = ("fail", {"error_message": traceback.format_exc()[-2000:], "retryable": True})
         else:
-            call("POST", f"{path}/complete", {**lease, "result": result})
+            end = ("fail", {"aborted": True}) if run["run_id"] in STOP else ("complete", {"result": result})
+        call("POST", f"{path}/{end[0]}", {**lease, **end[1]})
     except urllib.error.HTTPError as error:
         print(f"run {run['run_id']}: {error}", file=sys.stderr)
-    except Exception:
-        call("POST", f"{path}/fail", {**lease, "error_message": traceback.format_exc()[-2000:], "retryable": True})
     finally:
         HELD.pop(run["run_id"], None)
         STOP.discard(run["run_id"])

@@ -2,16 +2,19 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import cell as cells
+import grpc
 import pytest
 from trawl.scheduler.v1 import runs_pb2
 
@@ -90,9 +93,9 @@ def test_a_run_of_a_type_that_nobody_else_offers_is_done_over_http(cell: cells.C
     run_id = cell.start_run(task, parameters=b'{"copies": 2}')
     worker = register(cell, "printing")
     (run,) = lease(cell, worker)
-    assert {key: run[key] for key in ("run_id", "task_id", "task_name", "task_type", "executor", "command", "attempt")} \
-        == {"run_id": run_id, "task_id": task, "task_name": "prints", "task_type": "printing",
-            "executor": "printing", "command": "print {{page}}", "attempt": 1}  # fmt: skip
+    expected = {"run_id": run_id, "task_id": task, "task_name": "prints", "task_type": "printing",
+                "executor": "printing", "command": "print {{page}}", "attempt": 1}  # fmt: skip
+    assert {key: run[key] for key in expected} == expected
     assert (run["arguments"], run["parameters"], run["timeout_seconds"]) == (["-q"], {"page": 7, "copies": 2}, 60)
     token = {"lease_token": run["lease_token"]}
     detail = http(cell, "GET", f"/workers/{worker}")[1]["data"]
@@ -121,18 +124,46 @@ def test_a_run_of_a_type_that_nobody_else_offers_is_done_over_http(cell: cells.C
 def test_a_waiting_lease_is_answered_the_moment_a_run_is_queued(cell: cells.Cell) -> None:
     task = cell.create_task("soon", "soon-type")
     worker = register(cell, "other-type", "soon-type")
-    waiting = subprocess.Popen(
-        [sys.executable, "-c", "import sys, urllib.request as u; print(u.urlopen(u.Request(sys.argv[1],"
-         " b'{\"wait_seconds\": 20}', {'Authorization': 'Bearer ' + sys.argv[2]}, method='POST')).read().decode())",
-         f"{cell.api}/workers/{worker}/lease", cell.api_key],
-        stdout=subprocess.PIPE,
-    )  # fmt: skip
-    time.sleep(1.5)  # it should be waiting by now; a run that came before would be found as well
-    began = time.monotonic()
-    run_id = cell.start_run(task)
-    output, _ = waiting.communicate(timeout=15)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(lease, cell, worker, 20)
+        time.sleep(1.5)  # it should be waiting by now; a run that came before would be found as well
+        began = time.monotonic()
+        run_id = cell.start_run(task)
+        assert [run["run_id"] for run in waiting.result(15)] == [run_id]
     assert time.monotonic() - began < 2
-    assert [run["run_id"] for run in json.loads(output)["data"]["runs"]] == [run_id]
+
+
+def test_a_client_that_hangs_up_while_it_waits_takes_no_run_with_it(cell: cells.Cell) -> None:
+    task = cell.create_task("hung-up", "hanging-up")
+    gone, there = register(cell, "hanging-up", heartbeat=20), register(cell, "hanging-up", heartbeat=20)
+    port = int(cell.api.split(":")[2].split("/")[0])
+    head = f"POST /api/workers/{gone}/lease?api_key={cell.api_key} HTTP/1.1\r\nHost: localhost\r\n"
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(f"{head}Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{{}}".encode())
+        time.sleep(1)
+    time.sleep(0.5)  # the other side hears of it at its leisure
+    run_id = cell.start_run(task)
+    (run,) = lease(cell, there, wait=5)
+    assert (run["run_id"], run["attempt"]) == (run_id, 1)
+
+
+def test_a_waiting_lease_survives_a_restart_of_nats(cell: cells.Cell) -> None:
+    task = cell.create_task("reconnected", "reconnecting")
+    worker = register(cell, "reconnecting", heartbeat=20)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(lease, cell, worker, 40)
+        time.sleep(1)
+        cell.restart("nats")
+        run_id = eventually(lambda: _started(cell, task))
+        assert [run["run_id"] for run in waiting.result(20)] == [run_id]
+
+
+def _started(cell: cells.Cell, task: int) -> int:
+    """The run's id; 0 while runs can't be accepted."""
+    try:
+        return cell.start_run(task)
+    except (AssertionError, grpc.RpcError):
+        return 0
 
 
 def test_a_dead_workers_run_is_done_by_another_and_its_late_report_is_refused(cell: cells.Cell) -> None:
