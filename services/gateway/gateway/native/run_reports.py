@@ -64,9 +64,10 @@ class RunReportRoutes:
         run_id, fields, token = await _read(call)
         entries = _entries(fields, "items", MAX_ITEMS)
         items = [_item(f"items[{index}]", entry) for index, entry in enumerate(entries)]
+        position = fields.integer("position", 0, MAX_ID // 2, -1)
         report = lease_pb2.LeaseReport(run_id=run_id, token=token, item_count=len(items))
         state: lease_pb2.LeaseState = await self._backend.run(self._backend.leases.Report, report)
-        first = fields.integer("position", 0, MAX_ID // 2, state.first_position)
+        first = state.first_position if position < 0 else position
         for offset, item in enumerate(items):
             item.position = first + offset
         request = results_pb2.AddItemsRequest(run_id=run_id, task_id=state.task_id, attempt=state.attempt, items=items)
