@@ -42,7 +42,7 @@ lock: ## Resolve the dependencies anew (needs uv)
 	@uv pip compile pyproject.toml --all-extras --universal --generate-hashes --no-emit-index-url \
 		--python-version 3.11 --quiet -o requirements.lock
 
-bench: $(STAMP) ## Measure (ARGS names one benchmark)
+bench: $(STAMP) ## Measure beside the peers (ARGS=runs for one, ARGS=--help)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## Remove the virtual environment and the local data

@@ -60,6 +60,7 @@ class Cell:
             "PORT_PIPELINE": "0",
         } | self.environment
         self.programs = {"nats": nats, "redis": redis, "mongodb": mongodb}
+        self.shared = shared
         modules = {"registry": "worker_registry", "scheduler": "scheduler", "scraper": "scraper", "gateway": "gateway"}
         for name, module in modules.items():
             environment = shared | {"GRPC_PORT": str(ports[name])}
@@ -74,6 +75,13 @@ class Cell:
         self.tasks = tasks_pb2_grpc.TaskServiceStub(channels["scheduler"])
         self.results = results_pb2_grpc.ResultServiceStub(channels["scraper"])
         self._channels = channels
+
+    def add_scheduler(self, name: str) -> stores.Program:
+        """One more scheduler, not started yet; nothing talks to it but its brokers."""
+        port = stores.free_port()
+        environment = self.shared | {"GRPC_PORT": str(port)}
+        self.programs[name] = stores.service("scheduler", self.directory / name, environment, port)
+        return self.programs[name]
 
     def start(self, *names: str) -> None:
         """Start these (all but the gateway when none is named), each once the one before listens."""

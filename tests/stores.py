@@ -78,7 +78,8 @@ class Program:
         environment.pop("PYTHONDONTWRITEBYTECODE", None)  # compiling all imports at each start takes seconds
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                list(self.command),
+                # Tests that are killed leave nothing running.
+                ["setpriv", "--pdeathsig", "KILL", "--", *self.command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

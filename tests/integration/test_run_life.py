@@ -218,3 +218,20 @@ def test_a_million_character_line_and_a_flood_of_lines_do_no_harm(cell: cells.Ce
     lines = cell.logs(run.spec.run_id)
     assert max(len(line) for line in lines) < 10_000
     assert len(lines) < 10_000
+
+
+def test_too_many_waiting_runs_are_refused_and_none_of_those_accepted_is_lost(tmp_path: Path) -> None:
+    """A full queue pushes back with `exhausted`; after it has emptied, starts are accepted again."""
+    with cells.running_cell(tmp_path, MAX_PENDING_RUNS="50") as small:
+        task = small.create_task("waits", "nobody-offers-this")
+        request = runs_pb2.StartRunsRequest(runs=[runs_pb2.StartRun(task_id=task, contract="scheduler")] * 30)
+        first = small.runs.StartRuns(request, timeout=10).results
+        second = small.runs.StartRuns(request, timeout=10).results
+        third = small.runs.StartRuns(request, timeout=10).results
+        assert not any(result.HasField("error") for result in [*first, *second])
+        assert {result.error.kind for result in third} == {"exhausted"}
+        assert small.runs.ListRuns(runs_pb2.ListRunsRequest(task_id=task, limit=1)).total == 60
+        for result in first:
+            small.runs.AbortRun(runs_pb2.AbortRunRequest(run_id=result.run.spec.run_id, wait_ms=5_000), timeout=10)
+        again = small.runs.StartRuns(request, timeout=10).results
+        assert not any(result.HasField("error") for result in again)

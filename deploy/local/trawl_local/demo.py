@@ -204,7 +204,7 @@ def try_next(base: str, key: str, task_id: int, run_id: int) -> str:
             f"  curl {header} {base}/api/runs/{run_id}",
             f"  curl {header} '{base}/api/runs/{run_id}/results?page=1&size=5'",
             f"  curl -X POST {header} -H 'Content-Type: application/json' -d '{{}}' {base}/api/tasks/{task_id}/trigger",
-            f"  open {base}/ for the dashboard, {base}/docs for the API",
+            f"  open {base}/docs to see and try the API",
         )
     )
 

@@ -25,7 +25,7 @@ class PublicPort:
 
 
 PUBLIC = (
-    PublicPort("PORT_SCHEDULER", 8080, "scheduler API and dashboard", "/"),
+    PublicPort("PORT_SCHEDULER", 8080, "scheduler API", "/docs"),
     PublicPort("PORT_SMARTRPA", 8082, "SmartRPA API", "/docs"),
     PublicPort("PORT_MANAGEMENT", 8083, "task management API", "/docs"),
     PublicPort("PORT_XGET", 8003, "XGet API", "/docs"),

@@ -8,12 +8,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 import nats
+import orjson
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StorageType, StreamConfig
-from nats.js.errors import APIError, BadRequestError, NotFoundError
+from nats.js.errors import APIError, BadRequestError, NoStreamResponseError, NotFoundError
 
 from chassis.errors import Unavailable
 from chassis.logs import get_logger
@@ -40,7 +41,8 @@ class Events:
     def __init__(self, url: str, name: str) -> None:
         self._url, self._name = url, name
         self.nc = Client()
-        self.js: JetStreamContext = self.nc.jetstream(publish_async_max_pending=20_000)
+        self.js: JetStreamContext = self.nc.jetstream()
+        self._acknowledged = _Acknowledged(self.nc)
         self.on_reconnect: list[Callable[[], Awaitable[None]]] = []
 
     async def connect(self) -> None:
@@ -123,13 +125,7 @@ class Events:
             raise Unavailable("NATS is unavailable", dependency="nats")
         try:
             async with asyncio.timeout(PUBLISH_SECONDS):
-                futures = [
-                    await self.js.publish_async(
-                        subject, payload, headers={"Nats-Msg-Id": message_id} if message_id else None
-                    )
-                    for subject, payload, message_id in messages
-                ]
-                await asyncio.gather(*futures)
+                await self._acknowledged.publish(messages)
         except (*NATS_DOWN, APIError) as error:
             raise Unavailable("NATS is unavailable", dependency="nats") from error
 
@@ -205,6 +201,49 @@ class Events:
                 await asyncio.wait_for(self.nc.flush(), 1)
         with contextlib.suppress(*NATS_DOWN):
             await self.nc.close()
+
+
+class _Acknowledged:
+    """Publishes to JetStream with every acknowledgement on one inbox. The library's own way spends twice the time on
+    each message: a unique id made of random digits, a parsed JSON, several futures.
+    """
+
+    def __init__(self, nc: Client) -> None:
+        self._nc = nc
+        self._inbox = ""
+        self._last = 0
+        self._waiting: dict[str, asyncio.Future[None]] = {}
+
+    async def publish(self, messages: Sequence[tuple[str, bytes, str]]) -> None:
+        """Return when the server has stored all of them. Raises `APIError` when it refuses one."""
+        if not self._inbox:
+            self._inbox = self._nc.new_inbox()
+            await self._nc.subscribe(f"{self._inbox}.*", cb=self._on_answer, pending_msgs_limit=-1)
+        loop = asyncio.get_running_loop()
+        tokens = []
+        try:
+            for subject, payload, message_id in messages:
+                self._last += 1
+                token = str(self._last)
+                tokens.append(token)
+                self._waiting[token] = loop.create_future()
+                headers = {"Nats-Msg-Id": message_id} if message_id else None
+                await self._nc.publish(subject, payload, reply=f"{self._inbox}.{token}", headers=headers)
+            await asyncio.gather(*(self._waiting[token] for token in tokens))
+        finally:
+            for token in tokens:
+                self._waiting.pop(token).cancel()
+
+    async def _on_answer(self, message: Msg) -> None:
+        future = self._waiting.get(message.subject.rpartition(".")[2])
+        if future is None or future.done():
+            return
+        if b'"seq"' in message.data and b'"error"' not in message.data:
+            future.set_result(None)
+        else:
+            # No stream takes the subject, or the stream refuses: `{"error": {"code", "err_code", "description"}}`.
+            reason = orjson.loads(message.data).get("error", {}) if message.data else {}
+            future.set_exception(APIError.from_error(reason) if reason else NoStreamResponseError())
 
 
 __all__ = ["NATS_DOWN", "Events", "Msg", "nats"]

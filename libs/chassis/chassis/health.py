@@ -9,7 +9,7 @@ from chassis.errors import Unavailable
 from chassis.logs import get_logger
 
 log = get_logger("readiness")
-CHECK_SECONDS = 2.0
+CHECK_SECONDS = 5.0
 RETRY_SECONDS = 0.3
 CHECK_TIMEOUT_SECONDS = 2.0
 Check = Callable[[], Awaitable[None]]

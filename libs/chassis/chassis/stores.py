@@ -38,7 +38,8 @@ def mongo_client(settings: ServiceSettings, **options: Any) -> AsyncIOMotorClien
         maxPoolSize=20,
         retryWrites=False,  # the embedded stand-in has no sessions; every write here is idempotent or conditional
         retryReads=True,
-        heartbeatFrequencyMS=2_000,
+        # An operation that fails looks at once; this is only how often an idle client asks.
+        heartbeatFrequencyMS=10_000,
         **options,
     )
 

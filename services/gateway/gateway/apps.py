@@ -17,6 +17,7 @@ from gateway.native.keys import KeyRoutes
 from gateway.native.outside_workers import OutsideWorkerRoutes
 from gateway.native.run_reports import RunReportRoutes
 from gateway.native.runs import RunRoutes
+from gateway.native.schedule import ScheduleRoutes
 from gateway.native.statistics import Statistics
 from gateway.native.system import SystemRoutes
 from gateway.native.tasks import TaskRoutes
@@ -114,6 +115,7 @@ def _native(parts: Parts) -> FastAPI:
     resources = (
         TaskRoutes(parts.backend),
         RunRoutes(parts.backend),
+        ScheduleRoutes(parts.backend),
         WorkerRoutes(parts.backend),
         OutsideWorkerRoutes(parts.backend),
         RunReportRoutes(parts.backend),

@@ -2,6 +2,7 @@
 Must not know HTTP or any contract.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +24,10 @@ CHUNK_BYTES = 16 * 1024 * 1024
 RunOrError = runs_pb2.Run | TrawlError
 
 
+# One more start that waits for the scheduler is refused with 429.
+MAX_WAITING_STARTS = 500
+
+
 class Backend:
     """One client for each service; `call(method, request)` reads and changes, `start` starts runs."""
 
@@ -37,7 +42,11 @@ class Backend:
         self.results: Any = self.scraper.stub(results_pb2_grpc.ResultServiceStub)
         self.workers: Any = self.registry.stub(workers_pb2_grpc.WorkerServiceStub)
         self._starts: Batcher[runs_pb2.StartRun, runs_pb2.Run] = Batcher(
-            self._send_starts, max_batch=256, max_in_flight=1, loaded_patience_seconds=0.002
+            self._send_starts,
+            max_batch=256,
+            max_in_flight=1,
+            max_waiting=MAX_WAITING_STARTS,
+            loaded_patience_seconds=0.002,
         )
 
     async def task(self, method: Any, request: Any) -> Any:
@@ -70,15 +79,19 @@ class Backend:
     async def start_many(self, runs: Sequence[runs_pb2.StartRun]) -> list[RunOrError]:
         """Start runs in as few calls as their size allows; each has a run or an error of its own."""
         traceparent = current_traceparent()
-        answers: list[RunOrError] = []
-        for chunk in _chunks(runs):
+        two_at_a_time = asyncio.Semaphore(2)
+
+        async def send(chunk: list[runs_pb2.StartRun]) -> list[RunOrError]:
             for run in chunk:
                 run.traceparent = traceparent
-            try:
-                answers.extend(await self._send_starts(chunk))
-            except TrawlError as error:
-                answers.extend([error] * len(chunk))
-        return answers
+            async with two_at_a_time:
+                try:
+                    return await self._send_starts(chunk)
+                except TrawlError as error:
+                    return [error] * len(chunk)
+
+        answers = await asyncio.gather(*(send(chunk) for chunk in _chunks(runs)))
+        return [answer for chunk in answers for answer in chunk]
 
     async def _send_starts(self, runs: list[runs_pb2.StartRun]) -> list[RunOrError]:
         request = runs_pb2.StartRunsRequest(runs=runs)

@@ -13,9 +13,10 @@ from chassis.errors import InternalError, NotFound, TrawlError
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.routing import APIRoute
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Match
 
 from gateway.access import Access, Role
@@ -137,7 +138,9 @@ def build_app(
     """A FastAPI application that serves `endpoints` below `prefix`, `operations` at the root, and errors in the
     contract's shape.
     """
-    app = FastAPI(
+    # The pages' scripts come from here: an intranet has no content delivery network.
+    app = FastAPIOffline(
+        redoc_url=None,
         title=title,
         version="1.0.0",
         telemetry={"tracing": False, "metrics": False, "logs": False},
@@ -148,8 +151,14 @@ def build_app(
         *(DirectRoute(endpoint, contract, prefix) for endpoint in endpoints),
         *(DirectRoute(endpoint, contract, "") for endpoint in operations),
     ]
+    # Whoever comes with a browser wants to see something.
+    app.router.add_route("/", _to_documentation, include_in_schema=False)
     _complete_openapi(app, contract)
     return app
+
+
+async def _to_documentation(_request: Request) -> Response:
+    return RedirectResponse("docs")
 
 
 def _http_errors(shape: ErrorShape) -> Callable[[Request, Any], Coroutine[Any, Any, Response]]:

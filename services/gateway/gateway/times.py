@@ -17,6 +17,12 @@ def iso_milliseconds(ms: int) -> str | None:
     return f"{seconds[:-1]}.{ms % 1000:03}Z" if seconds else None
 
 
+def moment_ms(text: str) -> int:
+    """Epoch ms of an ISO 8601 time; without a zone it is UTC. Raises ValueError."""
+    moment = datetime.fromisoformat(text)
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
 def day_start_ms(text: str) -> int:
     """Midnight that begins the day `YYYY-MM-DD`. Raises ValueError."""
     day = date.fromisoformat(text)

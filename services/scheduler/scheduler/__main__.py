@@ -3,6 +3,7 @@
 import asyncio
 
 from chassis.events import Events
+from chassis.grpc_client import GrpcClient
 from chassis.grpc_server import GrpcServer
 from chassis.health import Readiness, until_available
 from chassis.logs import get_logger
@@ -15,6 +16,7 @@ from scheduler.abort_run import AbortRun, EndedRuns
 from scheduler.change_tasks import ChangeTasks
 from scheduler.durations import Durations
 from scheduler.events import Announcer
+from scheduler.explain_run import ExplainRun
 from scheduler.finish_runs import FinishRuns
 from scheduler.grpc_leases import LeaseApi
 from scheduler.grpc_runs import RunApi, WorkApi
@@ -30,9 +32,11 @@ from scheduler.read_runs import ReadRuns
 from scheduler.rebuild import Rebuilder
 from scheduler.redis_leases import LiveLeases
 from scheduler.redis_runs import LiveRuns
+from scheduler.self_starting import SelfStarting
 from scheduler.settings import SchedulerSettings
 from scheduler.start_runs import StartRuns
 from scheduler.work import Work
+from scheduler.worker_offers import WorkerOffers
 
 log = get_logger("main")
 # Ends are archived in batches: under load a few more milliseconds until a run reads as completed cost nobody anything.
@@ -46,9 +50,10 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
     database = mongo_database(mongo, settings, "scheduler")
     tasks, archive, leased = Tasks(database), Archive(database), Leased(database)
     lease_ms, grace_ms = int(settings.lease_seconds * 1000), int(settings.deadline_grace_seconds * 1000)
-    live = LiveRuns(redis, lease_ms=lease_ms, deadline_grace_ms=grace_ms)
+    live = LiveRuns(redis, lease_ms=lease_ms, deadline_grace_ms=grace_ms, max_pending=settings.max_pending_runs)
     live_leases = LiveLeases(redis, lease_ms=lease_ms, deadline_grace_ms=grace_ms)
     announcer, durations, ended = Announcer(events), Durations(), EndedRuns()
+    selfstart = SelfStarting(database, redis, tasks=tasks, archive=archive, live=live, announcer=announcer)
     parked = ParkedRuns(live, archive, announcer)
     finish = FinishRuns(live=live, archive=archive, announcer=announcer, parked=parked, durations=durations)
     leased_runs = LeasedRuns(
@@ -56,21 +61,30 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
         archive_runs=finish.archive_runs,
     )  # fmt: skip
     lost = LostRuns(
-        live=live, archive=archive, announcer=announcer, finish=finish, leased=leased_runs,
-        lease_seconds=settings.lease_seconds,
+        live=live, announcer=announcer, finish=finish, leased=leased_runs, lease_seconds=settings.lease_seconds,
     )  # fmt: skip
     starter = StartRuns(
         tasks=tasks, live=live, archive=archive, announcer=announcer, durations=durations,
-        inline_parameters_bytes=settings.inline_parameters_bytes,
+        inline_parameters_bytes=settings.inline_parameters_bytes, gate=selfstart.gate,
     )  # fmt: skip
     reader = ReadRuns(live, archive, durations)
     aborter = AbortRun(live=live, reader=reader, finish=finish, announcer=announcer, ended=ended)
-    changes = ChangeTasks(tasks=tasks, live=live, announcer=announcer, starter=starter)
-    rebuilder = Rebuilder(live, archive, events, leased_runs)
     work = Work(live, archive)
     leases = Leases(
         work=work, live=live, leases=live_leases, leased=leased, runs=leased_runs, archive=archive, reader=reader,
         announcer=announcer, events=events, ended=ended, lease_ms=lease_ms,
+    )  # fmt: skip
+    selfstart.connect(starter, aborter)
+    changes = ChangeTasks(
+        tasks=tasks, live=live, announcer=announcer, starter=starter, dependencies=selfstart.dependencies,
+        watch=selfstart.watch,
+    )  # fmt: skip
+    rebuilder = Rebuilder(live, archive, events, waiting=selfstart.waiting, leased=leased_runs)
+    registry = GrpcClient("worker-registry", settings.registry_target)
+    offers = WorkerOffers(registry)
+    explainer = ExplainRun(
+        reader=reader, live=live, tasks=tasks, waiting=selfstart.waiting, live_tasks=selfstart.live_tasks,
+        gate=selfstart.gate, offers=offers,
     )  # fmt: skip
 
     server = GrpcServer(settings.grpc_host, settings.grpc_port)
@@ -84,11 +98,15 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
             live=live,
             tasks=tasks,
             durations=durations,
+            explainer=explainer,
         ),
     )
     server.add(work_pb2_grpc.add_WorkServiceServicer_to_server, WorkApi(work))
     server.add(lease_pb2_grpc.add_LeaseServiceServicer_to_server, LeaseApi(leases))
-    server.add(tasks_pb2_grpc.add_TaskServiceServicer_to_server, TaskApi(tasks=tasks, changes=changes, reader=reader))
+    server.add(
+        tasks_pb2_grpc.add_TaskServiceServicer_to_server,
+        TaskApi(tasks=tasks, changes=changes, reader=reader, fires=selfstart.fires),
+    )
 
     readiness = Readiness(
         {"nats": events.check, "redis": live.ping, "mongodb": archive.ping},
@@ -99,7 +117,7 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
     async def start() -> None:
         await events.connect()
         await events.declare_streams(subjects.STREAMS, settings.stream_replicas)
-        await until_available(lambda: _prepare(tasks, archive, leased, rebuilder))
+        await until_available(lambda: _prepare(tasks, archive, leased, selfstart, rebuilder))
         await events.nc.subscribe(subjects.RUN_EVENTS, cb=ended.on_events)
         await events.nc.subscribe(subjects.WORKER_EVENTS, cb=leases.on_worker_event)
         await server.start(serving=False)
@@ -117,10 +135,12 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
         life.spawn(
             "workers", events.consume(subjects.EVENTS_STREAM, "scheduler-workers", subjects.WORKER_EVENTS, lost.handle)
         )
+        life.spawn("offers", offers.run())
         life.spawn("parked", parked.run())
         life.spawn("sweeper", lost.run())
         life.spawn("rebuild", rebuilder.run())
         life.spawn("leased", leased_runs.run())
+        await selfstart.start(life, events)
         log.info("serving", port=server.port)
 
     life.spawn("start", start())
@@ -129,14 +149,18 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
     await server.stop()
     await life.cancel_all()
     await events.close()
+    await registry.close()
     await redis.aclose()
     mongo.close()
 
 
-async def _prepare(tasks: Tasks, archive: Archive, leased: Leased, rebuilder: Rebuilder) -> None:
+async def _prepare(
+    tasks: Tasks, archive: Archive, leased: Leased, selfstart: SelfStarting, rebuilder: Rebuilder
+) -> None:
     await tasks.prepare()
     await archive.prepare()
     await leased.prepare()
+    await selfstart.prepare()
     await rebuilder.ensure()
 
 

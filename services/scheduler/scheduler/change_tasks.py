@@ -6,11 +6,13 @@ from chassis.clock import now_ms
 from chassis.errors import Unavailable
 from chassis.logs import get_logger
 
+from scheduler.dependencies import Dependencies
 from scheduler.events import Announcer
 from scheduler.mongo_tasks import Tasks
 from scheduler.redis_runs import DELETED_TASK_VERSION, LiveRuns
 from scheduler.start_runs import StartRuns
 from scheduler.task import Task, changed, check
+from scheduler.task_watch import TaskWatch
 
 log = get_logger("tasks")
 
@@ -18,14 +20,19 @@ log = get_logger("tasks")
 class ChangeTasks:
     """Writes tasks, makes cached copies stale, says what happened."""
 
-    def __init__(self, *, tasks: Tasks, live: LiveRuns, announcer: Announcer, starter: StartRuns) -> None:
+    def __init__(self, *, tasks: Tasks, live: LiveRuns, announcer: Announcer, starter: StartRuns,
+                 dependencies: Dependencies, watch: TaskWatch) -> None:  # fmt: skip
+        self._watch = watch
         self._tasks, self._live, self._announcer, self._starter = tasks, live, announcer, starter
+        self._dependencies = dependencies
 
     async def create(self, **fields: Any) -> Task:
         """A new task. Raises `InvalidInput`, `Conflict`."""
         now = now_ms()
         check(Task(id=0, **fields))
-        task = Task(id=await self._tasks.allocate("task_id", 1), created_ms=now, updated_ms=now, **fields)
+        task = Task(id=await self._tasks.allocate("task_id", 1), created_ms=now, updated_ms=now,
+                    schedule_since_ms=now, **fields)  # fmt: skip
+        await self._dependencies.check(task)
         await self._tasks.add(task)
         await self._announce("created", task)
         return task
@@ -34,6 +41,10 @@ class ChangeTasks:
         """The task with those fields changed. Raises `NotFound`, `InvalidInput`, `Conflict`."""
         old = await self._tasks.get(task_id)
         new = changed(old, changes, now_ms())
+        if new.dependencies != old.dependencies:
+            await self._dependencies.check(new)
+        if new.name != old.name:
+            await self._dependencies.check_rename(old)
         await self._tasks.replace(old, new)
         # Before the answer: from then on no scheduler may use an older copy.
         await self._live.raise_task_version(task_id, new.version)
@@ -50,6 +61,7 @@ class ChangeTasks:
         await self._announce("deleted", task)
 
     async def _announce(self, kind: str, task: Task) -> None:
+        self._watch.touch(task.id)
         try:
             await self._announcer.task(kind, task.id, task.name)
         except Unavailable:

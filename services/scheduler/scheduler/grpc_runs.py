@@ -9,6 +9,7 @@ from trawl.scheduler.v1 import runs_pb2_grpc, work_pb2, work_pb2_grpc
 
 from scheduler.abort_run import AbortRun
 from scheduler.durations import BOUNDS, Durations
+from scheduler.explain_run import ExplainRun
 from scheduler.mongo_runs import Archive
 from scheduler.mongo_tasks import Tasks
 from scheduler.read_runs import ReadRuns
@@ -30,8 +31,9 @@ class RunApi(runs_pb2_grpc.RunServiceServicer):
 
     def __init__(
         self, *, starter: StartRuns, reader: ReadRuns, aborter: AbortRun, archive: Archive, live: LiveRuns,
-        tasks: Tasks, durations: Durations,
+        tasks: Tasks, durations: Durations, explainer: ExplainRun,
     ) -> None:  # fmt: skip
+        self._explainer = explainer
         self._durations = durations
         self._starter, self._reader, self._aborter = starter, reader, aborter
         self._archive, self._live, self._tasks = archive, live, tasks
@@ -46,7 +48,11 @@ class RunApi(runs_pb2_grpc.RunServiceServicer):
         """One run."""
         if request.external_id:
             return await self._reader.by_external(request.contract, request.external_id)
-        return await self._reader.get(request.run_id)
+        return self._explainer.with_reason(await self._reader.get(request.run_id))
+
+    async def Explain(self, request: pb.ExplainRunRequest, context: Any) -> pb.RunExplanation:
+        """Why a run has not started, or how it ended."""
+        return await self._explainer.explain(request.run_id)
 
     async def ListRuns(self, request: pb.ListRunsRequest, context: Any) -> pb.ListRunsResponse:
         """A page of runs."""

@@ -5,12 +5,15 @@ from operator import attrgetter
 from typing import Any
 
 import orjson
+from chassis.clock import now_ms
 from chassis.errors import InvalidInput, NotFound
 from trawl.scheduler.v1 import tasks_pb2 as pb
 from trawl.scheduler.v1 import tasks_pb2_grpc
 
 from scheduler.change_tasks import ChangeTasks
+from scheduler.mongo_fires import Fires
 from scheduler.mongo_tasks import Tasks
+from scheduler.preview_schedule import RECENT, fire_to_proto, preview
 from scheduler.read_runs import ReadRuns
 from scheduler.records import FROM_PROTO, PRIORITY_NAMES, PRIORITY_NUMBERS
 from scheduler.run import Status
@@ -73,15 +76,15 @@ def to_proto(task: Task) -> pb.Task:
         schedule=task.schedule, priority=PRIORITY_NUMBERS[task.priority], retry_count=task.retry_count,
         timeout_seconds=task.timeout_seconds, dependencies=task.dependencies, tags=task.tags,
         metadata_json=orjson.dumps(task.metadata), status=task.status, created_ms=task.created_ms,
-        updated_ms=task.updated_ms, contract=task.contract,
+        updated_ms=task.updated_ms, contract=task.contract, next_run_ms=task.next_run_ms(now_ms()),
     )  # fmt: skip
 
 
 class TaskApi(tasks_pb2_grpc.TaskServiceServicer):
     """`TaskService`."""
 
-    def __init__(self, *, tasks: Tasks, changes: ChangeTasks, reader: ReadRuns) -> None:
-        self._tasks, self._changes, self._reader = tasks, changes, reader
+    def __init__(self, *, tasks: Tasks, changes: ChangeTasks, reader: ReadRuns, fires: Fires) -> None:
+        self._tasks, self._changes, self._reader, self._fires = tasks, changes, reader, fires
 
     async def CreateTask(self, request: pb.CreateTaskRequest, context: Any) -> pb.Task:
         """A new task; every field is taken as given."""
@@ -131,3 +134,18 @@ class TaskApi(tasks_pb2_grpc.TaskServiceServicer):
         """Delete it."""
         await self._changes.delete(request.id)
         return pb.DeleteTaskResponse()
+
+    async def GetSchedulePreview(self, request: pb.SchedulePreviewRequest, context: Any) -> pb.SchedulePreview:
+        """When the task fires next, and what an outage would make of it."""
+        task = await self._tasks.get(request.task_id)
+        answer = preview(task, request, now_ms())
+        recent = await self._fires.of_task(task.id, offset=0, limit=RECENT)
+        answer.recent.extend(map(fire_to_proto, recent))
+        return answer
+
+    async def ListFires(self, request: pb.ListFiresRequest, context: Any) -> pb.ListFiresResponse:
+        """What became of a task's fire times."""
+        if not 0 <= request.offset <= 10**9 or not 0 < request.limit <= MAX_PAGE:
+            raise InvalidInput("the page is out of range", field="page")
+        fires = await self._fires.of_task(request.task_id, offset=request.offset, limit=request.limit)
+        return pb.ListFiresResponse(fires=map(fire_to_proto, fires))

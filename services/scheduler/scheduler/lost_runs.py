@@ -19,7 +19,6 @@ from trawl.workerregistry.v1 import events_pb2 as registry_pb
 from scheduler.events import Announcer, run_event
 from scheduler.finish_runs import FinishRuns
 from scheduler.leased_runs import LeasedRuns
-from scheduler.mongo_runs import Archive
 from scheduler.records import TO_PROTO, external_key, run_of_live
 from scheduler.redis_runs import LiveRun, LiveRuns
 from scheduler.run import ErrorCode, Status
@@ -36,11 +35,9 @@ class LostRuns:
     """Takes runs back, and decides between another attempt and the end."""
 
     def __init__(
-        self, *, live: LiveRuns, archive: Archive, announcer: Announcer, finish: FinishRuns, leased: LeasedRuns,
-        lease_seconds: float,
-    ) -> None:  # fmt: skip
-        self._live, self._archive, self._announcer, self._finish = live, archive, announcer, finish
-        self._leased = leased
+        self, *, live: LiveRuns, announcer: Announcer, finish: FinishRuns, leased: LeasedRuns, lease_seconds: float
+    ) -> None:
+        self._live, self._announcer, self._finish, self._leased = live, announcer, finish, leased
         self._lease_seconds = lease_seconds
         self._trust_from = time.monotonic() + lease_seconds
 
@@ -118,7 +115,7 @@ class LostRuns:
     async def _drop_unpublished(self, run_ids: Sequence[int]) -> None:
         """Runs that nobody was promised. One whose message did get out is rebuilt from it when it is claimed."""
         for run in await self._live.get_many(run_ids):
-            if run is not None and run.state == "p" and not run.token:
+            if run is not None and run.state in ("p", "k") and not run.token:
                 spec = pb.RunSpec.FromString(run.spec)
                 log.warning("removing a run that was never published", run_id=run.run_id)
                 await self._live.forget([(run.run_id, spec.task_id, external_key(spec))])

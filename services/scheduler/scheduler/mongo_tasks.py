@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -17,11 +17,14 @@ from scheduler.task import Task
 
 SORTABLE = {
     "created_at": "created_ms", "updated_at": "updated_ms", "name": "name", "id": "id", "priority": "rank",
-    "status": "status", "task_type": "task_type",
+    "status": "status", "task_type": "task_type", "next_run_at": "next_run_ms",
 }  # fmt: skip
+# Sorts after every fire time: a task that has none comes last in ascending order.
+NEVER_MS = 2**53 - 1
 _RANK = {"low": 0, "normal": 1, "high": 2, "critical": 3}
 # A name reserved for a task that was never written (the process died in between) is free again after this.
 RESERVATION_MS = 30_000
+MAX_DEPENDENTS = 10_000
 
 
 def _key(task_id: int) -> str:
@@ -37,7 +40,8 @@ def _document(task: Task) -> dict[str, Any]:
     raw["metadata"] = dict(task.metadata)
     raw["arguments"] = None if task.arguments is None else list(task.arguments)
     return raw | {"_id": _key(task.id), "rank": _RANK[task.priority], "dependencies": list(task.dependencies),
-                  "tags": list(task.tags), "queue": task.queue}  # fmt: skip
+                  "tags": list(task.tags), "queue": task.queue,
+                  "next_run_ms": task.next_run_ms(task.updated_ms) or NEVER_MS}  # fmt: skip
 
 
 def _task(raw: Mapping[str, Any]) -> Task:
@@ -47,6 +51,7 @@ def _task(raw: Mapping[str, Any]) -> Task:
             "id", "name", "task_type", "executor", "command", "description", "schedule", "priority", "retry_count",
             "timeout_seconds", "metadata", "status", "created_ms", "updated_ms", "version", "contract",
         )},
+        schedule_since_ms=int(raw.get("schedule_since_ms", raw["updated_ms"])),
         arguments=None if arguments is None else tuple(arguments),
         dependencies=tuple(raw["dependencies"]),
         tags=tuple(raw["tags"]),
@@ -62,7 +67,8 @@ class Tasks:
     async def prepare(self) -> None:
         """Make the indexes."""
         with mongo_errors():
-            for name in ("created_ms", "updated_ms", "name", "status", "task_type", "priority", "rank", "id"):
+            for name in ("created_ms", "updated_ms", "name", "status", "task_type", "priority", "rank", "id",
+                         "next_run_ms"):  # fmt: skip
                 await self._tasks.create_index([(name, ASCENDING)])
 
     async def allocate(self, counter: str, count: int) -> int:
@@ -107,6 +113,42 @@ class Tasks:
         with mongo_errors():
             raw = await self._tasks.find_one({"name": name})
         return _task(raw) if raw else None
+
+    async def page_by_id(self, after_id: int, limit: int, *, updated_since_ms: int = 0) -> list[Task]:
+        """Tasks with an id above `after_id`, by id; `updated_since_ms` leaves out those not changed since."""
+        query: dict[str, Any] = {"_id": {"$gt": _key(after_id)}}
+        if updated_since_ms:
+            query["updated_ms"] = {"$gte": updated_since_ms}
+        with mongo_errors():
+            return [_task(row) for row in await self._tasks.find(query).sort([("_id", 1)]).limit(limit).to_list(limit)]
+
+    async def many(self, task_ids: Sequence[int]) -> dict[int, Task]:
+        """Those of the tasks that exist, by id."""
+        if not task_ids:
+            return {}
+        with mongo_errors():
+            rows = await self._tasks.find({"_id": {"$in": [_key(i) for i in task_ids]}}).to_list(None)
+        return {int(row["id"]): _task(row) for row in rows}
+
+    async def dependents(self, task: Task) -> list[Task]:
+        """The tasks that name this one among their dependencies, by id or by name."""
+        found: dict[int, Task] = {}
+        with mongo_errors():
+            for reference in (str(task.id), task.name):
+                for row in await self._tasks.find({"dependencies": reference}).limit(MAX_DEPENDENTS).to_list(None):
+                    found[int(row["id"])] = _task(row)
+        return list(found.values())
+
+    async def set_next_runs(self, next_runs: Mapping[int, int]) -> None:
+        """Store when tasks fire next (epoch ms, 0 = never), for sorting only: what is shown is computed anew."""
+        by_time: dict[int, list[str]] = {}
+        for task_id, next_ms in next_runs.items():
+            by_time.setdefault(next_ms or NEVER_MS, []).append(_key(task_id))
+        with mongo_errors():
+            for next_ms, keys in by_time.items():
+                for first in range(0, len(keys), 500):
+                    some = {"_id": {"$in": keys[first : first + 500]}}
+                    await self._tasks.update_many(some, {"$set": {"next_run_ms": next_ms}})
 
     async def replace(self, old: Task, new: Task) -> None:
         """Store a change. Raises `Conflict` when somebody else changed it meanwhile, or the new name is taken."""

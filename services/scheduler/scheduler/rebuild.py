@@ -18,6 +18,7 @@ from wire import subjects
 
 from scheduler.leased_runs import LeasedRuns
 from scheduler.mongo_runs import Archive
+from scheduler.mongo_waiting import WaitingRuns
 from scheduler.parked import rebuilt
 from scheduler.redis_runs import LiveRuns, NewRun
 
@@ -31,8 +32,11 @@ READERS = 16
 class Rebuilder:
     """Watches for an empty Redis."""
 
-    def __init__(self, live: LiveRuns, archive: Archive, events: Events, leased: LeasedRuns) -> None:
-        self._live, self._archive, self._events, self._leased = live, archive, events, leased
+    def __init__(
+        self, live: LiveRuns, archive: Archive, events: Events, *, waiting: WaitingRuns, leased: LeasedRuns
+    ) -> None:
+        self._waiting, self._leased = waiting, leased
+        self._live, self._archive, self._events = live, archive, events
 
     async def run(self) -> None:
         """For ever: look for the epoch's mark, and rebuild when it is gone."""
@@ -47,7 +51,8 @@ class Rebuilder:
         """Rebuild unless Redis is whole, or another scheduler is at it."""
         if await self._live.has_epoch() or not await self._live.lock_rebuild(LOCK_SECONDS):
             return
-        count = await self._leased.restore_all() + await self._from_stream() + await self._from_parked()
+        count = await self._leased.restore_all() + await self._from_stream()
+        count += await self._from_parked() + await self._from_waiting()
         await self._live.set_epoch(now_ms())
         if count:
             log.warning("live runs rebuilt after Redis had lost them", count=count)
@@ -95,6 +100,13 @@ class Rebuilder:
         runs = await self._archive.parked(limit=100_000)
         batch = [rebuilt(pb.RunSpec.FromString(run.spec), run.spec, "k", run.release_ms) for run in runs]
         return await self._restore(batch)
+
+    async def _from_waiting(self) -> int:
+        found, last = 0, 0
+        while page := await self._waiting.page(last, BATCH):
+            last = page[-1].run_id
+            found += await self._restore([rebuilt(pb.RunSpec.FromString(run.spec), run.spec, "k") for run in page])
+        return found
 
     async def _restore(self, runs: list[NewRun]) -> int:
         if not runs:

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chassis.stores import redis_errors
 from redis.asyncio import Redis
 
 from scheduler.mongo_leases import LeasedRun
-from scheduler.redis_runs import script_text
+from scheduler.redis_scripts import Script
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +50,8 @@ class LiveLeases:
 
     def __init__(self, redis: Redis, *, lease_ms: int, deadline_grace_ms: int) -> None:
         self._lease_ms, self._grace_ms = lease_ms, deadline_grace_ms
-        self._lease = redis.register_script(script_text("lease"))
-        self._restore = redis.register_script(script_text("restore"))
+        self._lease = Script(redis, "lease")
+        self._restore = Script(redis, "restore")
 
     async def check(self, worker_id: str, signs: Sequence[Sign], now: int) -> list[LeaseCheck]:
         """Renew what `worker_id` ("" = whoever) holds, and note what the signs say."""
@@ -61,17 +60,15 @@ class LiveLeases:
         arguments: list[Any] = [worker_id, now, self._grace_ms, self._lease_ms]
         for sign in signs:
             arguments.extend(sign.arguments())
-        with redis_errors():
-            rows = await self._lease(args=arguments)
+        rows = await self._lease.run(arguments)
         return [LeaseCheck(verdict.decode(), *map(int, numbers)) for verdict, *numbers in rows]
 
     async def restore(self, lease: LeasedRun, now: int) -> bool:
         """Make the pending run running again, in the hands of the lease's worker."""
-        with redis_errors():
-            done = await self._restore(
-                args=[lease.run_id, lease.token, lease.attempt, lease.worker_id, lease.session, lease.hostname,
-                      lease.started_ms, now, lease.lease_ms, lease.items]
-            )  # fmt: skip
+        done = await self._restore.run(
+            [lease.run_id, lease.token, lease.attempt, lease.worker_id, lease.session, lease.hostname,
+             lease.started_ms, now, lease.lease_ms, lease.items]
+        )  # fmt: skip
         return bool(done)
 
 

@@ -6,12 +6,13 @@ workers' reports bring it back (see `rebuild`).
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any, Literal, cast
 
 from chassis.errors import Unavailable
 from chassis.stores import redis_errors
 from redis.asyncio import Redis
+
+from scheduler.redis_scripts import Script
 
 PREFIX = "trawl:"
 EPOCH = PREFIX + "epoch"
@@ -110,12 +111,6 @@ class LiveRun:
     ending: bytes = b""
 
 
-def script_text(name: str) -> str:
-    """A script of `lua/`, with what all of them share."""
-    folder = resources.files("scheduler") / "lua"
-    return (folder / "common.lua").read_text() + (folder / f"{name}.lua").read_text()
-
-
 def _live(run_id: int, raw: Mapping[bytes, bytes]) -> LiveRun | None:
     if b"st" not in raw or b"spec" not in raw:
         return None
@@ -160,25 +155,26 @@ def _index_key(index: str) -> str:
 class LiveRuns:
     """Each method raises `Unavailable` when Redis can't be reached."""
 
-    def __init__(self, redis: Redis, *, lease_ms: int, deadline_grace_ms: int) -> None:
+    def __init__(self, redis: Redis, *, lease_ms: int, deadline_grace_ms: int, max_pending: int = 0) -> None:
         self._redis = redis
         self._lease_ms, self._grace_ms = lease_ms, deadline_grace_ms
+        self._max_pending = max_pending
         self._confirmed: set[str] = set()
         self._scripts = {
-            name: redis.register_script(script_text(name))
+            name: Script(redis, name)
             for name in ("accept", "claim", "report", "finish", "forget", "abort", "lose", "release", "version")
         }
 
     async def _run(self, name: str, arguments: Sequence[Any]) -> Any:
-        with redis_errors():
-            return await self._scripts[name](args=arguments)
+        return await self._scripts[name].run(arguments)
 
     async def accept(self, runs: Sequence[NewRun], *, mark: str = "") -> list[str]:
         """Write runs that aren't there; the verdicts are in `accept.lua`. `mark` (see `batch_mark`) says that they
         are still to be published; `confirm` takes it away.
         """
         confirmed = self._take_confirmed()
-        arguments: list[Any] = [mark, len(confirmed), *confirmed]
+        # What is only restored was accepted before: it is never refused.
+        arguments: list[Any] = [mark, len(confirmed), *confirmed, self._max_pending if mark else 0]
         for run in runs:
             arguments.extend(run.arguments())
         try:

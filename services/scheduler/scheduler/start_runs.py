@@ -7,21 +7,23 @@ and never published (the process died in between) was never promised: the sweepe
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import orjson
 from chassis.clock import now_ms
-from chassis.errors import Conflict, InvalidInput, TrawlError, Unavailable
+from chassis.errors import Conflict, Exhausted, InvalidInput, TrawlError, Unavailable
 from chassis.logs import get_logger
 from chassis.telemetry import current_traceparent, span
 from trawl.scheduler.v1 import runs_pb2 as pb
 from wire import subjects
 
 from scheduler.durations import Durations
-from scheduler.events import Announcer, message_id
+from scheduler.events import Announcer, message_id, run_event
 from scheduler.mongo_runs import Archive
 from scheduler.mongo_tasks import Tasks
+from scheduler.mongo_waiting import Kind, Waiting
 from scheduler.records import PRIORITY_NAMES, PRIORITY_NUMBERS, external_key
 from scheduler.redis_runs import LiveRuns, NewRun, batch_mark
 from scheduler.task import MAX_TIMEOUT_SECONDS, Task, check
@@ -43,6 +45,27 @@ class _Cached:
     expires_at: float = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """A start under an id that was promised before, so that it can be repeated. `hold`: it must wait (`overlap`)."""
+
+    run_id: int
+    hold: str = ""
+
+
+class Gate(Protocol):
+    """Decides about runs that may not start yet, and keeps them."""
+
+    async def why(self, task: Task) -> str:
+        """Why a run of this task must wait now; empty when it may start."""
+
+    async def hold(self, runs: Sequence[Waiting], reasons: Mapping[int, str]) -> None:
+        """Keep runs that wait, durably."""
+
+    async def recheck(self, task_ids: Iterable[int]) -> None:
+        """What they wait for may have come while they were written."""
+
+
 @dataclass(slots=True)
 class _Draft:
     """A run on its way to being accepted."""
@@ -53,6 +76,10 @@ class _Draft:
     raw: bytes
     large_parameters: bytes | None
     checked_version: bool
+    reserved: bool = False
+    # Why it waits: what for, and in words.
+    hold: Kind | None = None
+    why: str = ""
 
 
 def spec_template(task: Task) -> pb.RunSpec:
@@ -104,20 +131,26 @@ class StartRuns:
 
     def __init__(
         self, *, tasks: Tasks, live: LiveRuns, archive: Archive, announcer: Announcer, durations: Durations,
-        inline_parameters_bytes: int,
+        inline_parameters_bytes: int, gate: Gate,
     ) -> None:  # fmt: skip
+        self._gate = gate
         self._tasks, self._live, self._archive, self._announcer = tasks, live, archive, announcer
         self._durations = durations
         self._inline_bytes = inline_parameters_bytes
         self._ids = RunIds(tasks)
         self._cache: OrderedDict[int, _Cached] = OrderedDict()
 
-    async def start(self, requests: Sequence[pb.StartRun]) -> list[pb.StartRunResult]:
-        """Results in the order of the requests. A dependency that is down: `unavailable`."""
+    async def start(
+        self, requests: Sequence[pb.StartRun], reserved: Sequence[Reserved] = ()
+    ) -> list[pb.StartRunResult]:
+        """Results in the order of the requests. A dependency that is down: `unavailable`.
+
+        `reserved` is empty, or says for each request which id it has; one that is there already is `existing`.
+        """
         results = [pb.StartRunResult() for _ in requests]
         pending = list(enumerate(requests))
         for _ in range(3):  # a stale cached task sends its runs round again, freshly loaded
-            drafts = await self._draft(pending, results)
+            drafts = await self._draft(pending, results, reserved)
             stale = await self._commit(drafts, results)
             if not stale:
                 return results
@@ -127,10 +160,11 @@ class StartRuns:
         return results
 
     async def _draft(
-        self, pending: Sequence[tuple[int, pb.StartRun]], results: Sequence[pb.StartRunResult]
-    ) -> list[_Draft]:
+        self, pending: Sequence[tuple[int, pb.StartRun]], results: Sequence[pb.StartRunResult],
+        reserved: Sequence[Reserved],
+    ) -> list[_Draft]:  # fmt: skip
         try:
-            ids = await self._ids.take(len(pending))
+            ids = [reserved[i].run_id for i, _ in pending] if reserved else await self._ids.take(len(pending))
         except TrawlError as error:
             for index, _ in pending:
                 _fail(results[index], error)
@@ -140,10 +174,20 @@ class StartRuns:
         for (index, request), run_id in zip(pending, ids, strict=True):
             try:
                 cached = await self._resolve(request)
-                drafts.append(self._build(index, request, cached, run_id, now))
+                draft = self._build(index, request, cached, run_id, now)
+                if reserved or cached.task.dependencies:
+                    await self._hold_back(draft, request, reserved[index] if reserved else None)
+                drafts.append(draft)
             except TrawlError as error:
                 _fail(results[index], error)
         return drafts
+
+    async def _hold_back(self, draft: _Draft, request: pb.StartRun, reserved: Reserved | None) -> None:
+        draft.reserved = reserved is not None
+        if reserved is not None and reserved.hold:
+            draft.hold, draft.why = "overlap", "waits for earlier runs of its task"
+        elif not request.ignore_dependencies and (why := await self._gate.why(draft.cached.task)):
+            draft.hold, draft.why = "dependency", why
 
     async def _resolve(self, request: pb.StartRun) -> _Cached:
         if not request.HasField("inline"):
@@ -179,6 +223,20 @@ class StartRuns:
         if len(self._cache) > MAX_CACHED_TASKS:
             self._cache.popitem(last=False)
         return cached
+
+    async def reserve(self, count: int) -> list[int]:
+        """New run ids, for `Reserved` starts."""
+        return await self._ids.take(count)
+
+    def prime(self, tasks: Sequence[Task]) -> None:
+        """Cache these tasks, whose versions Redis knows."""
+        until = time.monotonic() + CACHE_SECONDS
+        for task in tasks[:MAX_CACHED_TASKS]:
+            held = self._cache.get(task.id)
+            if held is None or held.task.version < task.version or held.expires_at <= time.monotonic():
+                self._cache[task.id] = _Cached(task, spec_template(task).SerializeToString(), until)
+                if len(self._cache) > MAX_CACHED_TASKS:
+                    self._cache.popitem(last=False)
 
     def forget_task(self, task_id: int) -> None:
         """Drop a cached task that was changed."""
@@ -235,13 +293,18 @@ class StartRuns:
             elif verdict == "stale":
                 self.forget_task(draft.cached.task.id)
                 stale.append(draft.index)
+            elif verdict == "full":
+                _fail(results[draft.index], Exhausted("too many runs are waiting"))
             else:
                 await self._answer_existing(draft, verdict, results[draft.index])
-        await self._publish(accepted, results, mark)
+        await self._hold([draft for draft in accepted if draft.hold], results)
+        await self._publish([draft for draft in accepted if not draft.hold], results, mark)
         return stale
 
     async def _answer_existing(self, draft: _Draft, verdict: str, result: pb.StartRunResult) -> None:
         kind, _, run_id = verdict.partition(" ")
+        if draft.reserved and kind == "exists":
+            kind, run_id = "same", str(draft.spec.run_id)
         if kind == "same":
             result.existing = True
             result.run.CopyFrom(
@@ -263,6 +326,33 @@ class StartRuns:
         for draft, run in zip(drafts, runs, strict=True):
             run.expected_ms = self._durations.expected_ms(draft.cached.task.id)
             results[draft.index].run.CopyFrom(run)
+
+    async def _hold(self, drafts: Sequence[_Draft], results: Sequence[pb.StartRunResult]) -> None:
+        """Keep runs that may not start yet, instead of publishing them."""
+        if not drafts:
+            return
+        waiting = [
+            Waiting(
+                draft.spec.run_id, draft.cached.task.id, draft.hold or "dependency", draft.spec.created_ms, draft.raw
+            )
+            for draft in drafts
+        ]
+        try:
+            await self._gate.hold(waiting, {draft.spec.run_id: draft.why for draft in drafts})
+        except TrawlError as error:
+            await self._withdraw(drafts)
+            for draft in drafts:
+                _fail(results[draft.index], error)
+            return
+        runs = [_pending(draft.cached.task, draft.spec) for draft in drafts]
+        for draft, run in zip(drafts, runs, strict=True):
+            run.waiting_reason = draft.why
+            results[draft.index].run.CopyFrom(run)
+        try:
+            await self._announcer.runs([run_event("triggered", run) for run in runs])
+        except Unavailable:
+            log.warning("waiting runs were accepted without their events", count=len(runs))
+        await self._gate.recheck({run.task_id for run in waiting})
 
     async def _withdraw(self, drafts: Sequence[_Draft]) -> None:
         try:
@@ -300,6 +390,7 @@ def _new_run(draft: _Draft) -> NewRun:
         spec=draft.raw,
         external_key=external_key(spec),
         digest=spec.request_digest,
+        state="k" if draft.hold else "p",
         task_version="" if draft.checked_version else str(task.version),
     )
 

@@ -11,7 +11,9 @@ from typing import Any, Final, Literal
 from chassis.errors import InvalidInput
 from wire.subjects import DEFAULT_PRIORITY, PRIORITIES, is_queue_name, queue_of
 
+from scheduler.misfires import Policy, policy_of
 from scheduler.run import DEFAULT_RETRY_FACTOR, DEFAULT_RETRY_INITIAL_MS, DEFAULT_RETRY_MAX_MS, Retry
+from scheduler.schedule import next_after, parse
 
 Json = Any
 DEFAULT_RETRIES: Final = 3
@@ -50,6 +52,8 @@ class Task:
     updated_ms: int = 0
     version: int = 1
     contract: str = "scheduler"
+    # Fire times up to this are none of this schedule's business: it was set, changed or resumed then.
+    schedule_since_ms: int = 0
 
     @property
     def queue(self) -> str:
@@ -61,6 +65,18 @@ class Task:
         """`metadata.params`, which a trigger's parameters overlay."""
         params = self.metadata.get("params")
         return params if isinstance(params, dict) else {}
+
+    @property
+    def policy(self) -> Policy:
+        """What becomes of missed and overlapping fire times."""
+        return policy_of(self.metadata)
+
+    def next_run_ms(self, now: int) -> int:
+        """When the schedule starts its next run; 0 = it doesn't."""
+        if not self.schedule or self.status != "active":
+            return 0
+        fire = next_after(self.schedule, max(now, self.schedule_since_ms))
+        return fire.at_ms if fire else 0
 
     @property
     def retry(self) -> Retry:
@@ -103,6 +119,9 @@ def check(task: Task) -> Task:
         for value in values:
             _check_text(name, value, MAX_NAME, required=True)
     _check_metadata(task.metadata)
+    if task.schedule:
+        parse(task.schedule)
+    policy_of(task.metadata)
     return task
 
 
@@ -136,5 +155,8 @@ def _refuse(wrong: bool, name: str, rule: str, message: str, value: Json) -> Non
 
 
 def changed(task: Task, changes: Mapping[str, Json], now: int) -> Task:
-    """The task with those fields replaced, checked, one version on."""
-    return check(replace(task, **changes, updated_ms=now, version=task.version + 1))
+    """The task with those fields replaced, checked, one version on. A changed or resumed schedule starts from `now`."""
+    new = replace(task, **changes, updated_ms=now, version=task.version + 1)
+    if new.schedule != task.schedule or (task.status == "paused" and new.status == "active"):
+        new = replace(new, schedule_since_ms=now)
+    return check(new)

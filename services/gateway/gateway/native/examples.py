@@ -36,6 +36,12 @@ RUN_QUERY = [
     ("contract", "string", "scheduler, smartrpa, xget, management, pipeline"),
     *_ORDER,
 ]
+PREVIEW_QUERY = [
+    ("n", "integer", "触发次数，默认10，最大1000"),
+    ("from", "string", "起始时间 (ISO 8601)，默认现在"),
+    ("down_from", "string", "假设停机的开始时间 (ISO 8601)"),
+    ("down_to", "string", "假设停机的结束时间 (ISO 8601)"),
+]
 RESULT_QUERY = [*_PAGE, ("data_type", "string", "数据类型")]
 WORKER_QUERY = [
     *_PAGE,
@@ -82,6 +88,45 @@ _LISTED = ("id", "name", "description", "task_type", "status", "priority", "crea
 TASK_LIST = _list({key: _TASK[key] for key in _LISTED})
 TASK_DELETED = _answer({"message": "任务删除成功", "deleted_id": 1})
 TASK_PAUSED = _answer({"id": 1, "status": "paused", "updated_at": _TIME})
+_FIRE = {"fire_at": _TIME, "action": "run", "note": None}
+SCHEDULE_PREVIEW = _answer(
+    {
+        "task_id": 1,
+        "schedule": "0 2 * * *",
+        "time_zone": "UTC",
+        "paused": False,
+        "misfire": "once",
+        "misfire_window_seconds": 604800,
+        "overlap": "skip",
+        "fires": [_FIRE],
+        "outage": [_FIRE],
+        "outage_truncated": False,
+        "recent": [{"fire_at": _TIME, "until": None, "action": "started", "reason": None, "run_id": 123}],
+    }
+)
+RUN_EXPLAINED = _answer(
+    {
+        "run_id": 123,
+        "status": "pending",
+        "summary": "no worker offers 'ocr'",
+        "reasons": [
+            {
+                "code": "no_worker",
+                "message": "no worker offers 'ocr'",
+                "task_id": None,
+                "run_id": None,
+                "queue": "ocr",
+                "until": None,
+                "ahead": None,
+                "exact": None,
+            }
+        ],
+        "attempts": 0,
+        "error_code": None,
+        "error_message": None,
+        "stop": None,
+    }
+)
 TRIGGER = {"parameters": {"shop": "sample"}, "priority": "high", "timeout_seconds": 600, "ignore_dependencies": False}
 TRIGGERED = _answer(
     {

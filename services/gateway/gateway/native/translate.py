@@ -114,7 +114,7 @@ def run_detail(run: runs_pb2.Run, parameters: Json, logs: list[Json]) -> dict[st
         "external_id": run.spec.external_id or None,
         "item_count": run.item_count,
         "progress": {"done": run.progress_done, "total": run.progress_total, "step": run.step or None},
-        "stop": _stop_json(run.stop) if run.HasField("stop") else None,
+        "stop": stop_json(run.stop) if run.HasField("stop") else None,
     }
 
 
@@ -125,7 +125,8 @@ def execution_seconds(run: runs_pb2.Run) -> float | None:
     return max(run.completed_ms - run.started_ms, 0) / 1000
 
 
-def _stop_json(stop: runs_pb2.StopReceipt) -> dict[str, Json]:
+def stop_json(stop: runs_pb2.StopReceipt) -> dict[str, Json]:
+    """How a run was stopped."""
     return {
         "requested_at": iso_seconds(stop.requested_ms),
         "delivered_at": iso_seconds(stop.delivered_ms),

@@ -1,18 +1,22 @@
 -- Write new runs as pending. ARGV: "" or the batch's mark for `accepting`; how many marks of earlier batches go away,
---   and these; then 13 for each run:
+--   and these; at most how many runs may wait (0 = any number); then 13 for each run:
 --   id tid created queue max_retries timeout attempt spec ext digest state not_before task_version
--- Answers for each run: "ok", "stale" (the task has another version: load it and come back), "exists",
+-- Answers for each run: "ok", "full" (too many wait), "stale" (the task has another version: load it and come back), "exists",
 --   or for a live run with the same external id "same <run id>" | "clash <run id>".
 local accepting = ARGV[1] ~= ''
-local first = 3 + tonumber(ARGV[2])
-if first > 3 then redis.call('ZREM', P .. 'accepting', unpack(ARGV, 3, first - 1)) end
+local first = 4 + tonumber(ARGV[2])
+if first > 4 then redis.call('ZREM', P .. 'accepting', unpack(ARGV, 3, first - 2)) end
+local most = tonumber(ARGV[first - 1])
+local full = most > 0 and redis.call('ZCARD', P .. 'idx:pending') >= most
 local versions = {}
 local out = {}
 for i = first, #ARGV, 13 do
   local id, tid, created, ext, digest, version = ARGV[i], ARGV[i+1], ARGV[i+2], ARGV[i+8], ARGV[i+9], ARGV[i+12]
   local verdict = 'ok'
   if version ~= '' and not versions[tid] then versions[tid] = redis.call('HGET', P .. 'task_versions', tid) or '' end
-  if version ~= '' and versions[tid] ~= version then
+  if full then
+    verdict = 'full'
+  elseif version ~= '' and versions[tid] ~= version then
     verdict = 'stale'
   elseif redis.call('EXISTS', run_key(id)) == 1 then
     verdict = 'exists'

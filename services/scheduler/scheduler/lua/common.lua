@@ -11,6 +11,8 @@
 --   tid, cr created, q queue, mr max retries, tm timeout ms, spec, w worker, ws session, wh hostname,
 --   sa started, up updated, dn/to/sp/it progress, ab abort requested, nb not before, why, end outcome of a done run.
 local P = 'trawl:'
+-- All arguments come packed in one, as strings: the client spends more on each argument than the script on its work.
+local ARGV = cmsgpack.unpack(ARGV[1])
 local SEQ = 4096  -- token = stream sequence * 4096 + delivery count
 
 local function run_key(id) return P .. 'run:' .. id end

@@ -891,3 +891,113 @@ class DurationHistogram(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DurationHistogram: _TypeAlias = DurationHistogram  # noqa: Y015
+
+@_typing.final
+class ExplainRunRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.int
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run_id", b"run_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainRunRequest: _TypeAlias = ExplainRunRequest  # noqa: Y015
+
+@_typing.final
+class RunExplanation(_message.Message):
+    """Why a run has not started, or how it ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    ERROR_CODE_FIELD_NUMBER: _builtins.int
+    ERROR_MESSAGE_FIELD_NUMBER: _builtins.int
+    STOP_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.int
+    status: Global___RunStatus.ValueType
+    summary: _builtins.str
+    """One sentence for people."""
+    attempts: _builtins.int
+    error_code: _builtins.str
+    error_message: _builtins.str
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___RunReason]: ...
+    @_builtins.property
+    def stop(self) -> Global___StopReceipt: ...
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.int = ...,
+        status: Global___RunStatus.ValueType = ...,
+        summary: _builtins.str = ...,
+        reasons: _abc.Iterable[Global___RunReason] | None = ...,
+        attempts: _builtins.int = ...,
+        error_code: _builtins.str = ...,
+        error_message: _builtins.str = ...,
+        stop: Global___StopReceipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["stop", b"stop"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "error_code", b"error_code", "error_message", b"error_message", "reasons", b"reasons", "run_id", b"run_id", "status", b"status", "stop", b"stop", "summary", b"summary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunExplanation: _TypeAlias = RunExplanation  # noqa: Y015
+
+@_typing.final
+class RunReason(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    UNTIL_MS_FIELD_NUMBER: _builtins.int
+    AHEAD_FIELD_NUMBER: _builtins.int
+    EXACT_FIELD_NUMBER: _builtins.int
+    QUEUE_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    """dependency | overlap | retry_delay | no_worker | queue_position | paused | workers_unknown | running | abort_requested
+    | completed | failed | aborted
+    """
+    message: _builtins.str
+    run_id: _builtins.int
+    """The run or task that is waited for, 0 = none."""
+    task_id: _builtins.int
+    until_ms: _builtins.int
+    """retry_delay: not before this."""
+    ahead: _builtins.int
+    """queue_position: runs of the same queue and priority that were accepted before. An estimate: see `exact`."""
+    exact: _builtins.bool
+    queue: _builtins.str
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        message: _builtins.str = ...,
+        run_id: _builtins.int = ...,
+        task_id: _builtins.int = ...,
+        until_ms: _builtins.int = ...,
+        ahead: _builtins.int = ...,
+        exact: _builtins.bool = ...,
+        queue: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ahead", b"ahead", "code", b"code", "exact", b"exact", "message", b"message", "queue", b"queue", "run_id", b"run_id", "task_id", b"task_id", "until_ms", b"until_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunReason: _TypeAlias = RunReason  # noqa: Y015

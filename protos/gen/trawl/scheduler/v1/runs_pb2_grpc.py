@@ -76,6 +76,11 @@ class RunServiceStub:
                 request_serializer=trawl_dot_scheduler_dot_v1_dot_runs__pb2.GetStatsRequest.SerializeToString,
                 response_deserializer=trawl_dot_scheduler_dot_v1_dot_runs__pb2.Stats.FromString,
                 _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/trawl.scheduler.v1.RunService/Explain',
+                request_serializer=trawl_dot_scheduler_dot_v1_dot_runs__pb2.ExplainRunRequest.SerializeToString,
+                response_deserializer=trawl_dot_scheduler_dot_v1_dot_runs__pb2.RunExplanation.FromString,
+                _registered_method=True)
 
 
 class RunServiceServicer:
@@ -132,6 +137,12 @@ class RunServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Explain(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RunServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -174,6 +185,11 @@ def add_RunServiceServicer_to_server(servicer, server):
                     servicer.GetStats,
                     request_deserializer=trawl_dot_scheduler_dot_v1_dot_runs__pb2.GetStatsRequest.FromString,
                     response_serializer=trawl_dot_scheduler_dot_v1_dot_runs__pb2.Stats.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=trawl_dot_scheduler_dot_v1_dot_runs__pb2.ExplainRunRequest.FromString,
+                    response_serializer=trawl_dot_scheduler_dot_v1_dot_runs__pb2.RunExplanation.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -394,6 +410,33 @@ class RunService:
             '/trawl.scheduler.v1.RunService/GetStats',
             trawl_dot_scheduler_dot_v1_dot_runs__pb2.GetStatsRequest.SerializeToString,
             trawl_dot_scheduler_dot_v1_dot_runs__pb2.Stats.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trawl.scheduler.v1.RunService/Explain',
+            trawl_dot_scheduler_dot_v1_dot_runs__pb2.ExplainRunRequest.SerializeToString,
+            trawl_dot_scheduler_dot_v1_dot_runs__pb2.RunExplanation.FromString,
             options,
             channel_credentials,
             insecure,

@@ -44,6 +44,7 @@ class RunServiceStub:
     ListLogs: _grpc.UnaryUnaryMultiCallable[_runs_pb2.ListLogsRequest, _runs_pb2.ListLogsResponse]
     GetParameters: _grpc.UnaryStreamMultiCallable[_runs_pb2.GetParametersRequest, _runs_pb2.ParametersChunk]
     GetStats: _grpc.UnaryUnaryMultiCallable[_runs_pb2.GetStatsRequest, _runs_pb2.Stats]
+    Explain: _grpc.UnaryUnaryMultiCallable[_runs_pb2.ExplainRunRequest, _runs_pb2.RunExplanation]
 
 @_typing.type_check_only
 class RunServiceAsyncStub(RunServiceStub):
@@ -61,6 +62,7 @@ class RunServiceAsyncStub(RunServiceStub):
     ListLogs: _aio.UnaryUnaryMultiCallable[_runs_pb2.ListLogsRequest, _runs_pb2.ListLogsResponse]  # type: ignore[assignment]
     GetParameters: _aio.UnaryStreamMultiCallable[_runs_pb2.GetParametersRequest, _runs_pb2.ParametersChunk]  # type: ignore[assignment]
     GetStats: _aio.UnaryUnaryMultiCallable[_runs_pb2.GetStatsRequest, _runs_pb2.Stats]  # type: ignore[assignment]
+    Explain: _aio.UnaryUnaryMultiCallable[_runs_pb2.ExplainRunRequest, _runs_pb2.RunExplanation]  # type: ignore[assignment]
 
 class RunServiceServicer(metaclass=_abc_1.ABCMeta):
     """Errors: NOT_FOUND, ALREADY_EXISTS / FAILED_PRECONDITION (conflict), INVALID_ARGUMENT, UNAVAILABLE;
@@ -123,5 +125,12 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _runs_pb2.GetStatsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_runs_pb2.Stats, _abc.Awaitable[_runs_pb2.Stats]]: ...
+
+    @_abc_1.abstractmethod
+    def Explain(
+        self,
+        request: _runs_pb2.ExplainRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runs_pb2.RunExplanation, _abc.Awaitable[_runs_pb2.RunExplanation]]: ...
 
 def add_RunServiceServicer_to_server(servicer: RunServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -330,3 +330,206 @@ class ListTasksResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListTasksResponse: _TypeAlias = ListTasksResponse  # noqa: Y015
+
+@_typing.final
+class SchedulePreviewRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    N_FIELD_NUMBER: _builtins.int
+    FROM_MS_FIELD_NUMBER: _builtins.int
+    DOWN_FROM_MS_FIELD_NUMBER: _builtins.int
+    DOWN_TO_MS_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.int
+    n: _builtins.int
+    """How many fire times, 1 to 1,000; 0 = 10."""
+    from_ms: _builtins.int
+    """Fire times after this; 0 = now."""
+    down_from_ms: _builtins.int
+    """Both or none: what an outage from one to the other would make run."""
+    down_to_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.int = ...,
+        n: _builtins.int = ...,
+        from_ms: _builtins.int = ...,
+        down_from_ms: _builtins.int = ...,
+        down_to_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["down_from_ms", b"down_from_ms", "down_to_ms", b"down_to_ms", "from_ms", b"from_ms", "n", b"n", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SchedulePreviewRequest: _TypeAlias = SchedulePreviewRequest  # noqa: Y015
+
+@_typing.final
+class SchedulePreview(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    SCHEDULE_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    MISFIRE_FIELD_NUMBER: _builtins.int
+    OVERLAP_FIELD_NUMBER: _builtins.int
+    MISFIRE_WINDOW_SECONDS_FIELD_NUMBER: _builtins.int
+    PAUSED_FIELD_NUMBER: _builtins.int
+    FIRES_FIELD_NUMBER: _builtins.int
+    OUTAGE_FIELD_NUMBER: _builtins.int
+    OUTAGE_TRUNCATED_FIELD_NUMBER: _builtins.int
+    RECENT_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.int
+    schedule: _builtins.str
+    time_zone: _builtins.str
+    misfire: _builtins.str
+    overlap: _builtins.str
+    misfire_window_seconds: _builtins.int
+    paused: _builtins.bool
+    outage_truncated: _builtins.bool
+    @_builtins.property
+    def fires(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedFire]: ...
+    @_builtins.property
+    def outage(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedFire]:
+        """Fire times that the outage would miss, oldest first; at most 1,000, the newest ones."""
+
+    @_builtins.property
+    def recent(self) -> _containers.RepeatedCompositeFieldContainer[Global___Fire]:
+        """The newest records of past fire times, newest first."""
+
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.int = ...,
+        schedule: _builtins.str = ...,
+        time_zone: _builtins.str = ...,
+        misfire: _builtins.str = ...,
+        overlap: _builtins.str = ...,
+        misfire_window_seconds: _builtins.int = ...,
+        paused: _builtins.bool = ...,
+        fires: _abc.Iterable[Global___PlannedFire] | None = ...,
+        outage: _abc.Iterable[Global___PlannedFire] | None = ...,
+        outage_truncated: _builtins.bool = ...,
+        recent: _abc.Iterable[Global___Fire] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fires", b"fires", "misfire", b"misfire", "misfire_window_seconds", b"misfire_window_seconds", "outage", b"outage", "outage_truncated", b"outage_truncated", "overlap", b"overlap", "paused", b"paused", "recent", b"recent", "schedule", b"schedule", "task_id", b"task_id", "time_zone", b"time_zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SchedulePreview: _TypeAlias = SchedulePreview  # noqa: Y015
+
+@_typing.final
+class PlannedFire(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRE_MS_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    fire_ms: _builtins.int
+    action: _builtins.str
+    """run | skip"""
+    note: _builtins.str
+    """Why it is skipped, or what daylight saving does to it."""
+    def __init__(
+        self,
+        *,
+        fire_ms: _builtins.int = ...,
+        action: _builtins.str = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "fire_ms", b"fire_ms", "note", b"note"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlannedFire: _TypeAlias = PlannedFire  # noqa: Y015
+
+@_typing.final
+class Fire(_message.Message):
+    """What became of a fire time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    FIRE_MS_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    RECORDED_MS_FIELD_NUMBER: _builtins.int
+    UNTIL_MS_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.int
+    fire_ms: _builtins.int
+    action: _builtins.str
+    """started | queued | skipped"""
+    reason: _builtins.str
+    run_id: _builtins.int
+    recorded_ms: _builtins.int
+    until_ms: _builtins.int
+    """Set when one record stands for all skipped fire times from `fire_ms` up to this."""
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.int = ...,
+        fire_ms: _builtins.int = ...,
+        action: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        run_id: _builtins.int = ...,
+        recorded_ms: _builtins.int = ...,
+        until_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "fire_ms", b"fire_ms", "reason", b"reason", "recorded_ms", b"recorded_ms", "run_id", b"run_id", "task_id", b"task_id", "until_ms", b"until_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Fire: _TypeAlias = Fire  # noqa: Y015
+
+@_typing.final
+class ListFiresRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.int
+    offset: _builtins.int
+    limit: _builtins.int
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.int = ...,
+        offset: _builtins.int = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "offset", b"offset", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListFiresRequest: _TypeAlias = ListFiresRequest  # noqa: Y015
+
+@_typing.final
+class ListFiresResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def fires(self) -> _containers.RepeatedCompositeFieldContainer[Global___Fire]: ...
+    def __init__(
+        self,
+        *,
+        fires: _abc.Iterable[Global___Fire] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fires", b"fires"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListFiresResponse: _TypeAlias = ListFiresResponse  # noqa: Y015

@@ -34,6 +34,16 @@ class TaskServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.GetSchedulePreview = channel.unary_unary(
+                '/trawl.scheduler.v1.TaskService/GetSchedulePreview',
+                request_serializer=trawl_dot_scheduler_dot_v1_dot_tasks__pb2.SchedulePreviewRequest.SerializeToString,
+                response_deserializer=trawl_dot_scheduler_dot_v1_dot_tasks__pb2.SchedulePreview.FromString,
+                _registered_method=True)
+        self.ListFires = channel.unary_unary(
+                '/trawl.scheduler.v1.TaskService/ListFires',
+                request_serializer=trawl_dot_scheduler_dot_v1_dot_tasks__pb2.ListFiresRequest.SerializeToString,
+                response_deserializer=trawl_dot_scheduler_dot_v1_dot_tasks__pb2.ListFiresResponse.FromString,
+                _registered_method=True)
         self.CreateTask = channel.unary_unary(
                 '/trawl.scheduler.v1.TaskService/CreateTask',
                 request_serializer=trawl_dot_scheduler_dot_v1_dot_tasks__pb2.CreateTaskRequest.SerializeToString,
@@ -63,6 +73,19 @@ class TaskServiceStub:
 
 class TaskServiceServicer:
     """Missing associated documentation comment in .proto file."""
+
+    def GetSchedulePreview(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListFires(self, request, context):
+        """Records of fire times, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def CreateTask(self, request, context):
         """Missing associated documentation comment in .proto file."""
@@ -97,6 +120,16 @@ class TaskServiceServicer:
 
 def add_TaskServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'GetSchedulePreview': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSchedulePreview,
+                    request_deserializer=trawl_dot_scheduler_dot_v1_dot_tasks__pb2.SchedulePreviewRequest.FromString,
+                    response_serializer=trawl_dot_scheduler_dot_v1_dot_tasks__pb2.SchedulePreview.SerializeToString,
+            ),
+            'ListFires': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListFires,
+                    request_deserializer=trawl_dot_scheduler_dot_v1_dot_tasks__pb2.ListFiresRequest.FromString,
+                    response_serializer=trawl_dot_scheduler_dot_v1_dot_tasks__pb2.ListFiresResponse.SerializeToString,
+            ),
             'CreateTask': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateTask,
                     request_deserializer=trawl_dot_scheduler_dot_v1_dot_tasks__pb2.CreateTaskRequest.FromString,
@@ -132,6 +165,60 @@ def add_TaskServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class TaskService:
     """Missing associated documentation comment in .proto file."""
+
+    @staticmethod
+    def GetSchedulePreview(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trawl.scheduler.v1.TaskService/GetSchedulePreview',
+            trawl_dot_scheduler_dot_v1_dot_tasks__pb2.SchedulePreviewRequest.SerializeToString,
+            trawl_dot_scheduler_dot_v1_dot_tasks__pb2.SchedulePreview.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListFires(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trawl.scheduler.v1.TaskService/ListFires',
+            trawl_dot_scheduler_dot_v1_dot_tasks__pb2.ListFiresRequest.SerializeToString,
+            trawl_dot_scheduler_dot_v1_dot_tasks__pb2.ListFiresResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def CreateTask(request,

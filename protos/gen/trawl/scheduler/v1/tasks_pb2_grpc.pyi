@@ -31,6 +31,9 @@ class TaskServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> TaskServiceAsyncStub: ...
+    GetSchedulePreview: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.SchedulePreviewRequest, _tasks_pb2.SchedulePreview]
+    ListFires: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.ListFiresRequest, _tasks_pb2.ListFiresResponse]
+    """Records of fire times, newest first."""
     CreateTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.CreateTaskRequest, _tasks_pb2.Task]
     GetTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.GetTaskRequest, _tasks_pb2.TaskDetail]
     ListTasks: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.ListTasksRequest, _tasks_pb2.ListTasksResponse]
@@ -40,6 +43,9 @@ class TaskServiceStub:
 @_typing.type_check_only
 class TaskServiceAsyncStub(TaskServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
+    GetSchedulePreview: _aio.UnaryUnaryMultiCallable[_tasks_pb2.SchedulePreviewRequest, _tasks_pb2.SchedulePreview]  # type: ignore[assignment]
+    ListFires: _aio.UnaryUnaryMultiCallable[_tasks_pb2.ListFiresRequest, _tasks_pb2.ListFiresResponse]  # type: ignore[assignment]
+    """Records of fire times, newest first."""
     CreateTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.CreateTaskRequest, _tasks_pb2.Task]  # type: ignore[assignment]
     GetTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.GetTaskRequest, _tasks_pb2.TaskDetail]  # type: ignore[assignment]
     ListTasks: _aio.UnaryUnaryMultiCallable[_tasks_pb2.ListTasksRequest, _tasks_pb2.ListTasksResponse]  # type: ignore[assignment]
@@ -47,6 +53,21 @@ class TaskServiceAsyncStub(TaskServiceStub):
     DeleteTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.DeleteTaskRequest, _tasks_pb2.DeleteTaskResponse]  # type: ignore[assignment]
 
 class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
+    @_abc_1.abstractmethod
+    def GetSchedulePreview(
+        self,
+        request: _tasks_pb2.SchedulePreviewRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tasks_pb2.SchedulePreview, _abc.Awaitable[_tasks_pb2.SchedulePreview]]: ...
+
+    @_abc_1.abstractmethod
+    def ListFires(
+        self,
+        request: _tasks_pb2.ListFiresRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tasks_pb2.ListFiresResponse, _abc.Awaitable[_tasks_pb2.ListFiresResponse]]:
+        """Records of fire times, newest first."""
+
     @_abc_1.abstractmethod
     def CreateTask(
         self,

@@ -1,0 +1,55 @@
+"""What Redis knows of tasks: their versions, their live runs, and the words for what waits. Must not know NATS, MongoDB
+or gRPC. The keys are those of `redis_runs`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from chassis.stores import redis_errors
+from redis.asyncio import Redis
+
+from scheduler.redis_scripts import Script
+
+PREFIX = "trawl:"
+
+
+class LiveTasks:
+    """Each method raises `Unavailable` when Redis can't be reached."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._wait, self._version = Script(redis, "wait"), Script(redis, "version")
+
+    async def versions(self, task_ids: Sequence[int]) -> list[int]:
+        """The newest known version of each; 0 = none is known."""
+        with redis_errors():
+            rows = await self._redis.hmget(PREFIX + "task_versions", [str(i) for i in task_ids]) if task_ids else []
+        return [int(row) if row else 0 for row in rows]
+
+    async def raise_versions(self, versions: Mapping[int, int]) -> None:
+        """Make older copies of these tasks stale."""
+        if versions:
+            await self._version.run(part for pair in versions.items() for part in pair)
+
+    async def live_runs(self, task_ids: Sequence[int]) -> list[tuple[int, int]]:
+        """(how many runs are live, the oldest of them or 0) for each task."""
+        if not task_ids:
+            return []
+        with redis_errors():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for task_id in task_ids:
+                    pipe.zcard(f"{PREFIX}idx:task:{task_id}")
+                    pipe.zrange(f"{PREFIX}idx:task:{task_id}", 0, 0)
+                rows = await pipe.execute()
+        counts, oldest = rows[::2], rows[1::2]
+        return [(int(n), int(first[0]) if first else 0) for n, first in zip(counts, oldest, strict=True)]
+
+    async def live_run_ids(self, task_id: int) -> list[int]:
+        """A task's live runs, oldest first."""
+        with redis_errors():
+            return [int(cast("bytes", row)) for row in await self._redis.zrange(f"{PREFIX}idx:task:{task_id}", 0, -1)]
+
+    async def say_why(self, reasons: Mapping[int, str]) -> None:
+        """Tell readers why these runs wait."""
+        if reasons:
+            await self._wait.run(part for pair in reasons.items() for part in pair)
