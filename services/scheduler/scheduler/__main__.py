@@ -18,19 +18,15 @@ from scheduler.durations import Durations
 from scheduler.events import Announcer
 from scheduler.explain_run import ExplainRun
 from scheduler.finish_runs import FinishRuns
-from scheduler.grpc_leases import LeaseApi
 from scheduler.grpc_runs import RunApi, WorkApi
 from scheduler.grpc_tasks import TaskApi
-from scheduler.leased_runs import LeasedRuns
-from scheduler.leases import Leases
+from scheduler.leasing import Leasing
 from scheduler.lost_runs import LostRuns
-from scheduler.mongo_leases import Leased
 from scheduler.mongo_runs import Archive
 from scheduler.mongo_tasks import Tasks
 from scheduler.parked import ParkedRuns
 from scheduler.read_runs import ReadRuns
 from scheduler.rebuild import Rebuilder
-from scheduler.redis_leases import LiveLeases
 from scheduler.redis_runs import LiveRuns
 from scheduler.self_starting import SelfStarting
 from scheduler.settings import SchedulerSettings
@@ -48,20 +44,19 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
     events = Events(settings.nats_url, "scheduler")
     mongo, redis = mongo_client(settings), redis_client(settings)
     database = mongo_database(mongo, settings, "scheduler")
-    tasks, archive, leased = Tasks(database), Archive(database), Leased(database)
+    tasks, archive = Tasks(database), Archive(database)
     lease_ms, grace_ms = int(settings.lease_seconds * 1000), int(settings.deadline_grace_seconds * 1000)
     live = LiveRuns(redis, lease_ms=lease_ms, deadline_grace_ms=grace_ms, max_pending=settings.max_pending_runs)
-    live_leases = LiveLeases(redis, lease_ms=lease_ms, deadline_grace_ms=grace_ms)
     announcer, durations, ended = Announcer(events), Durations(), EndedRuns()
     selfstart = SelfStarting(database, redis, tasks=tasks, archive=archive, live=live, announcer=announcer)
     parked = ParkedRuns(live, archive, announcer)
     finish = FinishRuns(live=live, archive=archive, announcer=announcer, parked=parked, durations=durations)
-    leased_runs = LeasedRuns(
-        live=live, leases=live_leases, leased=leased, archive=archive, announcer=announcer,
-        archive_runs=finish.archive_runs,
+    leasing = Leasing(
+        database, redis, live=live, archive=archive, announcer=announcer, finish=finish, lease_ms=lease_ms,
+        deadline_grace_ms=grace_ms,
     )  # fmt: skip
     lost = LostRuns(
-        live=live, announcer=announcer, finish=finish, leased=leased_runs, lease_seconds=settings.lease_seconds,
+        live=live, announcer=announcer, finish=finish, leased=leasing.runs, lease_seconds=settings.lease_seconds,
     )  # fmt: skip
     starter = StartRuns(
         tasks=tasks, live=live, archive=archive, announcer=announcer, durations=durations,
@@ -69,19 +64,14 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
     )  # fmt: skip
     reader = ReadRuns(live, archive, durations)
     aborter = AbortRun(live=live, reader=reader, finish=finish, announcer=announcer, ended=ended)
-    work = Work(live, archive)
-    leases = Leases(
-        work=work, live=live, leases=live_leases, leased=leased, runs=leased_runs, archive=archive, reader=reader,
-        announcer=announcer, events=events, ended=ended, lease_ms=lease_ms,
-    )  # fmt: skip
     selfstart.connect(starter, aborter)
     changes = ChangeTasks(
         tasks=tasks, live=live, announcer=announcer, starter=starter, dependencies=selfstart.dependencies,
         watch=selfstart.watch,
     )  # fmt: skip
-    rebuilder = Rebuilder(live, archive, events, waiting=selfstart.waiting, leased=leased_runs)
+    rebuilder = Rebuilder(live, archive, events, waiting=selfstart.waiting, leased=leasing.runs)
     registry = GrpcClient("worker-registry", settings.registry_target)
-    offers = WorkerOffers(registry)
+    offers, work = WorkerOffers(registry), Work(live, archive)
     explainer = ExplainRun(
         reader=reader, live=live, tasks=tasks, waiting=selfstart.waiting, live_tasks=selfstart.live_tasks,
         gate=selfstart.gate, offers=offers,
@@ -102,7 +92,10 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
         ),
     )
     server.add(work_pb2_grpc.add_WorkServiceServicer_to_server, WorkApi(work))
-    server.add(lease_pb2_grpc.add_LeaseServiceServicer_to_server, LeaseApi(leases))
+    server.add(
+        lease_pb2_grpc.add_LeaseServiceServicer_to_server,
+        leasing.connect(work=work, reader=reader, events=events, ended=ended),
+    )
     server.add(
         tasks_pb2_grpc.add_TaskServiceServicer_to_server,
         TaskApi(tasks=tasks, changes=changes, reader=reader, fires=selfstart.fires),
@@ -117,9 +110,8 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
     async def start() -> None:
         await events.connect()
         await events.declare_streams(subjects.STREAMS, settings.stream_replicas)
-        await until_available(lambda: _prepare(tasks, archive, leased, selfstart, rebuilder))
+        await until_available(lambda: _prepare(tasks, archive, leasing, selfstart, rebuilder))
         await events.nc.subscribe(subjects.RUN_EVENTS, cb=ended.on_events)
-        await events.nc.subscribe(subjects.WORKER_EVENTS, cb=leases.on_worker_event)
         await server.start(serving=False)
         life.spawn("readiness", readiness.run())
         life.spawn(
@@ -135,31 +127,29 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
         life.spawn(
             "workers", events.consume(subjects.EVENTS_STREAM, "scheduler-workers", subjects.WORKER_EVENTS, lost.handle)
         )
-        life.spawn("offers", offers.run())
-        life.spawn("parked", parked.run())
-        life.spawn("sweeper", lost.run())
-        life.spawn("rebuild", rebuilder.run())
-        life.spawn("leased", leased_runs.run())
+        loops = {"offers": offers.run, "parked": parked.run, "sweeper": lost.run, "rebuild": rebuilder.run}
+        for name, loop in loops.items():
+            life.spawn(name, loop())
+        await leasing.start(life, events)
         await selfstart.start(life, events)
         log.info("serving", port=server.port)
 
     life.spawn("start", start())
     await life.stopping.wait()
-    leases.stop()
+    leasing.stop()
     await server.stop()
     await life.cancel_all()
-    await events.close()
-    await registry.close()
-    await redis.aclose()
+    for close in (events.close, registry.close, redis.aclose):
+        await close()
     mongo.close()
 
 
 async def _prepare(
-    tasks: Tasks, archive: Archive, leased: Leased, selfstart: SelfStarting, rebuilder: Rebuilder
+    tasks: Tasks, archive: Archive, leasing: Leasing, selfstart: SelfStarting, rebuilder: Rebuilder
 ) -> None:
     await tasks.prepare()
     await archive.prepare()
-    await leased.prepare()
+    await leasing.prepare()
     await selfstart.prepare()
     await rebuilder.ensure()
 
