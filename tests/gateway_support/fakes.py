@@ -6,9 +6,11 @@ from typing import Any
 from chassis.clock import now_ms
 from chassis.errors import Conflict, InvalidInput, NotFound, TrawlError
 from chassis.grpc_server import GrpcServer
-from trawl.scheduler.v1 import events_pb2, runs_pb2, runs_pb2_grpc, tasks_pb2, tasks_pb2_grpc
+from trawl.scheduler.v1 import events_pb2, lease_pb2_grpc, runs_pb2, runs_pb2_grpc, tasks_pb2, tasks_pb2_grpc
 from trawl.scraper.v1 import results_pb2, results_pb2_grpc
 from trawl.workerregistry.v1 import workers_pb2, workers_pb2_grpc
+
+from gateway_support.fake_leases import FakeLeases
 
 LIVE = (runs_pb2.RUN_STATUS_PENDING, runs_pb2.RUN_STATUS_RUNNING)
 
@@ -208,11 +210,32 @@ class FakeRegistry(workers_pb2_grpc.WorkerServiceServicer):
             registered_ms=now_ms() - 90_000_000, load_average=0.5, memory_usage=256, cpu_usage=12.5, current_runs=[100],
         )  # fmt: skip
 
+        # Workers that were registered, by id; what Register and Heartbeat were asked.
+        self.registered: dict[str, workers_pb2.Worker] = {}
+        self.requests: list[Any] = []
+
+    async def Register(self, request: workers_pb2.RegisterRequest, context: Any) -> workers_pb2.Worker:  # noqa: N802
+        self.requests.append(request)
+        worker = workers_pb2.Worker()
+        worker.CopyFrom(request.worker)
+        worker.id = worker.id or f"worker-{len(self.registered) + 2}"
+        worker.status, worker.registered_ms, worker.last_heartbeat_ms = "active", now_ms(), now_ms()
+        worker.heartbeat_interval_ms = request.heartbeat_interval_ms
+        self.registered[worker.id] = worker
+        return worker
+
+    async def Heartbeat(self, request: workers_pb2.HeartbeatRequest, context: Any) -> workers_pb2.HeartbeatResponse:  # noqa: N802
+        self.requests.append(request)
+        known = self.registered.get(request.id)
+        return workers_pb2.HeartbeatResponse(status=known.status if known else "offline", unknown=known is None)
+
     def _known(self, worker_id: str) -> None:
         if worker_id != self.worker.id:
             raise NotFound(f"worker {worker_id} does not exist")
 
     async def GetWorker(self, request: workers_pb2.GetWorkerRequest, context: Any) -> workers_pb2.Worker:  # noqa: N802
+        if request.id in self.registered:
+            return self.registered[request.id]
         self._known(request.id)
         return self.worker
 
@@ -223,6 +246,10 @@ class FakeRegistry(workers_pb2_grpc.WorkerServiceServicer):
         return workers_pb2.ListWorkersResponse(workers=workers, total=len(workers))
 
     async def UpdateWorker(self, request: workers_pb2.UpdateWorkerRequest, context: Any) -> workers_pb2.Worker:  # noqa: N802
+        if request.id in self.registered:
+            if "metadata_json" in request.fields:
+                self.registered[request.id].metadata_json = request.worker.metadata_json
+            return self.registered[request.id]
         self._known(request.id)
         if "status" in request.fields:
             self.worker.status = request.worker.status
@@ -231,12 +258,20 @@ class FakeRegistry(workers_pb2_grpc.WorkerServiceServicer):
     async def Deregister(  # noqa: N802
         self, request: workers_pb2.DeregisterRequest, context: Any
     ) -> workers_pb2.DeregisterResponse:
-        self._known(request.id)
+        if self.registered.pop(request.id, None) is None:
+            self._known(request.id)
         return workers_pb2.DeregisterResponse()
 
 
 class FakeResults(results_pb2_grpc.ResultServiceServicer):
-    """Three items of every run."""
+    """Three items of every run; `added` are the AddItems requests."""
+
+    def __init__(self) -> None:
+        self.added: list[results_pb2.AddItemsRequest] = []
+
+    async def AddItems(self, request: results_pb2.AddItemsRequest, context: Any) -> results_pb2.AddItemsResponse:  # noqa: N802
+        self.added.append(request)
+        return results_pb2.AddItemsResponse()
 
     async def ListResults(  # noqa: N802
         self, request: results_pb2.ListResultsRequest, context: Any
@@ -257,6 +292,7 @@ class FakeServices:
 
     def __init__(self) -> None:
         self.scheduler, self.registry, self.results = FakeScheduler(), FakeRegistry(), FakeResults()
+        self.leases = FakeLeases()
         self.server = self._server(0)
 
     def _server(self, port: int) -> GrpcServer:
@@ -264,6 +300,7 @@ class FakeServices:
         server.add(tasks_pb2_grpc.add_TaskServiceServicer_to_server, self.scheduler)
         server.add(runs_pb2_grpc.add_RunServiceServicer_to_server, self.scheduler)
         server.add(workers_pb2_grpc.add_WorkerServiceServicer_to_server, self.registry)
+        server.add(lease_pb2_grpc.add_LeaseServiceServicer_to_server, self.leases)
         server.add(results_pb2_grpc.add_ResultServiceServicer_to_server, self.results)
         return server
 

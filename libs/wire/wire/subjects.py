@@ -29,6 +29,13 @@ DEFAULT_PRIORITY: Final = "normal"
 # under its task type, for the outside workers that offer that type.
 BUILT_IN_EXECUTORS: Final = frozenset({"http", "noop", "python", "rpa", "scrape", "shell"})
 
+# How the consumers of `ready_consumer` are made, whoever comes first: a delivered message comes again after this long.
+READY_ACK_WAIT_SECONDS: Final = 30.0
+READY_MAX_ACK_PENDING: Final = 20_000
+
+# How the sessions of workers begin that speak only HTTP: the gateway makes them, and leases are theirs alone.
+OUTSIDE_SESSION: Final = "outside-"
+
 _QUEUE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 

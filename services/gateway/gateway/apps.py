@@ -14,6 +14,8 @@ from gateway.guard import Guard
 from gateway.mongo_keys import PoolGauge
 from gateway.native.envelope import SHAPE as NATIVE
 from gateway.native.keys import KeyRoutes
+from gateway.native.outside_workers import OutsideWorkerRoutes
+from gateway.native.run_reports import RunReportRoutes
 from gateway.native.runs import RunRoutes
 from gateway.native.schedule import ScheduleRoutes
 from gateway.native.statistics import Statistics
@@ -115,6 +117,8 @@ def _native(parts: Parts) -> FastAPI:
         RunRoutes(parts.backend),
         ScheduleRoutes(parts.backend),
         WorkerRoutes(parts.backend),
+        OutsideWorkerRoutes(parts.backend),
+        RunReportRoutes(parts.backend),
         KeyRoutes(parts.access),
         system,
     )

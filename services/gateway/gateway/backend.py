@@ -10,7 +10,7 @@ from chassis.batching import Batcher
 from chassis.errors import TrawlError, error_of
 from chassis.grpc_client import GrpcClient
 from chassis.telemetry import current_traceparent
-from trawl.scheduler.v1 import runs_pb2, runs_pb2_grpc, tasks_pb2_grpc
+from trawl.scheduler.v1 import lease_pb2_grpc, runs_pb2, runs_pb2_grpc, tasks_pb2_grpc
 from trawl.scraper.v1 import results_pb2_grpc
 from trawl.workerregistry.v1 import workers_pb2_grpc
 
@@ -38,6 +38,7 @@ class Backend:
         # mypy-protobuf gives async and sync stubs one constructor; which it is depends on the channel.
         self.tasks: Any = self.scheduler.stub(tasks_pb2_grpc.TaskServiceStub)
         self.runs: Any = self.scheduler.stub(runs_pb2_grpc.RunServiceStub)
+        self.leases: Any = self.scheduler.stub(lease_pb2_grpc.LeaseServiceStub)
         self.results: Any = self.scraper.stub(results_pb2_grpc.ResultServiceStub)
         self.workers: Any = self.registry.stub(workers_pb2_grpc.WorkerServiceStub)
         self._starts: Batcher[runs_pb2.StartRun, runs_pb2.Run] = Batcher(

@@ -9,7 +9,7 @@ from chassis.health import Readiness, until_available
 from chassis.logs import get_logger
 from chassis.run import Lifetime, run_service
 from chassis.stores import mongo_client, mongo_database, redis_client
-from trawl.scheduler.v1 import runs_pb2_grpc, tasks_pb2_grpc, work_pb2_grpc
+from trawl.scheduler.v1 import lease_pb2_grpc, runs_pb2_grpc, tasks_pb2_grpc, work_pb2_grpc
 from wire import subjects
 
 from scheduler.abort_run import AbortRun, EndedRuns
@@ -20,6 +20,7 @@ from scheduler.explain_run import ExplainRun
 from scheduler.finish_runs import FinishRuns
 from scheduler.grpc_runs import RunApi, WorkApi
 from scheduler.grpc_tasks import TaskApi
+from scheduler.leasing import Leasing
 from scheduler.lost_runs import LostRuns
 from scheduler.mongo_runs import Archive
 from scheduler.mongo_tasks import Tasks
@@ -44,17 +45,19 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
     mongo, redis = mongo_client(settings), redis_client(settings)
     database = mongo_database(mongo, settings, "scheduler")
     tasks, archive = Tasks(database), Archive(database)
-    live = LiveRuns(
-        redis,
-        lease_ms=int(settings.lease_seconds * 1000),
-        deadline_grace_ms=int(settings.deadline_grace_seconds * 1000),
-        max_pending=settings.max_pending_runs,
-    )
+    lease_ms, grace_ms = int(settings.lease_seconds * 1000), int(settings.deadline_grace_seconds * 1000)
+    live = LiveRuns(redis, lease_ms=lease_ms, deadline_grace_ms=grace_ms, max_pending=settings.max_pending_runs)
     announcer, durations, ended = Announcer(events), Durations(), EndedRuns()
     selfstart = SelfStarting(database, redis, tasks=tasks, archive=archive, live=live, announcer=announcer)
     parked = ParkedRuns(live, archive, announcer)
     finish = FinishRuns(live=live, archive=archive, announcer=announcer, parked=parked, durations=durations)
-    lost = LostRuns(live=live, announcer=announcer, finish=finish, lease_seconds=settings.lease_seconds)
+    leasing = Leasing(
+        database, redis, live=live, archive=archive, announcer=announcer, finish=finish, lease_ms=lease_ms,
+        deadline_grace_ms=grace_ms,
+    )  # fmt: skip
+    lost = LostRuns(
+        live=live, announcer=announcer, finish=finish, leased=leasing.runs, lease_seconds=settings.lease_seconds,
+    )  # fmt: skip
     starter = StartRuns(
         tasks=tasks, live=live, archive=archive, announcer=announcer, durations=durations,
         inline_parameters_bytes=settings.inline_parameters_bytes, gate=selfstart.gate,
@@ -66,9 +69,9 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
         tasks=tasks, live=live, announcer=announcer, starter=starter, dependencies=selfstart.dependencies,
         watch=selfstart.watch,
     )  # fmt: skip
-    rebuilder = Rebuilder(live, archive, events, selfstart.waiting)
+    rebuilder = Rebuilder(live, archive, events, waiting=selfstart.waiting, leased=leasing.runs)
     registry = GrpcClient("worker-registry", settings.registry_target)
-    offers = WorkerOffers(registry)
+    offers, work = WorkerOffers(registry), Work(live, archive)
     explainer = ExplainRun(
         reader=reader, live=live, tasks=tasks, waiting=selfstart.waiting, live_tasks=selfstart.live_tasks,
         gate=selfstart.gate, offers=offers,
@@ -88,7 +91,11 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
             explainer=explainer,
         ),
     )
-    server.add(work_pb2_grpc.add_WorkServiceServicer_to_server, WorkApi(Work(live, archive)))
+    server.add(work_pb2_grpc.add_WorkServiceServicer_to_server, WorkApi(work))
+    server.add(
+        lease_pb2_grpc.add_LeaseServiceServicer_to_server,
+        leasing.connect(work=work, reader=reader, events=events, ended=ended),
+    )
     server.add(
         tasks_pb2_grpc.add_TaskServiceServicer_to_server,
         TaskApi(tasks=tasks, changes=changes, reader=reader, fires=selfstart.fires),
@@ -103,7 +110,7 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
     async def start() -> None:
         await events.connect()
         await events.declare_streams(subjects.STREAMS, settings.stream_replicas)
-        await until_available(lambda: _prepare(tasks, archive, selfstart, rebuilder))
+        await until_available(lambda: _prepare(tasks, archive, leasing, selfstart, rebuilder))
         await events.nc.subscribe(subjects.RUN_EVENTS, cb=ended.on_events)
         await server.start(serving=False)
         life.spawn("readiness", readiness.run())
@@ -120,26 +127,29 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
         life.spawn(
             "workers", events.consume(subjects.EVENTS_STREAM, "scheduler-workers", subjects.WORKER_EVENTS, lost.handle)
         )
-        life.spawn("offers", offers.run())
-        life.spawn("parked", parked.run())
-        life.spawn("sweeper", lost.run())
-        life.spawn("rebuild", rebuilder.run())
+        loops = {"offers": offers.run, "parked": parked.run, "sweeper": lost.run, "rebuild": rebuilder.run}
+        for name, loop in loops.items():
+            life.spawn(name, loop())
+        await leasing.start(life, events)
         await selfstart.start(life, events)
         log.info("serving", port=server.port)
 
     life.spawn("start", start())
     await life.stopping.wait()
+    leasing.stop()
     await server.stop()
     await life.cancel_all()
-    await events.close()
-    await registry.close()
-    await redis.aclose()
+    for close in (events.close, registry.close, redis.aclose):
+        await close()
     mongo.close()
 
 
-async def _prepare(tasks: Tasks, archive: Archive, selfstart: SelfStarting, rebuilder: Rebuilder) -> None:
+async def _prepare(
+    tasks: Tasks, archive: Archive, leasing: Leasing, selfstart: SelfStarting, rebuilder: Rebuilder
+) -> None:
     await tasks.prepare()
     await archive.prepare()
+    await leasing.prepare()
     await selfstart.prepare()
     await rebuilder.ensure()
 

@@ -16,8 +16,9 @@ from google.protobuf.message import DecodeError
 from trawl.scheduler.v1 import runs_pb2 as pb
 from trawl.workerregistry.v1 import events_pb2 as registry_pb
 
-from scheduler.events import Announcer, ready_message, run_event
+from scheduler.events import Announcer, run_event
 from scheduler.finish_runs import FinishRuns
+from scheduler.leased_runs import LeasedRuns
 from scheduler.records import TO_PROTO, external_key, run_of_live
 from scheduler.redis_runs import LiveRun, LiveRuns
 from scheduler.run import ErrorCode, Status
@@ -33,8 +34,10 @@ ACCEPTING_MS = 60_000
 class LostRuns:
     """Takes runs back, and decides between another attempt and the end."""
 
-    def __init__(self, *, live: LiveRuns, announcer: Announcer, finish: FinishRuns, lease_seconds: float) -> None:
-        self._live, self._announcer, self._finish = live, announcer, finish
+    def __init__(
+        self, *, live: LiveRuns, announcer: Announcer, finish: FinishRuns, leased: LeasedRuns, lease_seconds: float
+    ) -> None:
+        self._live, self._announcer, self._finish, self._leased = live, announcer, finish, leased
         self._lease_seconds = lease_seconds
         self._trust_from = time.monotonic() + lease_seconds
 
@@ -69,13 +72,13 @@ class LostRuns:
         log.warning("run taken back", run_id=run_id, why=why, verdict=verdict, attempt=attempt)
         if verdict == "failed":
             await self._finish.archive_runs([failed])
+            await self._leased.released(run_id, run.token, run.session)
         elif verdict == "aborted":
             await self._finish.archive_runs([aborted])
+            await self._leased.released(run_id, run.token, run.session)
         elif verdict == "requeued":
-            spec = pb.RunSpec.FromString(run.spec)
-            spec.attempt = attempt
-            # The old message would come again by itself, but only after its acknowledgement time.
-            await self._announcer.ready([ready_message(spec, reason=f"-{run.token}")])
+            # The old message, if there is one, would come again by itself, but only after its acknowledgement time.
+            await self._leased.queue_again(pb.RunSpec.FromString(run.spec), attempt, run.token, run.session)
             await self._announcer.runs([run_event("retrying", run_of_live(run))])
 
     async def run(self) -> None:

@@ -1,6 +1,8 @@
-"""Use case: Redis has lost everything. Owns bringing live runs back from the RUNS stream and the parked documents.
+"""Use case: Redis has lost everything. Owns bringing live runs back from the RUNS stream, and from the documents of
+parked and leased runs.
 
-What is running comes back as pending first; its worker's next report restores it (see `report.lua`).
+What runs on a worker that holds a message comes back as pending first; the worker's next report restores it (see
+`report.lua`).
 """
 
 import asyncio
@@ -14,6 +16,7 @@ from nats.js.errors import APIError, NotFoundError
 from trawl.scheduler.v1 import runs_pb2 as pb
 from wire import subjects
 
+from scheduler.leased_runs import LeasedRuns
 from scheduler.mongo_runs import Archive
 from scheduler.mongo_waiting import WaitingRuns
 from scheduler.parked import rebuilt
@@ -29,8 +32,10 @@ READERS = 16
 class Rebuilder:
     """Watches for an empty Redis."""
 
-    def __init__(self, live: LiveRuns, archive: Archive, events: Events, waiting: WaitingRuns) -> None:
-        self._waiting = waiting
+    def __init__(
+        self, live: LiveRuns, archive: Archive, events: Events, *, waiting: WaitingRuns, leased: LeasedRuns
+    ) -> None:
+        self._waiting, self._leased = waiting, leased
         self._live, self._archive, self._events = live, archive, events
 
     async def run(self) -> None:
@@ -46,7 +51,8 @@ class Rebuilder:
         """Rebuild unless Redis is whole, or another scheduler is at it."""
         if await self._live.has_epoch() or not await self._live.lock_rebuild(LOCK_SECONDS):
             return
-        count = await self._from_stream() + await self._from_parked() + await self._from_waiting()
+        count = await self._leased.restore_all() + await self._from_stream()
+        count += await self._from_parked() + await self._from_waiting()
         await self._live.set_epoch(now_ms())
         if count:
             log.warning("live runs rebuilt after Redis had lost them", count=count)

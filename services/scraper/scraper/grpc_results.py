@@ -9,6 +9,7 @@ from trawl.scraper.v1 import results_pb2 as pb
 from trawl.scraper.v1 import results_pb2_grpc
 
 from scraper.blobs import LocalBlobs
+from scraper.executor import ExecutorError, Item
 from scraper.mongo_results import Results
 
 MAX_PAGE = 10_000
@@ -42,9 +43,28 @@ class ResultApi(results_pb2_grpc.ResultServiceServicer):
         async for chunk in self._blobs.read(path):
             yield pb.BlobChunk(data=chunk, content_type=content_type)
 
+    async def AddItems(self, request: pb.AddItemsRequest, context: Any) -> pb.AddItemsResponse:
+        """Store what an outside worker has found; the scheduler has checked its lease."""
+        if len(request.items) > MAX_PAGE:
+            raise InvalidInput(f"at most {MAX_PAGE} items at once", field="items")
+        items = [(new.position, _new_item(new)) for new in request.items]
+        if items:
+            try:
+                await self._results.add(request.run_id, request.task_id, request.attempt, items)
+            except ExecutorError as error:
+                raise InvalidInput(error.message, field="items") from error
+        if request.last and request.attempt > 1:
+            await self._results.drop_stale(request.run_id, request.attempt, 0)
+        return pb.AddItemsResponse()
+
     async def ListExecutors(self, request: pb.ListExecutorsRequest, context: Any) -> pb.ListExecutorsResponse:
         """What this service can run."""
         return pb.ListExecutorsResponse(names=self._executors)
+
+
+def _new_item(new: pb.NewItem) -> Item:
+    data, metadata = (orjson.loads(raw or b"{}") for raw in (new.data_json, new.metadata_json))
+    return Item(data, new.data_type or "item", new.key or None, metadata)
 
 
 def _item(row: Mapping[str, Any]) -> pb.ResultItem:

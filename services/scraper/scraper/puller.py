@@ -17,7 +17,7 @@ from nats.js.errors import APIError, NotFoundError
 from wire import subjects
 
 log = get_logger("puller")
-ACK_WAIT_SECONDS = 30.0
+ACK_WAIT_SECONDS = subjects.READY_ACK_WAIT_SECONDS
 IDLE_PULL_SECONDS = 30.0
 NO_WAIT_SECONDS = 1.0
 MAX_BATCH = 256
@@ -55,7 +55,7 @@ class QueuePuller:
                 try:
                     await self._events.ensure_consumer(
                         subjects.RUNS_STREAM, durable, subjects.ready_subject(self._queue, priority),
-                        ack_wait=ACK_WAIT_SECONDS, max_ack_pending=20_000,
+                        ack_wait=ACK_WAIT_SECONDS, max_ack_pending=subjects.READY_MAX_ACK_PENDING,
                     )  # fmt: skip
                     break
                 except NotFoundError:

@@ -126,6 +126,7 @@ def _message(view: domain.WorkerView) -> pb.Worker:
         last_heartbeat_ms=view.heard_ms,
         registered_ms=worker.registered_ms,
         metadata_json=worker.metadata_json,
+        heartbeat_interval_ms=worker.interval_ms,
     )
     if beat is not None:
         message.load_average = beat.load_average

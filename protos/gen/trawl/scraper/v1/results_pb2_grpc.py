@@ -49,6 +49,11 @@ class ResultServiceStub:
                 request_serializer=trawl_dot_scraper_dot_v1_dot_results__pb2.GetBlobRequest.SerializeToString,
                 response_deserializer=trawl_dot_scraper_dot_v1_dot_results__pb2.BlobChunk.FromString,
                 _registered_method=True)
+        self.AddItems = channel.unary_unary(
+                '/trawl.scraper.v1.ResultService/AddItems',
+                request_serializer=trawl_dot_scraper_dot_v1_dot_results__pb2.AddItemsRequest.SerializeToString,
+                response_deserializer=trawl_dot_scraper_dot_v1_dot_results__pb2.AddItemsResponse.FromString,
+                _registered_method=True)
         self.ListExecutors = channel.unary_unary(
                 '/trawl.scraper.v1.ResultService/ListExecutors',
                 request_serializer=trawl_dot_scraper_dot_v1_dot_results__pb2.ListExecutorsRequest.SerializeToString,
@@ -79,6 +84,13 @@ class ResultServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AddItems(self, request, context):
+        """Each key, and each position without one, is stored once however often it comes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListExecutors(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -102,6 +114,11 @@ def add_ResultServiceServicer_to_server(servicer, server):
                     servicer.GetBlob,
                     request_deserializer=trawl_dot_scraper_dot_v1_dot_results__pb2.GetBlobRequest.FromString,
                     response_serializer=trawl_dot_scraper_dot_v1_dot_results__pb2.BlobChunk.SerializeToString,
+            ),
+            'AddItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddItems,
+                    request_deserializer=trawl_dot_scraper_dot_v1_dot_results__pb2.AddItemsRequest.FromString,
+                    response_serializer=trawl_dot_scraper_dot_v1_dot_results__pb2.AddItemsResponse.SerializeToString,
             ),
             'ListExecutors': grpc.unary_unary_rpc_method_handler(
                     servicer.ListExecutors,
@@ -190,6 +207,33 @@ class ResultService:
             '/trawl.scraper.v1.ResultService/GetBlob',
             trawl_dot_scraper_dot_v1_dot_results__pb2.GetBlobRequest.SerializeToString,
             trawl_dot_scraper_dot_v1_dot_results__pb2.BlobChunk.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trawl.scraper.v1.ResultService/AddItems',
+            trawl_dot_scraper_dot_v1_dot_results__pb2.AddItemsRequest.SerializeToString,
+            trawl_dot_scraper_dot_v1_dot_results__pb2.AddItemsResponse.FromString,
             options,
             channel_credentials,
             insecure,

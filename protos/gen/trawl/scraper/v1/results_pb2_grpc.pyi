@@ -36,6 +36,8 @@ class ResultServiceStub:
     """Every item of a run, in order."""
     GetBlob: _grpc.UnaryStreamMultiCallable[_results_pb2.GetBlobRequest, _results_pb2.BlobChunk]
     """A screenshot, download or trace that a run kept."""
+    AddItems: _grpc.UnaryUnaryMultiCallable[_results_pb2.AddItemsRequest, _results_pb2.AddItemsResponse]
+    """Each key, and each position without one, is stored once however often it comes."""
     ListExecutors: _grpc.UnaryUnaryMultiCallable[_results_pb2.ListExecutorsRequest, _results_pb2.ListExecutorsResponse]
 
 @_typing.type_check_only
@@ -46,6 +48,8 @@ class ResultServiceAsyncStub(ResultServiceStub):
     """Every item of a run, in order."""
     GetBlob: _aio.UnaryStreamMultiCallable[_results_pb2.GetBlobRequest, _results_pb2.BlobChunk]  # type: ignore[assignment]
     """A screenshot, download or trace that a run kept."""
+    AddItems: _aio.UnaryUnaryMultiCallable[_results_pb2.AddItemsRequest, _results_pb2.AddItemsResponse]  # type: ignore[assignment]
+    """Each key, and each position without one, is stored once however often it comes."""
     ListExecutors: _aio.UnaryUnaryMultiCallable[_results_pb2.ListExecutorsRequest, _results_pb2.ListExecutorsResponse]  # type: ignore[assignment]
 
 class ResultServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -71,6 +75,14 @@ class ResultServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_results_pb2.BlobChunk], _abc.AsyncIterator[_results_pb2.BlobChunk]]:
         """A screenshot, download or trace that a run kept."""
+
+    @_abc_1.abstractmethod
+    def AddItems(
+        self,
+        request: _results_pb2.AddItemsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_results_pb2.AddItemsResponse, _abc.Awaitable[_results_pb2.AddItemsResponse]]:
+        """Each key, and each position without one, is stored once however often it comes."""
 
     @_abc_1.abstractmethod
     def ListExecutors(

@@ -38,6 +38,7 @@ class Worker(_message.Message):
     CPU_USAGE_FIELD_NUMBER: _builtins.int
     METADATA_JSON_FIELD_NUMBER: _builtins.int
     CURRENT_RUNS_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_INTERVAL_MS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     session: _builtins.str
     """Changes each time the worker's process starts."""
@@ -56,6 +57,8 @@ class Worker(_message.Message):
     cpu_usage: _builtins.float
     """Percent of one core."""
     metadata_json: _builtins.bytes
+    heartbeat_interval_ms: _builtins.int
+    """Set in answers."""
     @_builtins.property
     def task_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -79,10 +82,11 @@ class Worker(_message.Message):
         cpu_usage: _builtins.float = ...,
         metadata_json: _builtins.bytes = ...,
         current_runs: _abc.Iterable[_builtins.int] | None = ...,
+        heartbeat_interval_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpu_usage", b"cpu_usage", "current_runs", b"current_runs", "current_task_count", b"current_task_count", "hostname", b"hostname", "id", b"id", "ip_address", b"ip_address", "last_heartbeat_ms", b"last_heartbeat_ms", "load_average", b"load_average", "max_concurrent_tasks", b"max_concurrent_tasks", "memory_usage", b"memory_usage", "metadata_json", b"metadata_json", "port", b"port", "registered_ms", b"registered_ms", "session", b"session", "status", b"status", "task_types", b"task_types"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpu_usage", b"cpu_usage", "current_runs", b"current_runs", "current_task_count", b"current_task_count", "heartbeat_interval_ms", b"heartbeat_interval_ms", "hostname", b"hostname", "id", b"id", "ip_address", b"ip_address", "last_heartbeat_ms", b"last_heartbeat_ms", "load_average", b"load_average", "max_concurrent_tasks", b"max_concurrent_tasks", "memory_usage", b"memory_usage", "metadata_json", b"metadata_json", "port", b"port", "registered_ms", b"registered_ms", "session", b"session", "status", b"status", "task_types", b"task_types"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
