@@ -22,6 +22,8 @@ log = get_logger("events")
 CONNECT_SECONDS = 5.0
 PUBLISH_SECONDS = 5.0
 NATS_DOWN = (NatsError, TimeoutError, asyncio.TimeoutError, ConnectionError, OSError)
+# What a call to JetStream raises when it could not be done.
+JETSTREAM_DOWN = (*NATS_DOWN, APIError)
 
 
 class StreamTable(Protocol):
@@ -207,4 +209,4 @@ class Events:
             await self.nc.close()
 
 
-__all__ = ["NATS_DOWN", "Events", "Msg", "nats"]
+__all__ = ["JETSTREAM_DOWN", "NATS_DOWN", "Events", "Msg", "nats"]

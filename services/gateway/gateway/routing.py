@@ -21,6 +21,7 @@ from starlette.routing import Match
 from gateway.access import Access, Role
 from gateway.exchange import Answer, Call, ClientGone, Receive, Scope, Send
 from gateway.failures import ErrorShape, MethodNotAllowed, NoSuchPath
+from gateway.rate_limits import RateLimits
 from gateway.redis_idempotency import HEADER, Idempotency
 
 Handler = Callable[[Call], Awaitable[Answer]]
@@ -65,6 +66,7 @@ class Contract:
     shape: ErrorShape
     access: Access | None
     idempotency: Idempotency
+    limits: RateLimits | None = None
 
 
 class DirectRoute(APIRoute):
@@ -91,6 +93,7 @@ class DirectRoute(APIRoute):
 
 def _serve(endpoint: Endpoint, contract: Contract) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
     access, role, handler, shape = contract.access, endpoint.role, endpoint.handler, contract.shape
+    limits = contract.limits
     starts_work, in_flight_seconds = endpoint.starts_work, endpoint.in_flight_seconds
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
@@ -98,6 +101,8 @@ def _serve(endpoint: Endpoint, contract: Contract) -> Callable[[Scope, Receive, 
         try:
             if access is not None and role is not None:
                 call.principal = await access.authorize(call, role)
+                if limits is not None and not limits.spend(call.principal):
+                    await limits.refill(call.principal)
             if starts_work and HEADER in call.headers:
                 answer = await contract.idempotency.run(call, handler, in_flight_seconds)
             else:
@@ -193,14 +198,15 @@ def _openapi(endpoint: Endpoint, contract: Contract, prefix: str) -> dict[str, A
         "parameters": parameters,
         "responses": {str(doc.status): {"description": doc.summary, "content": _content(doc.answer, doc.content_type)}},
     }
-    for status in doc.errors:
+    asks_for_key = endpoint.role is not None and contract.access is not None
+    for status in sorted({*doc.errors, *((429, 503) if asks_for_key else ())}):
         described["responses"][str(status)] = {
             "description": "Error",
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
         }
     if doc.body is not None:
         described["requestBody"] = {"required": doc.body_required, "content": _content(doc.body, "application/json")}
-    if endpoint.role is not None and contract.access is not None:
+    if asks_for_key and endpoint.role is not None:
         described["security"] = [{"bearer": []}, {"api_key": []}]
         described["description"] = f"{doc.description}\n\nRole: {endpoint.role.label}".strip()
     return described

@@ -73,7 +73,7 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
             durations=durations,
         ),
     )
-    server.add(work_pb2_grpc.add_WorkServiceServicer_to_server, WorkApi(Work(live, archive)))
+    server.add(work_pb2_grpc.add_WorkServiceServicer_to_server, WorkApi(Work(live, archive, announcer)))
     server.add(tasks_pb2_grpc.add_TaskServiceServicer_to_server, TaskApi(tasks=tasks, changes=changes, reader=reader))
 
     readiness = Readiness(
