@@ -97,7 +97,7 @@ class StreamAnswer(Answer):
         upcoming: asyncio.Task[bytes] | None = None
         try:
             while not (gone.done() or closing.done()):
-                upcoming = upcoming or asyncio.create_task(anext(self._source))  # type: ignore[arg-type]  # a generator's step is a coroutine
+                upcoming = upcoming or asyncio.create_task(anext(self._source))
                 done, _ = await asyncio.wait(
                     {upcoming, gone, closing}, timeout=KEEP_ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED
                 )

@@ -6,7 +6,8 @@ Redis' own clock counts for all replicas. A bucket that is full again is forgott
 import redis.asyncio as aioredis
 from chassis.stores import redis_errors
 
-from gateway.rate_limits import Limit
+from gateway.rate_limits import Limit, RateLimits
+from gateway.settings import GatewaySettings
 
 TAKE = """
 local rate, burst, want = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -35,3 +36,9 @@ class RedisBuckets:
         with redis_errors():
             granted, wait_ms = await self._take([f"trawl:gateway:bucket:{caller}"], arguments)
         return int(granted), int(wait_ms) / 1000
+
+
+def make_limits(redis: aioredis.Redis, settings: GatewaySettings) -> RateLimits:
+    """The limits that the settings describe."""
+    default = Limit(settings.rate_limit_per_minute, settings.rate_limit_burst)
+    return RateLimits(RedisBuckets(redis), default, limit_admin=settings.rate_limit_admin)

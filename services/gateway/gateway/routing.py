@@ -69,6 +69,19 @@ class Contract:
     limits: RateLimits | None = None
 
 
+class _EventStreamResponse(PlainTextResponse):
+    """Only for the documentation."""
+
+    media_type = "text/event-stream"
+
+
+_RESPONSES: dict[str, type[Response]] = {
+    "application/json": JSONResponse,
+    "text/plain": PlainTextResponse,
+    "text/event-stream": _EventStreamResponse,
+}
+
+
 class DirectRoute(APIRoute):
     """An APIRoute for FastAPI's router and documentation, whose requests go straight to the handler."""
 
@@ -83,7 +96,7 @@ class DirectRoute(APIRoute):
             summary=endpoint.doc.summary,
             description=endpoint.doc.description or None,
             tags=[endpoint.doc.tag],
-            response_class=JSONResponse if endpoint.doc.content_type == "application/json" else PlainTextResponse,
+            response_class=_RESPONSES[endpoint.doc.content_type],
             response_model=None,
             status_code=endpoint.doc.status,
             openapi_extra=_openapi(endpoint, contract, prefix),

@@ -3,19 +3,20 @@
 from typing import Any
 
 Json = Any
-TIME = "2024-01-15T10:30:00Z"
+_TIME = "2024-01-15T10:30:00Z"
 
 
-def answer_of(data: Json) -> dict[str, Json]:
-    """A success."""
-    metadata = {"timestamp": TIME, "request_id": "req_4f1c2a7b9d0e", "version": "1.0.0"}
+def _answer(data: Json) -> dict[str, Json]:
+    metadata = {"timestamp": _TIME, "request_id": "req_4f1c2a7b9d0e", "version": "1.0.0"}
     return {"success": True, "data": data, "metadata": metadata}
 
 
-def list_of(item: Json, size: int = 20) -> dict[str, Json]:
-    """A page with one entry."""
-    return answer_of({"items": [item], "total": 1, "page": 1, "size": size, "total_pages": 1})
+def _list(item: Json, size: int = 20) -> dict[str, Json]:
+    return _answer({"items": [item], "total": 1, "page": 1, "size": size, "total_pages": 1})
 
+
+# For other modules of examples.
+TIME, answer_of, list_of = _TIME, _answer, _list
 
 _PAGE = [("page", "integer", "页码，默认1"), ("size", "integer", "页大小，最大1000")]
 _ORDER = [("sort", "string", "排序字段，默认created_at"), ("order", "string", "asc 或 desc，默认desc")]
@@ -66,12 +67,12 @@ _TASK = {
     "id": 1,
     **NEW_TASK,
     "status": "active",
-    "created_at": TIME,
-    "updated_at": TIME,
+    "created_at": _TIME,
+    "updated_at": _TIME,
     "last_run_at": None,
     "next_run_at": "2024-01-16T02:00:00Z",
 }
-TASK = answer_of(_TASK)
+TASK = _answer(_TASK)
 _STATISTICS = {
     "total_runs": 40,
     "successful_runs": 39,
@@ -79,13 +80,13 @@ _STATISTICS = {
     "average_execution_time": 12.5,
     "last_execution_status": "success",
 }
-TASK_DETAIL = answer_of({**_TASK, "statistics": _STATISTICS})
+TASK_DETAIL = _answer({**_TASK, "statistics": _STATISTICS})
 _LISTED = ("id", "name", "description", "task_type", "status", "priority", "created_at", "next_run_at")
-TASK_LIST = list_of({key: _TASK[key] for key in _LISTED})
-TASK_DELETED = answer_of({"message": "任务删除成功", "deleted_id": 1})
-TASK_PAUSED = answer_of({"id": 1, "status": "paused", "updated_at": TIME})
+TASK_LIST = _list({key: _TASK[key] for key in _LISTED})
+TASK_DELETED = _answer({"message": "任务删除成功", "deleted_id": 1})
+TASK_PAUSED = _answer({"id": 1, "status": "paused", "updated_at": _TIME})
 TRIGGER = {"parameters": {"shop": "sample"}, "priority": "high", "timeout_seconds": 600, "ignore_dependencies": False}
-TRIGGERED = answer_of(
+TRIGGERED = _answer(
     {
         "task_id": 1,
         "run_id": 123,
@@ -96,7 +97,7 @@ TRIGGERED = answer_of(
     }
 )
 TRIGGER_BATCH = {"runs": [{"parameters": {"page": 1}}, {"parameters": {"page": 2}}]}
-TRIGGERED_BATCH = answer_of({"task_id": 1, "accepted": 2, "run_ids": [123, 124], "errors": []})
+TRIGGERED_BATCH = _answer({"task_id": 1, "accepted": 2, "run_ids": [123, 124], "errors": []})
 
 _RUN = {
     "id": 123,
@@ -104,17 +105,17 @@ _RUN = {
     "task_name": "nightly_prices",
     "worker_id": "worker-1",
     "status": "completed",
-    "started_at": TIME,
+    "started_at": _TIME,
     "completed_at": "2024-01-15T10:30:12Z",
     "result": {"updated": 118},
     "error_message": None,
     "retry_count": 0,
-    "created_at": TIME,
+    "created_at": _TIME,
     "contract": "scheduler",
 }
-_LOG = {"timestamp": TIME, "level": "info", "message": "118 prices updated"}
-RUN_LIST = list_of(_RUN)
-RUN_DETAIL = answer_of(
+_LOG = {"timestamp": _TIME, "level": "info", "message": "118 prices updated"}
+RUN_LIST = _list(_RUN)
+RUN_DETAIL = _answer(
     {
         **_RUN,
         "worker_hostname": "host-1",
@@ -129,10 +130,10 @@ RUN_DETAIL = answer_of(
         "stop": None,
     }
 )
-RUN_ABORTED = answer_of({"id": 123, "status": "aborted", "completed_at": TIME, "message": "任务运行已中止"})
-RUN_RESTARTED = answer_of({"original_run_id": 123, "new_run_id": 124, "status": "pending", "started_at": TIME})
-LOG_LIST = list_of(_LOG, 100)
-RESULT_LIST = list_of(
+RUN_ABORTED = _answer({"id": 123, "status": "aborted", "completed_at": _TIME, "message": "任务运行已中止"})
+RUN_RESTARTED = _answer({"original_run_id": 123, "new_run_id": 124, "status": "pending", "started_at": _TIME})
+LOG_LIST = _list(_LOG, 100)
+RESULT_LIST = _list(
     {
         "id": "123-0",
         "run_id": 123,
@@ -140,7 +141,7 @@ RESULT_LIST = list_of(
         "data_type": "product",
         "data": {"name": "Lamp", "price": 19.9},
         "metadata": {},
-        "created_at": TIME,
+        "created_at": _TIME,
     }
 )
 
@@ -153,20 +154,20 @@ _WORKER = {
     "max_concurrent_tasks": 5,
     "current_task_count": 1,
     "status": "active",
-    "last_heartbeat": TIME,
-    "registered_at": TIME,
+    "last_heartbeat": _TIME,
+    "registered_at": _TIME,
 }
 _LOAD = {"load_average": 0.4, "memory_usage": 512, "cpu_usage": 25.5}
-WORKER = answer_of({**_WORKER, "metadata": {}})
+WORKER = _answer({**_WORKER, "metadata": {}})
 WORKER_CHANGE = {"max_concurrent_tasks": 8, "task_types": ["python"], "status": "draining", "metadata": {}}
-WORKER_LIST = list_of({**_WORKER, **_LOAD})
-WORKER_DETAIL = answer_of(
+WORKER_LIST = _list({**_WORKER, **_LOAD})
+WORKER_DETAIL = _answer(
     {
         **_WORKER,
         **_LOAD,
         "metadata": {},
         "current_tasks": [
-            {"run_id": 123, "task_id": 1, "task_name": "nightly_prices", "started_at": TIME, "status": "running"}
+            {"run_id": 123, "task_id": 1, "task_name": "nightly_prices", "started_at": _TIME, "status": "running"}
         ],
         "statistics": {
             "total_tasks_executed": 1000,
@@ -177,21 +178,21 @@ WORKER_DETAIL = answer_of(
         },
     }
 )
-WORKER_DELETED = answer_of({"message": "Worker 注销成功", "worker_id": "worker-1"})
+WORKER_DELETED = _answer({"message": "Worker 注销成功", "worker_id": "worker-1"})
 
 NEW_KEY = {"name": "dashboard", "role": "viewer", "rate_limit": {"per_minute": 600, "burst": 100}}
-_KEY = {"id": "0123456789abcdef", "name": "dashboard", "role": "viewer", "created_at": TIME, "rate_limit": None}
-KEY_CREATED = answer_of({**_KEY, "key": "trawl_0123456789abcdef_…"})
-KEY_LIST = answer_of({"items": [_KEY], "total": 1})
-KEY_DELETED = answer_of({"message": "API密钥删除成功", "deleted_id": "0123456789abcdef"})
+_KEY = {"id": "0123456789abcdef", "name": "dashboard", "role": "viewer", "created_at": _TIME, "rate_limit": None}
+KEY_CREATED = _answer({**_KEY, "key": "trawl_0123456789abcdef_…"})
+KEY_LIST = _answer({"items": [_KEY], "total": 1})
+KEY_DELETED = _answer({"message": "API密钥删除成功", "deleted_id": "0123456789abcdef"})
 TOKEN_REQUEST = {"api_key": "trawl_0123456789abcdef_…"}
-TOKEN = answer_of({"access_token": "eyJ…", "token_type": "Bearer", "expires_in": 900, "role": "viewer"})
+TOKEN = _answer({"access_token": "eyJ…", "token_type": "Bearer", "expires_in": 900, "role": "viewer"})
 
 _UP = {"status": "healthy", "response_time": 0.002}
-HEALTH = answer_of(
+HEALTH = _answer(
     {
         "status": "healthy",
-        "timestamp": TIME,
+        "timestamp": _TIME,
         "version": "1.0.0",
         "components": {
             "database": {**_UP, "connection_pool": {"total": 3, "active": 1, "idle": 2}},
@@ -204,7 +205,7 @@ HEALTH = answer_of(
         },
     }
 )
-STATS = answer_of(
+STATS = _answer(
     {
         "tasks": {"total": 12, "active": 10, "paused": 2, "completed": 0, "failed": 0},
         "task_runs": {"total": 400, "pending": 1, "running": 2, "completed": 390, "failed": 6, "aborted": 1},

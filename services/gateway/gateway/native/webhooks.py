@@ -150,8 +150,8 @@ class WebhookRoutes:
             Endpoint("POST", "/webhooks", self.create,
                      Doc("创建Webhook", TAG, body=examples.NEW_WEBHOOK, answer=examples.WEBHOOK_CREATED, status=201,
                          errors=(400, 401, 403, 409, 422), description="Signed as the Standard Webhooks convention "
-                         "says; `secret` is shown only here. `events` may be `[\"*\"]`: all documented types."),
-                     Role.ADMIN, starts_work=True),
+                         "says; `secret` is shown only here. The event `*` stands for all documented types."),
+                     Role.ADMIN),
             Endpoint("GET", "/webhooks", self.list_webhooks,
                      Doc("获取Webhook列表", TAG, answer=examples.WEBHOOK_LIST, errors=(401, 403)), Role.ADMIN),
             Endpoint("GET", one, self.detail,
