@@ -151,10 +151,9 @@ class Deliverer:
             log.warning("a webhook stays enabled for now", webhook=webhook.id, reason=error.message)
 
     async def disable(self, webhook_id: str, reason: str) -> None:
-        """Switch it off, and fail what is still to be sent to it."""
+        """Switch it off. What is still to be sent waits until somebody switches it on, or is dropped with age."""
         webhook = await self._webhooks.get(webhook_id)
         if webhook is not None and webhook.active:
             await self._webhooks.replace(webhook.disabled(reason, now_ms()))
             log.warning("a webhook is disabled", webhook=webhook_id, reason=reason)
             await self._directory.changed()
-        await self._deliveries.give_up(webhook_id, now_ms())

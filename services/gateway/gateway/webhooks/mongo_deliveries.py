@@ -104,13 +104,6 @@ class MongoDeliveries:
         with mongo_errors():
             return await self._deliveries.find_one(query, {"_id": 1}) is not None
 
-    async def give_up(self, webhook_id: str, now_ms: int) -> None:
-        """Fail all that is still to be sent; each can be replayed."""
-        query = {"webhook_id": webhook_id, "state": State.PENDING.value}
-        changes = {"state": State.FAILED.value, "due": "", "completed_ms": now_ms}
-        with mongo_errors():
-            await self._deliveries.update_many(query, {"$set": changes})
-
     async def forget(self, webhook_id: str) -> None:
         """Delete all of a webhook's."""
         with mongo_errors():

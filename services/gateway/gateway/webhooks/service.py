@@ -109,8 +109,6 @@ class Webhooks:
         await self._intake.declare()
         await self._webhooks.replace(webhook)
         await self._directory.changed()
-        if not webhook.active:
-            await self.deliveries.give_up(webhook.id, now_ms())
 
     async def remove(self, webhook_id: str) -> None:
         """Delete it and its log. Raises `NotFound`."""
