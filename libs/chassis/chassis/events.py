@@ -181,6 +181,12 @@ class Events:
                 messages = await subscription.fetch(batch, timeout=4)
             except TimeoutError:
                 continue
+            except asyncio.CancelledError:
+                # Else the server hands messages to a request that nobody waits for, and they come again only late.
+                if subscription is not None:
+                    with contextlib.suppress(*NATS_DOWN):
+                        await subscription.unsubscribe()
+                raise
             except (NatsError, APIError, OSError) as error:
                 log.warning("cannot fetch", consumer=durable, error=repr(error))
                 subscription = None
