@@ -12,6 +12,8 @@ import nats
 import orjson
 import pytest
 from chassis.clock import now_ms
+from chassis.errors import Exhausted
+from gateway import event_stream
 from gateway_support import shapes
 from gateway_support.stack import ADMIN_KEY, Gateway, Stores, running_gateway
 from trawl.scheduler.v1 import events_pb2, runs_pb2
@@ -237,3 +239,33 @@ async def test_everybodys_limit_is_shared_by_replicas_and_spares_the_admin_key(s
 async def test_a_bad_limit_is_422(gateway: Gateway, limit: Any) -> None:
     body = {"name": "x", "role": "viewer", "rate_limit": limit}
     assert (await gateway.call("POST", "/api/auth/keys", body=body)).status == 422
+
+
+async def test_a_full_scheduler_is_429_with_its_own_retry_after(gateway: Gateway) -> None:
+    gateway.scheduler.failure = Exhausted("too many requests are waiting", retry_after_seconds=7)
+    reply = await gateway.call("GET", "/api/tasks")
+    assert (reply.status, reply.headers["Retry-After"]) == (429, "7")
+    shapes.assert_shape(reply.json, shapes.ERROR)
+
+
+async def test_a_client_that_reads_nothing_is_dropped(
+    gateway: Gateway, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its stream ends and gives its place back, however much there is to say."""
+    monkeypatch.setattr(event_stream, "SEND_SECONDS", 0.3)
+    await until_ready(gateway)
+    run_id = await a_run(gateway)
+    gateway.scheduler.logs[run_id] = [line("x" * 10_000) for _ in range(5_000)]
+    _, writer = await asyncio.open_connection("127.0.0.1", gateway.ports["scheduler"], limit=1)
+    path = f"/api/runs/{run_id}/logs?follow=true&api_key={ADMIN_KEY}"
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    await writer.drain()
+    # A request is counted when it has ended.
+    ended = b'route="/api/runs/{run_id}/logs",status="200"'
+    async with asyncio.timeout(15):
+        while ended not in (await gateway.call("GET", "/metrics", key=None)).body:
+            await asyncio.sleep(0.1)
+    listed = [request for request in gateway.scheduler.requests if isinstance(request, runs_pb2.ListLogsRequest)]
+    assert listed
+    assert max(request.offset for request in listed) < 4_500
+    writer.transport.abort()

@@ -17,7 +17,6 @@ from gateway.times import iso_seconds
 Json = Any
 RUN_TYPES: Final[Mapping[str, str]] = {
     "triggered": "task.triggered",
-    "started": "task.started",
     "retrying": "task.retrying",
     "completed": "task.completed",
     "failed": "task.failed",
