@@ -11,6 +11,8 @@ from trawl_local.ports import HOST
 from trawl_local.supervise import Program
 from trawl_local.tools import CHROMIUM, NATS, REDIS
 
+# Runs and webhooks may call this machine itself, though its addresses are private.
+LOOPBACK = "127.0.0.0/8,::1/128"
 SERVICES = ("worker-registry", "scheduler", "scraper", "gateway")
 STORES = ("nats", "redis", "mongodb")
 _NOT_FOR_SERVICES = ("TRAWL_API_KEY", "GRPC_PORT", "NATS_URL", "REDIS_URL")
@@ -140,7 +142,7 @@ def _scraper(home: Home, environment: Mapping[str, str], tools: Mapping[str, str
     suits = {
         "WORKER_ID": "worker-001",
         "EXECUTORS": "http,scrape,rpa,noop,shell,python",
-        "ALLOWED_ADDRESSES": "127.0.0.0/8,::1/128",
+        "ALLOWED_ADDRESSES": LOOPBACK,
         "CHROMIUM_PATH": tools.get(CHROMIUM.package, ""),
     }
     chosen = {name: environment.get(name) or value for name, value in suits.items()}
@@ -173,6 +175,7 @@ def _gateway(
 ) -> Program:
     environment = common | {variable: str(port) for variable, port in public.items()}
     environment |= {"TRAWL_API_KEY": key, "GATEWAY_HOST": HOST}
+    environment["ALLOWED_ADDRESSES"] = environment.get("ALLOWED_ADDRESSES") or LOOPBACK
     ready = readiness.every(*(readiness.http(port) for port in public.values() if port))
     return Program("gateway", _python("gateway"), environment, _working_folder(home), ready, needs, 0)
 

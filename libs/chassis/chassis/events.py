@@ -23,6 +23,8 @@ log = get_logger("events")
 CONNECT_SECONDS = 5.0
 PUBLISH_SECONDS = 5.0
 NATS_DOWN = (NatsError, TimeoutError, asyncio.TimeoutError, ConnectionError, OSError)
+# What a call to JetStream raises when it could not be done.
+JETSTREAM_DOWN = (*NATS_DOWN, APIError)
 
 
 class StreamTable(Protocol):
@@ -175,6 +177,12 @@ class Events:
                 messages = await subscription.fetch(batch, timeout=4)
             except TimeoutError:
                 continue
+            except asyncio.CancelledError:
+                # Else the server hands messages to a request that nobody waits for, and they come again only late.
+                if subscription is not None:
+                    with contextlib.suppress(*NATS_DOWN):
+                        await subscription.unsubscribe()
+                raise
             except (NatsError, APIError, OSError) as error:
                 log.warning("cannot fetch", consumer=durable, error=repr(error))
                 subscription = None
@@ -246,4 +254,4 @@ class _Acknowledged:
             future.set_exception(APIError.from_error(reason) if reason else NoStreamResponseError())
 
 
-__all__ = ["NATS_DOWN", "Events", "Msg", "nats"]
+__all__ = ["JETSTREAM_DOWN", "NATS_DOWN", "Events", "Msg", "nats"]

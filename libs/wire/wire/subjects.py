@@ -6,6 +6,8 @@ Streams
     DEAD    limits, file storage: `trawl.dead.<origin>`, what could not be decoded, with the reason in a header
 Core NATS (not stored)
     `trawl.control.abort.<worker_session>`, payload `scheduler.v1.AbortOrder`
+    `trawl.live.logs`, new log lines are stored for these runs: their ids in decimal, separated by spaces
+    `trawl.live.webhooks`, the gateway's webhooks have changed: no payload
 """
 
 import re
@@ -20,6 +22,10 @@ RUNS_FINISHED: Final = "trawl.runs.finished"
 RUN_EVENTS: Final = "trawl.events.runs"
 TASK_EVENTS: Final = "trawl.events.tasks"
 WORKER_EVENTS: Final = "trawl.events.workers"
+ALL_EVENTS: Final = "trawl.events.>"
+
+LIVE_LOGS: Final = "trawl.live.logs"
+LIVE_WEBHOOKS: Final = "trawl.live.webhooks"
 
 # In the order of service: workers pull from the first to the last.
 PRIORITIES: Final = ("critical", "high", "normal", "low")

@@ -19,6 +19,8 @@ from chassis.logs import get_logger
 from pydantic import SecretStr
 
 from gateway.exchange import Call
+from gateway.jwks import OutsideBearer, OutsideIssuer, make_issuer
+from gateway.rate_limits import Limit
 from gateway.settings import GatewaySettings
 from gateway.tokens import Tokens, signing_secret
 
@@ -46,11 +48,12 @@ ROLES = {role.label: role for role in Role}
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Somebody known."""
+    """Somebody known. `limit` None: the one that the settings give to everybody."""
 
     id: str
     name: str
     role: Role
+    limit: Limit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class ApiKey:
     digest: str
     created_ms: int
     created_by: str
+    limit: Limit | None = None
 
 
 class KeyStore(Protocol):
@@ -91,7 +95,9 @@ def make_access(keys: KeyStore, settings: GatewaySettings) -> "Access":
     if admin_key is None:
         log.warning("TRAWL_API_KEY is not set: only keys that are already in the database work")
     tokens = Tokens(signing_secret(plain(settings.jwt_secret), admin_key), settings.jwt_ttl_seconds)
-    return Access(keys, tokens, admin_key=admin_key, cache_seconds=settings.key_cache_seconds)
+    return Access(
+        keys, tokens, admin_key=admin_key, cache_seconds=settings.key_cache_seconds, outside=make_issuer(settings)
+    )
 
 
 def make_key() -> tuple[str, str, str]:
@@ -111,9 +117,11 @@ class Access:
         *,
         admin_key: str | None,
         cache_seconds: float,
+        outside: OutsideIssuer | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.keys, self.tokens, self._clock = keys, tokens, clock
+        self._outside = outside
         self._admin_digest = hashlib.sha256(admin_key.encode()).digest() if admin_key else None
         self._cache_seconds = cache_seconds
         self._cache: OrderedDict[bytes, tuple[float, Principal]] = OrderedDict()
@@ -144,23 +152,34 @@ class Access:
         if self._admin_digest is not None and hmac.compare_digest(digest, self._admin_digest):
             return Principal("admin", "admin", Role.ADMIN), until
         if is_token(credential):
+            if self._outside is not None and self._outside.signs(credential):
+                return _outside_principal(await self._outside.read(credential), until)
             claims = self.tokens.read(credential)
             role = ROLES.get(str(claims["role"]))
             if role is None:
                 raise Unauthenticated("令牌无效")
-            return Principal(str(claims["sub"]), str(claims.get("name", "")), role), min(until, float(claims["exp"]))
+            limit = Limit(*claims["limit"]) if "limit" in claims else None
+            principal = Principal(str(claims["sub"]), str(claims.get("name", "")), role, limit)
+            return principal, min(until, float(claims["exp"]))
         parts = credential.split("_", 2)
         key = None
         if len(parts) == 3 and parts[0] == KEY_PREFIX and len(parts[1]) == 16 and parts[1].isalnum():
             key = await self.keys.find(parts[1])
         if key is None or not hmac.compare_digest(digest, bytes.fromhex(key.digest)):
             raise Unauthenticated("API密钥无效")
-        return Principal(key.id, key.name, key.role), until
+        return Principal(key.id, key.name, key.role, key.limit), until
 
     def forget(self, key_id: str) -> None:
         """Believe nothing any more that was found for the key; other processes forget within the cache's time."""
         for digest in [digest for digest, (_, principal) in self._cache.items() if principal.id == key_id]:
             del self._cache[digest]
+
+
+def _outside_principal(bearer: OutsideBearer, until: float) -> tuple[Principal, float]:
+    role = max((ROLES[name] for name in bearer.roles if name in ROLES), default=None)
+    if role is None:
+        raise Unauthenticated("令牌中没有已知的角色", field="role", rule="enum")
+    return Principal(bearer.id, bearer.name, role), min(until, bearer.expires)
 
 
 def is_token(credential: str) -> bool:

@@ -9,29 +9,38 @@ from gateway import later
 from gateway.access import Access
 from gateway.backend import Backend
 from gateway.edge import Edge, EdgePolicy
+from gateway.event_feed import EventFeed
+from gateway.event_stream import Streams
 from gateway.failures import ErrorShape
 from gateway.guard import Guard
+from gateway.log_follower import LogFollower
 from gateway.mongo_keys import PoolGauge
 from gateway.native.envelope import SHAPE as NATIVE
 from gateway.native.keys import KeyRoutes
+from gateway.native.logs import LogRoutes
 from gateway.native.outside_workers import OutsideWorkerRoutes
 from gateway.native.run_reports import RunReportRoutes
 from gateway.native.runs import RunRoutes
 from gateway.native.schedule import ScheduleRoutes
 from gateway.native.statistics import Statistics
+from gateway.native.streams import StreamRoutes
 from gateway.native.system import SystemRoutes
 from gateway.native.tasks import TaskRoutes
+from gateway.native.webhooks import WebhookRoutes
 from gateway.native.workers import WorkerRoutes
 from gateway.operations import OperationsRoutes
 from gateway.ports import Listener
 from gateway.probes import Probes
+from gateway.rate_limits import RateLimits
 from gateway.redis_idempotency import Idempotency
 from gateway.routing import Contract, DirectFirst, Endpoint, build_app
 from gateway.run_watcher import RunWatcher
 from gateway.settings import GatewaySettings
 from gateway.smartrpa.routes import SmartRpaRoutes
 from gateway.smartrpa.translate import SHAPE as SMARTRPA
+from gateway.system_logs import LogFolder
 from gateway.traffic import Traffic
+from gateway.webhooks.service import Webhooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +55,11 @@ class Parts:
     probes: Probes
     traffic: Traffic
     pool: PoolGauge
+    limits: RateLimits
+    webhooks: Webhooks
+    feed: EventFeed
+    follower: LogFollower
+    streams: Streams
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,17 +124,22 @@ def _mounted_shapes() -> dict[str, ErrorShape]:
 def _native(parts: Parts) -> FastAPI:
     statistics = Statistics(parts.backend)
     system = SystemRoutes(parts.probes, statistics, parts.traffic, parts.pool)
-    contract = Contract(NATIVE, parts.access, parts.idempotency)
+    contract = Contract(NATIVE, parts.access, parts.idempotency, parts.limits)
+    streams = StreamRoutes(parts.backend, parts.feed, parts.follower, parts.streams)
+    log_dir = parts.settings.log_dir
     operations = OperationsRoutes(parts.probes, parts.traffic, ("scheduler", "database"), metrics=system.metrics)
     resources = (
         TaskRoutes(parts.backend),
-        RunRoutes(parts.backend),
+        RunRoutes(parts.backend, streams.follow_logs),
         ScheduleRoutes(parts.backend),
         WorkerRoutes(parts.backend),
         OutsideWorkerRoutes(parts.backend),
         RunReportRoutes(parts.backend),
         KeyRoutes(parts.access),
+        WebhookRoutes(parts.webhooks),
+        streams,
         system,
+        LogRoutes(LogFolder(log_dir) if log_dir else None),
     )
     endpoints = [endpoint for resource in resources for endpoint in resource.endpoints()]
     app = build_app("Trawl: distributed scheduler", contract, endpoints, operations.endpoints(), prefix="/api")
@@ -136,5 +155,5 @@ def _member(parts: Parts, name: str, member: _Member, access: Access | None) -> 
     }
     endpoints = makers[name]() if name in makers else []
     operations = OperationsRoutes(parts.probes, parts.traffic, member.needs)
-    contract = Contract(member.shape, access, parts.idempotency)
+    contract = Contract(member.shape, access, parts.idempotency, parts.limits)
     return build_app(f"Trawl: {member.title}", contract, endpoints, operations.endpoints(), prefix=member.prefix)

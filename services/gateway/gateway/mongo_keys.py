@@ -1,6 +1,7 @@
 """API keys in MongoDB. Owns: collection `api_keys`, a document for each key, `_id` = its id (16 hexadecimal digits)."""
 
 import asyncio
+from dataclasses import astuple
 from typing import Any
 
 from chassis.errors import Unavailable
@@ -15,6 +16,7 @@ from pymongo.monitoring import (
 )
 
 from gateway.access import ROLES, ApiKey, Role
+from gateway.rate_limits import Limit
 
 
 class MongoKeys:
@@ -51,6 +53,7 @@ class MongoKeys:
                     "digest": key.digest,
                     "created_ms": key.created_ms,
                     "created_by": key.created_by,
+                    "limit": list(astuple(key.limit)) if key.limit else [],
                 }
             )
 
@@ -81,6 +84,7 @@ def _key(document: dict[str, Any]) -> ApiKey:
         digest=document["digest"],
         created_ms=document["created_ms"],
         created_by=document["created_by"],
+        limit=Limit(*document["limit"]) if document.get("limit") else None,
     )
 
 

@@ -15,6 +15,8 @@ import uvicorn
 BACKLOG = 2048
 # Requests under way may take this long to end once the gateway stops.
 GRACE_SECONDS = 5
+# What was written and not taken for so long ends a connection.
+UNREAD_MS = 30_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ def bind(listener: Listener) -> socket.socket:
         raise PortProblem(f"The host {listener.host} (GATEWAY_HOST) is not known: {error.strerror}.") from error
     bound = socket.socket(family, kind, proto)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Inherited by every connection: one whose client takes nothing more is ended by the kernel, not kept for ever.
+    bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)
     bound.setblocking(False)
     try:
         bound.bind(address)

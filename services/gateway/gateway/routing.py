@@ -22,6 +22,7 @@ from starlette.routing import Match
 from gateway.access import Access, Role
 from gateway.exchange import Answer, Call, ClientGone, Receive, Scope, Send
 from gateway.failures import ErrorShape, MethodNotAllowed, NoSuchPath
+from gateway.rate_limits import RateLimits
 from gateway.redis_idempotency import HEADER, Idempotency
 
 Handler = Callable[[Call], Awaitable[Answer]]
@@ -66,6 +67,20 @@ class Contract:
     shape: ErrorShape
     access: Access | None
     idempotency: Idempotency
+    limits: RateLimits | None = None
+
+
+class _EventStreamResponse(PlainTextResponse):
+    """Only for the documentation."""
+
+    media_type = "text/event-stream"
+
+
+_RESPONSES: dict[str, type[Response]] = {
+    "application/json": JSONResponse,
+    "text/plain": PlainTextResponse,
+    "text/event-stream": _EventStreamResponse,
+}
 
 
 class DirectRoute(APIRoute):
@@ -82,7 +97,7 @@ class DirectRoute(APIRoute):
             summary=endpoint.doc.summary,
             description=endpoint.doc.description or None,
             tags=[endpoint.doc.tag],
-            response_class=JSONResponse if endpoint.doc.content_type == "application/json" else PlainTextResponse,
+            response_class=_RESPONSES[endpoint.doc.content_type],
             response_model=None,
             status_code=endpoint.doc.status,
             openapi_extra=_openapi(endpoint, contract, prefix),
@@ -92,6 +107,7 @@ class DirectRoute(APIRoute):
 
 def _serve(endpoint: Endpoint, contract: Contract) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
     access, role, handler, shape = contract.access, endpoint.role, endpoint.handler, contract.shape
+    limits = contract.limits
     starts_work, in_flight_seconds = endpoint.starts_work, endpoint.in_flight_seconds
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
@@ -99,6 +115,8 @@ def _serve(endpoint: Endpoint, contract: Contract) -> Callable[[Scope, Receive, 
         try:
             if access is not None and role is not None:
                 call.principal = await access.authorize(call, role)
+                if limits is not None and not limits.spend(call.principal):
+                    await limits.refill(call.principal)
             if starts_work and HEADER in call.headers:
                 answer = await contract.idempotency.run(call, handler, in_flight_seconds)
             else:
@@ -202,14 +220,15 @@ def _openapi(endpoint: Endpoint, contract: Contract, prefix: str) -> dict[str, A
         "parameters": parameters,
         "responses": {str(doc.status): {"description": doc.summary, "content": _content(doc.answer, doc.content_type)}},
     }
-    for status in doc.errors:
+    asks_for_key = endpoint.role is not None and contract.access is not None
+    for status in sorted({*doc.errors, *((429, 503) if asks_for_key else ())}):
         described["responses"][str(status)] = {
             "description": "Error",
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
         }
     if doc.body is not None:
         described["requestBody"] = {"required": doc.body_required, "content": _content(doc.body, "application/json")}
-    if endpoint.role is not None and contract.access is not None:
+    if asks_for_key and endpoint.role is not None:
         described["security"] = [{"bearer": []}, {"api_key": []}]
         described["description"] = f"{doc.description}\n\nRole: {endpoint.role.label}".strip()
     return described

@@ -1,12 +1,19 @@
 """The gateway's settings. Owns: names, defaults and limits of what can be set. Must not know how any of it is used."""
 
 import ipaddress
-from typing import Literal
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
+from chassis.addresses import parse_networks
 from chassis.settings import ServiceSettings
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import NoDecode
 
 MEGABYTE = 1024 * 1024
+MINUTE, HOUR = 60.0, 3_600.0
+# Between one attempt and the next, as the Standard Webhooks convention suggests: ten attempts in 76 hours.
+RETRY_SECONDS = (5.0, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR)
 
 
 class GatewaySettings(ServiceSettings):
@@ -33,11 +40,67 @@ class GatewaySettings(ServiceSettings):
     # How long a key that was checked against the database is believed: a deleted key works on for that long.
     key_cache_seconds: float = Field(default=5, ge=0, le=300)
 
+    # Tokens of an outside issuer (RS256): its public keys, and what its tokens must say. All but the role claim go
+    # together. A dotted role claim leads into objects; a list counts with its highest known role.
+    jwks_url: str = Field(default="", pattern=r"^(https?://\S+)?$")
+    jwks_file: Path | None = None
+    jwks_cache_seconds: float = Field(default=600, ge=1, le=86_400)
+    jwt_issuer: str = ""
+    jwt_audience: str = ""
+    jwt_role_claim: str = "role"
+
+    # What one key may ask for; 0: no limit. A key's own limit goes before it.
+    rate_limit_per_minute: int = Field(default=60_000, ge=0, le=100_000_000)
+    rate_limit_burst: int = Field(default=10_000, ge=1, le=10_000_000)
+    # Whether the limit also holds for TRAWL_API_KEY.
+    rate_limit_admin: bool = False
+
+    # Private addresses that webhooks may be sent to all the same, as CIDRs (comma list).
+    allowed_addresses: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    webhook_retry_seconds: Annotated[tuple[float, ...], NoDecode] = RETRY_SECONDS
+    webhook_timeout_seconds: float = Field(default=20, gt=0, le=60)
+    # A delivery is kept for this long, and at most so many ended ones of each webhook.
+    webhook_kept_days: float = Field(default=7, gt=0, le=90)
+    webhook_kept_deliveries: int = Field(default=10_000, ge=10, le=1_000_000)
+    # A webhook with more than this still to be sent is disabled.
+    webhook_max_pending: int = Field(default=100_000, ge=10, le=10_000_000)
+    # How often `system.health_check` is sent, and `worker.heartbeat` at most for each worker.
+    health_event_seconds: float = Field(default=60, ge=0.1, le=86_400)
+    heartbeat_event_seconds: float = Field(default=60, ge=0.1, le=86_400)
+
     # Names, besides the loopback ones, that ports without authentication answer to (comma list).
     allowed_hosts: str = ""
     max_body_bytes: int = Field(default=50 * MEGABYTE, ge=1024, le=60 * MEGABYTE)
     # Longest time that one `scrape_dengdai` is waited for.
     wait_seconds: float = Field(default=1_800, gt=0, le=7_200)
+
+    @field_validator("allowed_addresses", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        return parse_networks(value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("webhook_retry_seconds", mode="before")
+    @classmethod
+    def _delays(cls, value: object) -> object:
+        return tuple(part for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("webhook_retry_seconds")
+    @classmethod
+    def _sane_delays(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if len(value) > 20 or not all(0 < seconds <= 7 * 24 * HOUR for seconds in value):
+            raise ValueError("at most 20 delays, each above 0 and up to a week, in seconds")
+        return value
+
+    @model_validator(mode="after")
+    def _outside_tokens_are_complete(self) -> Self:
+        has_keys = bool(self.jwks_url) or self.jwks_file is not None
+        if has_keys and not (self.jwt_issuer and self.jwt_audience):
+            raise ValueError(
+                "JWKS_URL and JWKS_FILE need JWT_ISSUER and JWT_AUDIENCE: tokens made for others must not work"
+            )
+        if self.jwks_url and self.jwks_file is not None:
+            raise ValueError("set JWKS_URL or JWKS_FILE, not both")
+        return self
 
     @property
     def open_ports_ask_for_key(self) -> bool:

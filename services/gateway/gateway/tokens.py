@@ -20,9 +20,9 @@ class Tokens:
     def __init__(self, secret: bytes, ttl_seconds: int) -> None:
         self._secret, self.ttl_seconds = secret, ttl_seconds
 
-    def issue(self, *, subject: str, name: str, role: str, now: float) -> str:
-        """A token that speaks for `subject` with `role` until `now + ttl_seconds`."""
-        claims = {
+    def issue(self, *, subject: str, name: str, role: str, now: float, limit: tuple[int, int] | None = None) -> str:
+        """A token that speaks for `subject` with `role` until `now + ttl_seconds`. `limit`: per minute, and burst."""
+        claims: dict[str, Any] = {
             "iss": ISSUER,
             "aud": AUDIENCE,
             "sub": subject,
@@ -31,6 +31,8 @@ class Tokens:
             "iat": int(now),
             "exp": int(now) + self.ttl_seconds,
         }
+        if limit is not None:
+            claims["limit"] = limit
         return jwt.encode(claims, self._secret, algorithm=ALGORITHM)
 
     def read(self, token: str) -> Mapping[str, Any]:

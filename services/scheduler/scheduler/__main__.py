@@ -71,7 +71,7 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
     )  # fmt: skip
     rebuilder = Rebuilder(live, archive, events, waiting=selfstart.waiting, leased=leasing.runs)
     registry = GrpcClient("worker-registry", settings.registry_target)
-    offers, work = WorkerOffers(registry), Work(live, archive)
+    offers, work = WorkerOffers(registry), Work(live, archive, announcer)
     explainer = ExplainRun(
         reader=reader, live=live, tasks=tasks, waiting=selfstart.waiting, live_tasks=selfstart.live_tasks,
         gate=selfstart.gate, offers=offers,

@@ -1,9 +1,10 @@
 """The scheduler's words on JetStream: ready runs and run events. Knows subjects and message ids, decides nothing."""
 
+import contextlib
 from collections.abc import Sequence
 
 from chassis.clock import now_ms
-from chassis.events import Events
+from chassis.events import NATS_DOWN, Events
 from chassis.logs import get_logger
 from trawl.scheduler.v1 import events_pb2, runs_pb2
 from wire import subjects
@@ -76,6 +77,12 @@ class Announcer:
         if self._events.connected:
             order = events_pb2.AbortOrder(run_ids=run_ids)
             await self._events.nc.publish(subjects.abort_subject(session), order.SerializeToString())
+
+    async def logs_stored(self, run_ids: Sequence[int]) -> None:
+        """Tell whoever follows these runs' logs; not stored, since a follower that misses it looks again by itself."""
+        if run_ids and self._events.connected:
+            with contextlib.suppress(*NATS_DOWN):
+                await self._events.nc.publish(subjects.LIVE_LOGS, " ".join(map(str, run_ids)).encode())
 
     async def dead_letter(self, origin: str, payload: bytes, reason: str) -> None:
         """Keep what nobody can read, with the reason."""

@@ -128,6 +128,7 @@ class FinishRuns:
                 if end.report.logs
             ]
         )
+        await self._announcer.logs_stored([end.run.spec.run_id for end in ends if end.report.logs])
 
     async def archive_runs(self, runs: Sequence[pb.Run]) -> None:
         """Move ended runs from Redis to MongoDB and say so. The first end that is archived stays."""

@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError
 from trawl.scheduler.v1 import runs_pb2 as pb
 from trawl.scheduler.v1 import work_pb2
 
+from scheduler.events import Announcer
 from scheduler.finish_runs import log_documents
 from scheduler.mongo_runs import Archive, LogChunk
 from scheduler.parked import rebuilt
@@ -21,8 +22,8 @@ MAX_STEP = 200
 class Work:
     """Serves workers. Raises `Unavailable` when Redis (or for logs: MongoDB) can't be reached."""
 
-    def __init__(self, live: LiveRuns, archive: Archive) -> None:
-        self._live, self._archive = live, archive
+    def __init__(self, live: LiveRuns, archive: Archive, announcer: Announcer) -> None:
+        self._live, self._archive, self._announcer = live, archive, announcer
 
     async def claim(self, holder: Holder, claims: Sequence[work_pb2.Claim]) -> list[Verdict]:
         """A verdict for each claim. A run that Redis does not know is rebuilt from the spec that the claim carries."""
@@ -62,6 +63,7 @@ class Work:
                 documents = log_documents(report.logs)
                 chunks.append(LogChunk(report.run_id, report.attempt, report.first_log, documents))
         await self._archive.add_logs(chunks)
+        await self._announcer.logs_stored([chunk.run_id for chunk in chunks])
         return answers
 
     async def release(self, holder: Holder, claims: Sequence[work_pb2.Claim]) -> None:

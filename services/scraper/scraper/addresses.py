@@ -1,29 +1,12 @@
-"""Which addresses a run may call. Owns: the one guard for calls made for a user. Must not know executors or pages.
+"""Which addresses a run may call. Owns: how a refused one ends an attempt; the guard itself is the chassis'."""
 
-The guard judges the address that is really connected to, so a name that resolves to a private address, a literal and
-every hop of a redirect are all caught. An address that only carries another one inside (IPv4-mapped, 6to4, NAT64) is
-judged by what it carries.
-"""
+from collections.abc import Sequence
+from urllib.parse import SplitResult
 
-import asyncio
-import socket
-from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Any
-from urllib.parse import SplitResult, urlsplit
-
-import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
+from chassis import addresses
+from chassis.addresses import Network, literal_address, parse_networks, shown_url
 
 from scraper.executor import ExecutorError
-
-Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
-
-NAT64 = IPv6Network("64:ff9b::/96")
-# Local-use NAT64: what it reaches is the network's own business, so it counts as private.
-NAT64_LOCAL = IPv6Network("64:ff9b:1::/48")
-MAX_URL_CHARACTERS = 8192
 
 
 class AddressNotAllowed(ExecutorError):
@@ -33,158 +16,24 @@ class AddressNotAllowed(ExecutorError):
         super().__init__(message, code="ADDRESS_NOT_ALLOWED", retryable=False)
 
 
-def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
-    """The networks of an allow-list setting, as CIDRs or single addresses. Raises ValueError that names the bad one."""
-    return tuple(ip_network(text.strip(), strict=False) for text in texts if text.strip())
-
-
-def carried_address(address: Address) -> Address:
-    """The IPv4 address that an IPv6 one stands for, or else the address itself."""
-    if isinstance(address, IPv4Address):
-        return address
-    if address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    if address.sixtofour is not None:
-        return address.sixtofour
-    if address in NAT64:
-        return IPv4Address(int(address) & 0xFFFFFFFF)
-    return address
-
-
-def is_public(address: Address) -> bool:
-    """Whether it is an ordinary address of the internet."""
-    address = carried_address(address)
-    if isinstance(address, IPv6Address) and address in NAT64_LOCAL:
-        return False
-    return address.is_global and not address.is_multicast and not address.is_reserved
-
-
-class AddressGuard:
-    """Says which addresses may be called: public ones, and those in the allow-list."""
+class AddressGuard(addresses.AddressGuard):
+    """The guard, whose refusals fail the attempt for good."""
 
     def __init__(self, allow: Sequence[Network] = ()) -> None:
-        self._allow = tuple(allow)
-
-    def allows(self, address: Address) -> bool:
-        """Whether a call to `address` may be made."""
-        if is_public(address):
-            return True
-        judged = carried_address(address)
-        return any(judged in network or address in network for network in self._allow)
-
-    def check_address(self, text: str) -> None:
-        """Raise AddressNotAllowed unless the numeric address `text` may be called."""
-        if not self.allows(ip_address(text)):
-            raise AddressNotAllowed(f"the address {text} is private or reserved, and no setting allows it")
-
-    def check_url(self, url: str) -> SplitResult:
-        """The parts of `url`, when it is an http(s) address with a host that a literal check doesn't refuse."""
-        parts = check_url(url)
-        literal = literal_address(parts.hostname or "")
-        if literal is not None:
-            self.check_address(str(literal))
-        return parts
-
-    async def check_host(self, host: str, *, timeout_seconds: float = 5) -> None:
-        """Raise AddressNotAllowed if any address of `host` is refused; for callers whose connections aren't ours.
-
-        A name that doesn't resolve here passes: whoever connects will not get further either. A browser resolves
-        again by itself, so a name that changes its answer in between is only caught by checking each request.
-        """
-        literal = literal_address(host)
-        if literal is not None:
-            self.check_address(str(literal))
-            return
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-        except (OSError, TimeoutError, UnicodeError):
-            return
-        for entry in found:
-            self._check_named(host, str(entry[4][0]))
-
-    def _check_named(self, host: str, address: str) -> None:
-        if not self.allows(ip_address(address)):
-            raise AddressNotAllowed(f"{host} is at {address}, which is private or reserved, and no setting allows it")
-
-    def open_socket(self, info: tuple[Any, ...]) -> socket.socket:
-        """A socket for the address in `info`, made only if it may be called (aiohttp's `socket_factory`)."""
-        family, kind, protocol, _, address = info
-        self.check_address(str(address[0]))
-        return socket.socket(family=family, type=kind, proto=protocol)
-
-    def connector(self, **options: Any) -> aiohttp.TCPConnector:
-        """An aiohttp connector that can't reach what isn't allowed; `options` go to TCPConnector."""
-        return aiohttp.TCPConnector(resolver=_GuardedResolver(self), socket_factory=self.open_socket, **options)
-
-
-def guarded_connector(allow: Sequence[Network] = (), **options: Any) -> aiohttp.TCPConnector:
-    """A connector under a guard of its own. Must be made inside a running event loop."""
-    return AddressGuard(allow).connector(**options)
+        super().__init__(allow, refusal=AddressNotAllowed)
 
 
 def check_url(url: str) -> SplitResult:
     """The parts of an http(s) URL with a host. Raises AddressNotAllowed, which says what is wrong with it."""
-    if len(url) > MAX_URL_CHARACTERS:
-        raise AddressNotAllowed(f"a URL of {len(url)} characters is longer than {MAX_URL_CHARACTERS}")
-    try:
-        parts = urlsplit(url.strip())
-        port_is_valid = parts.port is None or parts.port > 0
-    except ValueError as error:
-        raise AddressNotAllowed(f"{shown_url(url)!r} is not a URL: {error}") from error
-    if parts.scheme.lower() not in ("http", "https"):
-        raise AddressNotAllowed(f"{shown_url(url)!r} is not an http or https URL")
-    if not parts.hostname or not port_is_valid:
-        raise AddressNotAllowed(f"{shown_url(url)!r} names no host that can be called")
-    return parts
+    return addresses.check_url(url, AddressNotAllowed)
 
 
-def shown_url(url: str) -> str:
-    """`url` as logs and messages may show it: no credentials, no values of secret-looking names, at most 300 long."""
-    head, _, query = url.partition("?")
-    scheme, separator, rest = head.partition("://")
-    authority, slash, path = rest.partition("/")
-    shown = f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}" if separator else head
-    names = "&".join(_shown_pair(pair) for pair in query.partition("#")[0].split("&")) if query else ""
-    shown = f"{shown}?{names}" if names else shown
-    return shown if len(shown) <= 300 else shown[:297] + "..."
-
-
-def _shown_pair(pair: str) -> str:
-    name, equals, _ = pair.partition("=")
-    secret = any(word in name.lower() for word in ("key", "token", "secret", "pass", "auth", "sig"))
-    return f"{name}{equals}***" if secret and equals else pair
-
-
-def literal_address(host: str) -> Address | None:
-    """The address that `host` spells, in every spelling that a system resolver takes (127.1, 0x7f000001), or None."""
-    host = host.strip("[]")
-    try:
-        return ip_address(host)
-    except ValueError:
-        pass
-    try:
-        return IPv4Address(socket.inet_aton(host))
-    except (OSError, ValueError):
-        return None
-
-
-class _GuardedResolver(AbstractResolver):
-    """Leaves only the addresses that may be called, so that a name with both kinds is reached at its public one."""
-
-    def __init__(self, guard: AddressGuard) -> None:
-        self._guard = guard
-        self._inner = aiohttp.ThreadedResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        found = await self._inner.resolve(host, port, family)
-        allowed = [entry for entry in found if self._guard.allows(ip_address(entry["host"]))]
-        if found and not allowed:
-            addresses = ", ".join(entry["host"] for entry in found)
-            raise AddressNotAllowed(f"{host} is at {addresses}: private or reserved, and no setting allows it")
-        return allowed
-
-    async def close(self) -> None:
-        await self._inner.close()
+__all__ = [
+    "AddressGuard",
+    "AddressNotAllowed",
+    "Network",
+    "check_url",
+    "literal_address",
+    "parse_networks",
+    "shown_url",
+]

@@ -15,6 +15,9 @@ def _list(item: Json, size: int = 20) -> dict[str, Json]:
     return _answer({"items": [item], "total": 1, "page": 1, "size": size, "total_pages": 1})
 
 
+# For other modules of examples.
+TIME, answer_of, list_of = _TIME, _answer, _list
+
 _PAGE = [("page", "integer", "页码，默认1"), ("size", "integer", "页大小，最大1000")]
 _ORDER = [("sort", "string", "排序字段，默认created_at"), ("order", "string", "asc 或 desc，默认desc")]
 PAGE_QUERY = _PAGE
@@ -222,8 +225,8 @@ WORKER_DETAIL = _answer(
 )
 WORKER_DELETED = _answer({"message": "Worker 注销成功", "worker_id": "worker-1"})
 
-NEW_KEY = {"name": "dashboard", "role": "viewer"}
-_KEY = {"id": "0123456789abcdef", "name": "dashboard", "role": "viewer", "created_at": _TIME}
+NEW_KEY = {"name": "dashboard", "role": "viewer", "rate_limit": {"per_minute": 600, "burst": 100}}
+_KEY = {"id": "0123456789abcdef", "name": "dashboard", "role": "viewer", "created_at": _TIME, "rate_limit": None}
 KEY_CREATED = _answer({**_KEY, "key": "trawl_0123456789abcdef_…"})
 KEY_LIST = _answer({"items": [_KEY], "total": 1})
 KEY_DELETED = _answer({"message": "API密钥删除成功", "deleted_id": "0123456789abcdef"})

@@ -1,6 +1,8 @@
 """API keys and access tokens of the scheduler contract. Owns: their endpoints. Must not know how keys are kept."""
 
 import time
+from dataclasses import asdict, astuple
+from typing import Any
 
 from chassis.clock import now_ms
 from chassis.errors import Forbidden, NotFound
@@ -11,6 +13,7 @@ from gateway.checks import Fields, check_text, invalid
 from gateway.exchange import Answer, Call
 from gateway.native import examples
 from gateway.native.envelope import ok, query_of
+from gateway.rate_limits import Limit
 from gateway.routing import Doc, Endpoint
 from gateway.times import iso_seconds
 
@@ -34,7 +37,7 @@ class KeyRoutes:
             raise invalid("name", "required", "不能为空", name)
         role = ROLES[fields.choice("role", ROLES, Role.VIEWER.label)]
         key_id, key, digest = make_key()
-        stored = ApiKey(key_id, name, role, digest, now_ms(), call.principal.id)
+        stored = ApiKey(key_id, name, role, digest, now_ms(), call.principal.id, _limit(fields))
         await self._access.keys.add(stored)
         return ok(call, {**_key_json(stored), "key": key}, 201)
 
@@ -58,7 +61,8 @@ class KeyRoutes:
         """Exchange a key for a short-lived token with the same role."""
         who = await self._access.authenticate(await _key_of(call))
         tokens = self._access.tokens
-        token = tokens.issue(subject=who.id, name=who.name, role=who.role.label, now=time.time())
+        limit = astuple(who.limit) if who.limit else None
+        token = tokens.issue(subject=who.id, name=who.name, role=who.role.label, now=time.time(), limit=limit)
         data = {
             "access_token": token,
             "token_type": "Bearer",
@@ -92,5 +96,16 @@ async def _key_of(call: Call) -> str:
     return key
 
 
-def _key_json(key: ApiKey) -> dict[str, str | None]:
-    return {"id": key.id, "name": key.name, "role": key.role.label, "created_at": iso_seconds(key.created_ms)}
+def _key_json(key: ApiKey) -> dict[str, Any]:
+    shown = {"id": key.id, "name": key.name, "role": key.role.label, "created_at": iso_seconds(key.created_ms)}
+    return shown | {"rate_limit": asdict(key.limit) if key.limit else None}
+
+
+def _limit(fields: Fields) -> Limit | None:
+    """The key's own limit, if one is given; 0 per minute: none at all."""
+    if not fields.given("rate_limit"):
+        return None
+    wanted = Fields(fields.mapping("rate_limit"))
+    wanted.require("per_minute")
+    per_minute = wanted.integer("per_minute", 0, 100_000_000, 0)
+    return Limit(per_minute, wanted.integer("burst", 1, 10_000_000, max(per_minute, 1)))

@@ -13,6 +13,7 @@ from gateway.checks import MAX_ID, QueryFields, invalid, path_id
 from gateway.exchange import Answer, Call
 from gateway.native import examples
 from gateway.native.envelope import Page, ascending, ok, query_of
+from gateway.native.stream_examples import FOLLOW_QUERY
 from gateway.native.translate import (
     RUN_STATUS_WORDS,
     RUN_STATUSES,
@@ -22,7 +23,7 @@ from gateway.native.translate import (
     run_detail,
     run_item,
 )
-from gateway.routing import Doc, Endpoint
+from gateway.routing import Doc, Endpoint, Handler
 from gateway.times import day_end_ms, day_start_ms, iso_seconds
 
 Json = Any
@@ -38,8 +39,8 @@ TAG = "runs"
 class RunRoutes:
     """Handlers of `/runs`."""
 
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
+    def __init__(self, backend: Backend, follow_logs: Handler) -> None:
+        self._backend, self._follow_logs = backend, follow_logs
 
     async def list_runs(self, call: Call) -> Answer:
         """List runs of all contracts."""
@@ -89,7 +90,9 @@ class RunRoutes:
         return orjson.Fragment(b"".join(parts))
 
     async def logs(self, call: Call) -> Answer:
-        """Page through a run's log."""
+        """Page through a run's log, or follow it."""
+        if query_of(call).choice("follow", ("true", "false")) == "true":
+            return await self._follow_logs(call)
         page = Page(query_of(call), 100)
         request = runs_pb2.ListLogsRequest(run_id=_run_id(call), offset=page.offset, limit=page.size)
         answer = await self._backend.run(self._backend.runs.ListLogs, request)
@@ -154,8 +157,10 @@ class RunRoutes:
                      Doc("重启任务运行", TAG, answer=examples.RUN_RESTARTED, errors=(401, 403, 404, 409)),
                      Role.OPERATOR, starts_work=True),
             Endpoint("GET", f"{one}/logs", self.logs,
-                     Doc("获取任务运行日志", TAG, answer=examples.LOG_LIST, query=examples.PAGE_QUERY,
-                         errors=(401, 404)), Role.VIEWER),
+                     Doc("获取任务运行日志", TAG, answer=examples.LOG_LIST, query=FOLLOW_QUERY,
+                         errors=(401, 404, 422),
+                         description="With `follow=true` the answer is `text/event-stream`: `log` events from the "
+                         "first line (or after `Last-Event-ID`), and `end` when the run has ended."), Role.VIEWER),
             Endpoint("GET", f"{one}/results", self.results,
                      Doc("获取任务运行结果", TAG, answer=examples.RESULT_LIST, query=examples.RESULT_QUERY,
                          errors=(401, 404)), Role.VIEWER),

@@ -79,6 +79,13 @@ class SystemRoutes:
         ]  # fmt: skip
 
 
+async def check_health(probes: Probes) -> dict[str, Json]:
+    """The state of the system, and of each component, in few words."""
+    healths = await probes.check()
+    components = {name: _component(health) for name, health in healths.items()}
+    return {"status": overall(healths), "version": VERSION, "components": components}
+
+
 def overall(healths: dict[str, Health]) -> str:
     """unhealthy without a critical component, degraded without another one."""
     ill = {name for name, health in healths.items() if not health.healthy}

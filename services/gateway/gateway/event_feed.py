@@ -1,0 +1,101 @@
+"""Reads the system's events for one listener. Owns: its place in JetStream's EVENTS stream, and how it is named.
+
+Each listener has a short-lived consumer of its own: the stream itself is the buffer, so a listener may be slow, come
+again later at `<sequence>.<index>`, and miss nothing while the stream keeps it.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from chassis.errors import Unavailable
+from chassis.events import JETSTREAM_DOWN, Events
+from chassis.logs import get_logger
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from wire import subjects
+
+from gateway.happenings import Happening, read_message
+
+log = get_logger("feed")
+BATCH = 64
+FETCH_SECONDS = 4.0
+CALL_SECONDS = 5.0
+# The server forgets a listener that died.
+FORGOTTEN_SECONDS = 60.0
+
+
+class EventFeed:
+    """Listeners' way to the events."""
+
+    def __init__(self, events: Events) -> None:
+        self._events = events
+
+    async def start(self, last_id: str) -> tuple[int, int]:
+        """The place to go on at: sequence and index. After `last_id`, or now. Raises `Unavailable`."""
+        await self._events.check()
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                info = await self._events.js.stream_info(subjects.EVENTS_STREAM)
+        except JETSTREAM_DOWN as error:
+            raise Unavailable("NATS is unavailable", dependency="nats") from error
+        newest = int(info.state.last_seq)
+        sequence, _, index = last_id.partition(".")
+        if sequence.isdigit() and index.isdigit() and len(last_id) < 30 and 0 < int(sequence) <= newest:
+            return int(sequence), int(index) + 1
+        return newest + 1, 0
+
+    async def listen(self, place: tuple[int, int]) -> AsyncGenerator[tuple[str, Happening], None]:
+        """For ever: ids and happenings from there on."""
+        sequence, first = place
+        consumer: Any = None
+        try:
+            while True:
+                try:
+                    consumer = consumer or await self._consumer(sequence)
+                    messages = await consumer[1].fetch(BATCH, timeout=FETCH_SECONDS)
+                except TimeoutError:
+                    continue
+                except JETSTREAM_DOWN as error:
+                    log.debug("cannot fetch", error=repr(error))
+                    consumer = None
+                    await asyncio.sleep(0.5)
+                    continue
+                for message in messages:
+                    sequence = message.metadata.sequence.stream
+                    for index, happening in enumerate(_read(message.subject, message.data)):
+                        if index >= first:
+                            yield f"{sequence}.{index}", happening
+                    sequence, first = sequence + 1, 0
+        finally:
+            if consumer is not None:
+                await self._forget(*consumer)
+
+    async def _consumer(self, sequence: int) -> tuple[str, Any]:
+        async with asyncio.timeout(CALL_SECONDS):
+            info = await self._events.js.add_consumer(
+                subjects.EVENTS_STREAM,
+                ConsumerConfig(
+                    filter_subject=subjects.ALL_EVENTS,
+                    ack_policy=AckPolicy.NONE,
+                    deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+                    opt_start_seq=sequence,
+                    inactive_threshold=FORGOTTEN_SECONDS,
+                    mem_storage=True,
+                ),
+            )
+            return info.name, await self._events.js.pull_subscribe_bind(info.name, subjects.EVENTS_STREAM)
+
+    async def _forget(self, name: str, subscription: Any) -> None:
+        with contextlib.suppress(*JETSTREAM_DOWN):
+            async with asyncio.timeout(1):
+                await subscription.unsubscribe()
+                await self._events.js.delete_consumer(subjects.EVENTS_STREAM, name)
+
+
+def _read(subject: str, payload: bytes) -> list[Happening]:
+    try:
+        return read_message(subject, payload)
+    except ValueError as error:
+        log.warning("an event is left out", reason=str(error))
+        return []
