@@ -15,6 +15,7 @@ from chassis.settings import ServiceSettings
 from chassis.telemetry import configure_telemetry, shutdown_telemetry
 
 log = get_logger("run")
+CANCEL_AGAIN_SECONDS = 0.5
 
 
 class Lifetime:
@@ -45,6 +46,15 @@ class Lifetime:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def end_task(task: "asyncio.Task[Any]") -> None:
+    """Cancel it until it has ended: `asyncio.wait_for`, deep in libraries, may lose a cancellation to an answer."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=CANCEL_AGAIN_SECONDS)
+    if not task.cancelled():
+        task.exception()
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 from chassis.errors import Exhausted, TrawlError
 from chassis.logs import get_logger
+from chassis.run import end_task
 
 from gateway.exchange import Answer, Call, Send
 
@@ -116,8 +117,7 @@ class StreamAnswer(Answer):
                     await _write(send, b": keep-alive\n\n")
         finally:
             if upcoming is not None:
-                upcoming.cancel()
-                await asyncio.gather(upcoming, return_exceptions=True)
+                await end_task(upcoming)
 
 
 class _Slow(Exception):

@@ -11,6 +11,7 @@ from chassis.clock import now_ms
 from chassis.errors import Unavailable
 from chassis.events import JETSTREAM_DOWN, Events, Msg
 from chassis.logs import get_logger
+from chassis.run import end_task
 from nats.js.api import DeliverPolicy
 from wire import subjects
 
@@ -75,9 +76,7 @@ class Intake:
                 if consuming.done():
                     consuming.result()
             finally:
-                for task in (consuming, idle):
-                    task.cancel()
-                await asyncio.gather(consuming, idle, return_exceptions=True)
+                await asyncio.gather(end_task(consuming), end_task(idle))
 
     async def handle(self, messages: Sequence[Msg]) -> None:
         """Store deliveries for what the messages say. Raises `Unavailable`."""
