@@ -114,7 +114,15 @@ def test_stores_and_services_that_die_come_back_with_their_data(home: Path, serv
 
 def pids_of(mark: str, name: bytes) -> list[int]:
     """Marked processes whose command line holds `name`."""
-    return [pid for pid in marked(mark) if name in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [pid for pid in marked(mark) if name in command_line(pid)]
+
+
+def command_line(pid: int) -> bytes:
+    """Empty when the process has just ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def redis(port: int, command: str) -> bytes:
