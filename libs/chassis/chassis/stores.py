@@ -26,6 +26,10 @@ MONGO_DOWN = (AutoReconnect, ConnectionFailure, ExecutionTimeout, NetworkTimeout
 REDIS_DOWN = (RedisConnectionError, RedisTimeoutError, BusyLoadingError)
 
 
+# A service's database. Composition roots hand it on by this name, so that the driver's is known to few.
+Database = AsyncIOMotorDatabase[dict[str, Any]]
+
+
 def mongo_client(settings: ServiceSettings, **options: Any) -> AsyncIOMotorClient[dict[str, Any]]:
     """A client that gives up on a dead server after seconds. Motor stays behind this and the `mongo_*` modules.
     `options` are the driver's own, such as `event_listeners`.

@@ -1,10 +1,8 @@
 """The parts that serve outside workers, put together. A piece of the composition root; decides nothing."""
 
-from typing import Any
-
 from chassis.events import Events
 from chassis.run import Lifetime
-from motor.motor_asyncio import AsyncIOMotorDatabase
+from chassis.stores import Database
 from redis.asyncio import Redis
 from wire import subjects
 
@@ -26,7 +24,7 @@ class Leasing:
     """`runs` keeps leased runs safe. Times in ms."""
 
     def __init__(
-        self, database: AsyncIOMotorDatabase[dict[str, Any]], redis: Redis, *, live: LiveRuns, archive: Archive,
+        self, database: Database, redis: Redis, *, live: LiveRuns, archive: Archive,
         announcer: Announcer, finish: FinishRuns, lease_ms: int, deadline_grace_ms: int,
     ) -> None:  # fmt: skip
         self._live, self._archive, self._announcer, self._lease_ms = live, archive, announcer, lease_ms

@@ -1,11 +1,9 @@
 """Part of the composition root: all that starts runs by itself. Builds schedules, dependencies and waiting runs."""
 
-from typing import Any
-
 from chassis.events import Events
 from chassis.health import until_available
 from chassis.run import Lifetime
-from motor.motor_asyncio import AsyncIOMotorDatabase
+from chassis.stores import Database
 from redis.asyncio import Redis
 from wire import subjects
 
@@ -31,7 +29,7 @@ class SelfStarting:
     """Stores, gate and watch first; `connect` adds what needs the starter, which itself needs the gate."""
 
     def __init__(
-        self, database: AsyncIOMotorDatabase[dict[str, Any]], redis: Redis, *, tasks: Tasks, archive: Archive,
+        self, database: Database, redis: Redis, *, tasks: Tasks, archive: Archive,
         live: LiveRuns, announcer: Announcer,
     ) -> None:  # fmt: skip
         self._tasks, self._archive, self._live, self._announcer = tasks, archive, live, announcer

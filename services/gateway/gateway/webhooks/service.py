@@ -12,7 +12,7 @@ from chassis.errors import Conflict, NotFound
 from chassis.events import Events
 from chassis.health import until_available
 from chassis.run import Lifetime
-from motor.motor_asyncio import AsyncIOMotorDatabase
+from chassis.stores import Database
 
 from gateway.backend import Backend
 from gateway.happenings import Happening
@@ -38,7 +38,7 @@ class Webhooks:
         self,
         settings: GatewaySettings,
         *,
-        database: AsyncIOMotorDatabase[dict[str, Any]],
+        database: Database,
         redis: aioredis.Redis,
         events: Events,
         backend: Backend,
