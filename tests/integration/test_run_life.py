@@ -235,3 +235,11 @@ def test_too_many_waiting_runs_are_refused_and_none_of_those_accepted_is_lost(tm
             small.runs.AbortRun(runs_pb2.AbortRunRequest(run_id=result.run.spec.run_id, wait_ms=5_000), timeout=10)
         again = small.runs.StartRuns(request, timeout=10).results
         assert not any(result.HasField("error") for result in again)
+
+
+def test_a_refused_task_uses_up_no_id(cell: cells.Cell) -> None:
+    first = cell.create_task("taken", "noop")
+    with pytest.raises(grpc.RpcError) as caught:
+        cell.create_task("taken", "noop")
+    assert caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+    assert cell.create_task("free", "noop") == first + 1

@@ -30,6 +30,7 @@ class ChangeTasks:
         """A new task. Raises `InvalidInput`, `Conflict`."""
         now = now_ms()
         check(Task(id=0, **fields))
+        await self._tasks.check_free(fields["name"])
         task = Task(id=await self._tasks.allocate("task_id", 1), created_ms=now, updated_ms=now,
                     schedule_since_ms=now, **fields)  # fmt: skip
         await self._dependencies.check(task)

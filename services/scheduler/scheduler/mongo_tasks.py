@@ -58,6 +58,10 @@ def _task(raw: Mapping[str, Any]) -> Task:
     )  # fmt: skip
 
 
+def _taken(name: str) -> Conflict:
+    return Conflict(f"a task named {name!r} exists already", field="name", value=name)
+
+
 class Tasks:
     """The repository of tasks. Every method raises `Unavailable` when MongoDB can't be reached."""
 
@@ -85,6 +89,11 @@ class Tasks:
         with mongo_errors():
             await self._tasks.insert_one(_document(task))
 
+    async def check_free(self, name: str) -> None:
+        """Raises `Conflict` when a task has that name; so a refused one uses up no id. `add` is what decides."""
+        if await self.by_name(name) is not None:
+            raise _taken(name)
+
     async def _reserve(self, name: str, task_id: int) -> None:
         reservation = {"_id": _name_key(name), "task_id": task_id, "reserved_ms": now_ms()}
         with mongo_errors():
@@ -97,7 +106,7 @@ class Tasks:
                 owner = await self._tasks.find_one({"_id": _key(held["task_id"])})
                 fresh = held["reserved_ms"] > now_ms() - RESERVATION_MS
                 if (owner is not None and owner["name"] == name) or (owner is None and fresh):
-                    raise Conflict(f"a task named {name!r} exists already", field="name", value=name) from None
+                    raise _taken(name) from None
                 await self._names.replace_one({"_id": held["_id"], "task_id": held["task_id"]}, reservation)
 
     async def get(self, task_id: int) -> Task:
