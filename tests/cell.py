@@ -3,6 +3,7 @@
 Owns: addresses and environments. Talks to the services over gRPC only; the gateway is started when asked for.
 """
 
+import asyncio
 import contextlib
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
+import nats
 import stores
 from trawl.scheduler.v1 import runs_pb2, runs_pb2_grpc, tasks_pb2, tasks_pb2_grpc
 from trawl.scraper.v1 import results_pb2, results_pb2_grpc
@@ -35,12 +37,12 @@ class Cell:
     api_key: str = "test-admin-key-0123456789"
 
     def __post_init__(self) -> None:
-        nats, redis = stores.nats_server(self.directory / "nats"), stores.redis_server(self.directory / "redis")
+        broker, redis = stores.nats_server(self.directory / "nats"), stores.redis_server(self.directory / "redis")
         mongodb = stores.mongodb_stand_in(self.directory / "mongodb")
         ports = {name: stores.free_port() for name in ("registry", "scheduler", "scraper", "gateway", "smartrpa")}
         (self.directory / "scripts").mkdir(parents=True, exist_ok=True)
         shared = {
-            "NATS_URL": nats.url,
+            "NATS_URL": broker.url,
             "REDIS_URL": redis.url,
             "MONGODB_URI": mongodb.url,
             "SCHEDULER_TARGET": f"127.0.0.1:{ports['scheduler']}",
@@ -59,7 +61,7 @@ class Cell:
             "PORT_XGET": "0",
             "PORT_PIPELINE": "0",
         } | self.environment
-        self.programs = {"nats": nats, "redis": redis, "mongodb": mongodb}
+        self.programs = {"nats": broker, "redis": redis, "mongodb": mongodb}
         self.shared = shared
         modules = {"registry": "worker_registry", "scheduler": "scheduler", "scraper": "scraper", "gateway": "gateway"}
         for name, module in modules.items():
@@ -120,6 +122,16 @@ class Cell:
         (result,) = answer.results
         assert not result.HasField("error"), result.error
         return int(result.run.spec.run_id)
+
+    def publish(self, subject: str, payload: bytes) -> None:
+        """Store a message on JetStream."""
+
+        async def publish() -> None:
+            client = await nats.connect(self.shared["NATS_URL"])
+            await client.jetstream().publish(subject, payload, timeout=10)
+            await client.close()
+
+        asyncio.run(publish())
 
     def run(self, run_id: int) -> runs_pb2.Run:
         """The run as a reader sees it."""

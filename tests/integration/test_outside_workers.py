@@ -17,6 +17,8 @@ import cell as cells
 import grpc
 import pytest
 from trawl.scheduler.v1 import runs_pb2
+from trawl.scraper.v1 import events_pb2 as ends_pb
+from wire import subjects
 
 COMPLETED, FAILED = runs_pb2.RUN_STATUS_COMPLETED, runs_pb2.RUN_STATUS_FAILED
 ABORTED, RUNNING, PENDING = runs_pb2.RUN_STATUS_ABORTED, runs_pb2.RUN_STATUS_RUNNING, runs_pb2.RUN_STATUS_PENDING
@@ -261,6 +263,31 @@ def test_a_failed_attempt_is_retried_unless_the_worker_says_otherwise(cell: cell
     assert (ended.status, ended.attempt, ended.error_message) == (FAILED, 2, "no paper")
 
 
+def test_a_parked_run_waits_out_its_limit_and_uses_up_no_retry(cell: cells.Cell) -> None:
+    """What a worker of Trawl itself says when a limit stops it; here it is said in the name of an outside one."""
+    task = cell.create_task("limited", "limiting", retry_count=0)
+    run_id = cell.start_run(task)
+    worker = register(cell, "limiting", heartbeat=20)
+    (run,) = lease(cell, worker)
+    resume = int(time.time() * 1000) + 2_000
+    parked = ends_pb.RunFinished(
+        run_id=run_id, token=int(run["lease_token"]), attempt=1, outcome=ends_pb.OUTCOME_PARKED,
+        error_message="rate limit of the site", error_code="RATE_LIMITED", resume_at_ms=resume,
+        spec=cell.run(run_id).spec.SerializeToString(),
+    )  # fmt: skip
+    cell.publish(subjects.RUNS_FINISHED, ends_pb.RunsFinished(runs=[parked]).SerializeToString())
+    waiting = cell.await_run(run_id, PENDING)
+    assert (waiting.waiting_reason, waiting.not_before_ms) == ("rate limit of the site", resume)
+    (reason,) = http(cell, "GET", f"/runs/{run_id}/explain")[1]["data"]["reasons"]
+    assert reason["code"] == "rate_limit"
+    assert reason["message"].startswith("rate limit of the site; it goes on in ")
+    (run,) = lease(cell, worker)
+    assert run["attempt"] == 2
+    assert time.time() * 1000 >= resume
+    failed = post(cell, f"/runs/{run_id}/fail", {"lease_token": run["lease_token"], "error_message": "no"})
+    assert failed["status"] == "failed", "the task allows no retry"
+
+
 def test_urgent_runs_are_handed_out_first(cell: cells.Cell) -> None:
     task = cell.create_task("queued", "queueing")
     low = cell.start_run(task, priority=runs_pb2.PRIORITY_LOW)
@@ -313,7 +340,8 @@ def test_the_example_worker_does_runs_and_its_death_loses_none(cell: cells.Cell,
         assert (run.status, json.loads(run.result_json)) == (COMPLETED, {"greeting": "hello you"})
         assert (run.item_count, cell.logs(run.spec.run_id)) == (1, ["counted 1"])
         run_id = cell.start_run(task, parameters=b'{"n": 5}')
-        cell.await_run(run_id, RUNNING)
+        # Once it has said something it has the run; killed while the answer is on its way, it would never have begun.
+        eventually(lambda: cell.logs(run_id))
         workers[0].kill()
         workers.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL))
         ended = cell.await_run(run_id, seconds=60)

@@ -15,6 +15,7 @@ from trawl.scheduler.v1 import runs_pb2, tasks_pb2
 EVERY_SECOND = "* * * * * *"
 EVERY_TWO = "*/2 * * * * *"
 NEVER_SOON = "0 0 1 1 *"
+WAIT_FOR = "until [ -e {} ]; do sleep 0.05; done"
 
 
 @pytest.fixture(scope="module")
@@ -154,19 +155,22 @@ def test_editing_a_schedule_fires_no_past_time(cell: cells.Cell) -> None:
     assert cell.tasks.GetTask(tasks_pb2.GetTaskRequest(id=task)).task.next_run_ms == 0
 
 
-def test_a_fire_time_that_finds_a_run_going_is_skipped_with_the_reason(cell: cells.Cell) -> None:
-    task = create(cell, "overlapping", EVERY_SECOND, command="sleep 3")
+def test_a_fire_time_that_finds_a_run_going_is_skipped_with_the_reason(cell: cells.Cell, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    task = create(cell, "overlapping", EVERY_SECOND, command=WAIT_FOR.format(gate))
     records = await_fires(cell, task, 3)
     assert records[0].action == "started"
     assert records[1].action == "skipped"
     assert f"run {records[0].run_id} is still going" in records[1].reason
     manual = cell.start_run(task)
-    assert cell.await_run(manual, runs_pb2.RUN_STATUS_RUNNING, runs_pb2.RUN_STATUS_COMPLETED)
+    assert cell.await_run(manual, runs_pb2.RUN_STATUS_RUNNING)
     update(cell, task, status="paused")
+    gate.touch()
 
 
-def test_a_queued_fire_waits_for_the_earlier_run_and_then_goes_on(cell: cells.Cell) -> None:
-    task = create(cell, "queueing", EVERY_SECOND, command="sleep 2", metadata={"overlap": "queue"})
+def test_a_queued_fire_waits_for_the_earlier_run_and_then_goes_on(cell: cells.Cell, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    task = create(cell, "queueing", EVERY_SECOND, command=WAIT_FOR.format(gate), metadata={"overlap": "queue"})
     records = await_fires(cell, task, 3)
     update(cell, task, status="paused")
     second = records[1].run_id
@@ -175,6 +179,7 @@ def test_a_queued_fire_waits_for_the_earlier_run_and_then_goes_on(cell: cells.Ce
     assert waiting.status == runs_pb2.RUN_STATUS_PENDING
     assert waiting.waiting_reason
     assert explain(cell, second).reasons[0].code == "overlap"
+    gate.touch()
     first, later = cell.await_run(records[0].run_id), cell.await_run(second)
     assert later.status == runs_pb2.RUN_STATUS_COMPLETED
     assert later.started_ms >= first.completed_ms

@@ -63,6 +63,9 @@ class ExplainRun:
         waiting = await self._waiting.get(run.spec.run_id)
         if run.not_before_ms:
             seconds = max(0, run.not_before_ms - now_ms()) / 1000
+            if run.waiting_reason != "retry":
+                message = f"{run.waiting_reason}; it goes on in {seconds:.1f} s"
+                return [pb.RunReason(code="rate_limit", message=message, until_ms=run.not_before_ms)]
             message = f"attempt {run.attempt} failed; the next one starts in {seconds:.1f} s at the earliest"
             return [pb.RunReason(code="retry_delay", message=message, until_ms=run.not_before_ms)]
         if waiting is not None and run.waiting_reason:

@@ -25,6 +25,8 @@ from scheduler.run import Retry, Status
 log = get_logger("finish")
 # Ends of attempts that are not the work's own fault.
 CRASHES = frozenset({"BROWSER_CRASHED", "WORKER_LOST"})
+# No limit that a run waits for is longer; a worker that says so has its clock wrong.
+MAX_PARKED_MS = 7 * 86_400_000
 TERMINAL_KIND = {Status.COMPLETED: "completed", Status.FAILED: "failed", Status.ABORTED: "aborted"}
 
 
@@ -76,6 +78,8 @@ class FinishRuns:
         if report.outcome == scraper_pb.OUTCOME_ABORTED:
             return _End(report, ended_run(spec, report, Status.ABORTED), None)
         run = ended_run(spec, report, Status.FAILED)
+        if report.outcome == scraper_pb.OUTCOME_PARKED:
+            return _End(report, run, _parked(report))
         crashed = report.error_code in CRASHES
         may_retry = report.retryable and (crashed or not spec.retry.crashes_only)
         if not may_retry or not retry.allows(report.attempt):
@@ -108,7 +112,8 @@ class FinishRuns:
         retrying = [end.run for end in ends if end.parked in waiting]
         for run in retrying:
             run.status = pb.RUN_STATUS_PENDING
-        await self._announcer.runs([run_event("retrying", run) for run in retrying])
+        kinds = {end.report.run_id: _waiting_kind(end) for end in ends}
+        await self._announcer.runs([run_event(kinds[run.spec.run_id], run) for run in retrying])
         self._parked.add(waiting)
 
     async def _abort_parked(self, end: _End, abort_ms: int) -> bool:
@@ -146,7 +151,21 @@ class FinishRuns:
         await self._announcer.runs([run_event(TERMINAL_KIND[FROM_PROTO[run.status]], run) for run in runs])
 
 
+def _parked(report: scraper_pb.RunFinished) -> Parked:
+    """The run goes on when what limits it allows: the attempt uses up no retry."""
+    spec = pb.RunSpec.FromString(report.spec)
+    spec.attempt = report.attempt
+    spec.retry.max_retries += 1
+    release = min(max(report.resume_at_ms, now_ms()), now_ms() + MAX_PARKED_MS)
+    return Parked(spec.run_id, release, report.token, spec.SerializeToString())
+
+
+def _waiting_kind(end: _End) -> str:
+    return "parked" if end.report.outcome == scraper_pb.OUTCOME_PARKED else "retrying"
+
+
 def _ending(end: _End) -> Ending:
     if end.parked is not None:
-        return Ending(end.run.spec.run_id, end.report.token, "park", end.parked.release_ms)
+        why = end.run.error_message or "parked" if _waiting_kind(end) == "parked" else ""
+        return Ending(end.run.spec.run_id, end.report.token, "park", end.parked.release_ms, why)
     return Ending(end.run.spec.run_id, end.report.token, "done")

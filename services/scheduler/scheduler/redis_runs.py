@@ -85,6 +85,8 @@ class Ending:
     token: int
     target: Literal["done", "park"]
     not_before_ms: int = 0
+    # park: what it waits for, when that is not its own failure.
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +231,7 @@ class LiveRuns:
         """Apply ends; answers (applied | again | stale | unknown, when an abort was requested or 0) for each."""
         arguments: list[Any] = [now]
         for end in endings:
-            arguments.extend((end.run_id, end.token, end.target, end.not_before_ms))
+            arguments.extend((end.run_id, end.token, end.target, end.not_before_ms, end.why))
         return [(verdict.decode(), int(float(ab))) for verdict, ab in await self._run("finish", arguments)]
 
     async def forget(self, runs: Iterable[tuple[int, int, str]]) -> None:

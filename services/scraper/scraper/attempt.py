@@ -16,7 +16,7 @@ from chassis.errors import Unavailable
 from chassis.logs import get_logger
 from chassis.telemetry import span
 
-from scraper.executor import Executor, ExecutorError, Guarded, Json
+from scraper.executor import Executor, ExecutorError, Guarded, Json, Parked
 from scraper.run_context import Context
 
 log = get_logger("attempt")
@@ -53,7 +53,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How the attempt ended. `outcome` is completed | failed | timed_out | aborted; None: nothing to report."""
+    """How the attempt ended. `outcome` is completed | failed | timed_out | aborted | parked; None: nothing to report."""
 
     outcome: str | None
     started_ms: int
@@ -63,6 +63,8 @@ class Ending:
     error_code: str = ""
     retryable: bool = True
     stop: Stop | None = None
+    # parked: when it may go on.
+    resume_at_ms: int = 0
 
 
 class Attempt:
@@ -172,9 +174,11 @@ class Attempt:
             message = f"timed out after {seconds:g} s"
             return Ending("timed_out", started, ended, error_message=message, error_code="TIMED_OUT", stop=stop)
         if isinstance(result, ExecutorError):
+            parked = isinstance(result, Parked)
             return Ending(
-                "failed", started, ended,
+                "parked" if parked else "failed", started, ended,
                 error_message=result.message, error_code=result.code, retryable=result.retryable,
+                resume_at_ms=result.resume_at_ms if isinstance(result, Parked) else 0,
             )  # fmt: skip
         return Ending("completed", started, ended, result_json=result)
 

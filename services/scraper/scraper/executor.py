@@ -52,6 +52,18 @@ class ExecutorError(Exception):
         self.message, self.code, self.retryable = message, code, retryable
 
 
+class Parked(ExecutorError):
+    """Not a failure: whatever limits the work (a rate limit, a budget) says to go on at `resume_at_ms` (epoch ms).
+
+    The slot is given back meanwhile, readers see the message and the time, and the next attempt finds the checkpoint.
+    It uses up none of the run's retries.
+    """
+
+    def __init__(self, message: str, *, resume_at_ms: int, code: str = "RATE_LIMITED") -> None:
+        super().__init__(message, code=code)
+        self.resume_at_ms = resume_at_ms
+
+
 class InvalidParameters(ExecutorError):
     """The definition itself is wrong (`field` names where): trying again can't help."""
 

@@ -42,6 +42,7 @@ OUTCOMES = {
     "failed": ends_pb.OUTCOME_FAILED,
     "timed_out": ends_pb.OUTCOME_TIMED_OUT,
     "aborted": ends_pb.OUTCOME_ABORTED,
+    "parked": ends_pb.OUTCOME_PARKED,
 }
 GONE = Ending(None, 0, 0)
 
@@ -353,7 +354,7 @@ def _finished(run: Held, identity: Identity, context: Context, ending: Ending) -
         progress_done=context.done, progress_total=context.total, item_count=context.item_count,
         spec=run.message.data,
         logs=[runs_pb2.LogLine(time_ms=n.time_ms, level=n.level, message=n.message, data_json=n.data) for n in lines],
-        first_log=lines[0].number if lines else 0,
+        first_log=lines[0].number if lines else 0, resume_at_ms=ending.resume_at_ms,
     )  # fmt: skip
     if ending.stop is not None:
         stop = ending.stop

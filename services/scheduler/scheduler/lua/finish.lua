@@ -1,10 +1,11 @@
--- Apply the end of attempts, once. ARGV: now, then 4 for each: id token target not_before
---   target: done (terminal) or park (another attempt follows, not before `not_before`)
+-- Apply the end of attempts, once. ARGV: now, then 5 for each: id token target not_before why
+--   target: done (terminal) or park (another attempt follows, not before `not_before`).
+--   why: empty after a failure; else what the run waits for, and the attempt uses up no retry
 -- Answers for each run: {verdict, abort requested ms}; verdicts:
 --   applied | again (same end, not archived yet) | stale (refused) | unknown
 local now = ARGV[1]
 local out = {}
-for i = 2, #ARGV, 4 do
+for i = 2, #ARGV, 5 do
   local id, token, target = ARGV[i], tonumber(ARGV[i+1]), ARGV[i+2]
   local key = run_key(id)
   local st, tk, ab, cr = unpack(redis.call('HMGET', key, 'st', 'tk', 'ab', 'cr'))
@@ -16,7 +17,9 @@ for i = 2, #ARGV, 4 do
     if target == 'done' then
       redis.call('HSET', key, 'st', 'd', 'tk', token)
     else
-      redis.call('HSET', key, 'st', 'k', 'tk', token, 'up', now, 'nb', ARGV[i+3], 'why', 'retry')
+      local why = ARGV[i+4]
+      if why == '' then why = 'retry' else redis.call('HINCRBY', key, 'mr', 1) end
+      redis.call('HSET', key, 'st', 'k', 'tk', token, 'up', now, 'nb', ARGV[i+3], 'why', why)
       redis.call('ZADD', P .. 'idx:parked', cr, id)
     end
     verdict = 'applied'

@@ -60,7 +60,7 @@ class RunEvent(_message.Message):
     CONTRACT_FIELD_NUMBER: _builtins.int
     EXTERNAL_ID_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
-    """triggered | started | retrying | completed | failed | aborted"""
+    """triggered | started | retrying | parked | completed | failed | aborted"""
     run_id: _builtins.int
     task_id: _builtins.int
     task_name: _builtins.str

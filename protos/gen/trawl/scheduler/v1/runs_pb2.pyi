@@ -969,7 +969,7 @@ class RunReason(_message.Message):
     EXACT_FIELD_NUMBER: _builtins.int
     QUEUE_FIELD_NUMBER: _builtins.int
     code: _builtins.str
-    """dependency | overlap | retry_delay | no_worker | queue_position | paused | workers_unknown | running | abort_requested
+    """dependency | overlap | retry_delay | rate_limit | no_worker | queue_position | paused | workers_unknown | running | abort_requested
     | completed | failed | aborted
     """
     message: _builtins.str
@@ -977,7 +977,7 @@ class RunReason(_message.Message):
     """The run or task that is waited for, 0 = none."""
     task_id: _builtins.int
     until_ms: _builtins.int
-    """retry_delay: not before this."""
+    """retry_delay, rate_limit: not before this."""
     ahead: _builtins.int
     """queue_position: runs of the same queue and priority that were accepted before. An estimate: see `exact`."""
     exact: _builtins.bool

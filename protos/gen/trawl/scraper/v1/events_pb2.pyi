@@ -31,6 +31,8 @@ class _OutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Outcome.Value
     OUTCOME_FAILED: _Outcome.ValueType  # 2
     OUTCOME_TIMED_OUT: _Outcome.ValueType  # 3
     OUTCOME_ABORTED: _Outcome.ValueType  # 4
+    OUTCOME_PARKED: _Outcome.ValueType  # 5
+    """Not an end: the run gives its slot back, waits until `resume_at_ms`, and goes on from its checkpoint."""
 
 class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper): ...
 
@@ -39,6 +41,8 @@ OUTCOME_COMPLETED: Outcome.ValueType  # 1
 OUTCOME_FAILED: Outcome.ValueType  # 2
 OUTCOME_TIMED_OUT: Outcome.ValueType  # 3
 OUTCOME_ABORTED: Outcome.ValueType  # 4
+OUTCOME_PARKED: Outcome.ValueType  # 5
+"""Not an end: the run gives its slot back, waits until `resume_at_ms`, and goes on from its checkpoint."""
 Global___Outcome: _TypeAlias = Outcome  # noqa: Y015
 
 @_typing.final
@@ -66,6 +70,7 @@ class RunFinished(_message.Message):
     SPEC_FIELD_NUMBER: _builtins.int
     LOGS_FIELD_NUMBER: _builtins.int
     FIRST_LOG_FIELD_NUMBER: _builtins.int
+    RESUME_AT_MS_FIELD_NUMBER: _builtins.int
     run_id: _builtins.int
     token: _builtins.int
     attempt: _builtins.int
@@ -84,6 +89,8 @@ class RunFinished(_message.Message):
     spec: _builtins.bytes
     """A trawl.scheduler.v1.RunSpec, as it was delivered."""
     first_log: _builtins.int
+    resume_at_ms: _builtins.int
+    """OUTCOME_PARKED: not before this; `error_message` says why it waits."""
     @_builtins.property
     def stop(self) -> _runs_pb2.StopReceipt: ...
     @_builtins.property
@@ -112,10 +119,11 @@ class RunFinished(_message.Message):
         spec: _builtins.bytes = ...,
         logs: _abc.Iterable[_runs_pb2.LogLine] | None = ...,
         first_log: _builtins.int = ...,
+        resume_at_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["stop", b"stop"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "ended_ms", b"ended_ms", "error_code", b"error_code", "error_message", b"error_message", "first_log", b"first_log", "item_count", b"item_count", "logs", b"logs", "outcome", b"outcome", "progress_done", b"progress_done", "progress_total", b"progress_total", "result_json", b"result_json", "retryable", b"retryable", "run_id", b"run_id", "spec", b"spec", "started_ms", b"started_ms", "stop", b"stop", "token", b"token", "worker_hostname", b"worker_hostname", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "ended_ms", b"ended_ms", "error_code", b"error_code", "error_message", b"error_message", "first_log", b"first_log", "item_count", b"item_count", "logs", b"logs", "outcome", b"outcome", "progress_done", b"progress_done", "progress_total", b"progress_total", "result_json", b"result_json", "resume_at_ms", b"resume_at_ms", "retryable", b"retryable", "run_id", b"run_id", "spec", b"spec", "started_ms", b"started_ms", "stop", b"stop", "token", b"token", "worker_hostname", b"worker_hostname", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
