@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import pkgutil
 import sys
 import traceback
 from collections.abc import Callable
@@ -106,6 +107,18 @@ def status() -> None:
         return asyncio.run(report.show(Home.of(os.environ), Console()))
 
     _finish(refusing(work))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
+def simulate(context: typer.Context, name: Annotated[str, typer.Argument(help="Which one.")] = "") -> None:
+    """Stand in for an outside service, to try Trawl against it: trawl simulate NAME [its options]."""
+    import simulators
+
+    known = sorted(module.name for module in pkgutil.iter_modules(simulators.__path__) if module.ispkg)
+    if name not in known:
+        print(f"trawl: there are simulators of {', '.join(known) or 'nothing'}; got {name!r}", file=sys.stderr)
+        raise typer.Exit(1)
+    os.execv(sys.executable, [sys.executable, "-m", f"simulators.{name}", *context.args])  # noqa: S606 - by list
 
 
 def main() -> None:

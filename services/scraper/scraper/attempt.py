@@ -53,7 +53,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How the attempt ended. `outcome` is completed | failed | timed_out | aborted | parked; None: nothing to report."""
+    """How it ended. `outcome`: completed | failed | timed_out | aborted | parked; None: nothing to report."""
 
     outcome: str | None
     started_ms: int
