@@ -17,12 +17,15 @@ Answer = TypeVar("Answer")
 
 # A last batch of more than this means load: waiting a moment then saves more than it costs.
 LIGHT_BATCH = 4
+# Work that comes more often than this is steady: where latency costs nothing, a moment's wait makes batches of it.
+STEADY_SECONDS = 0.05
 
 
 class Batcher(Generic[Request, Answer]):
     """`send` takes a list and gives the answers in the same order; an answer that is an exception is raised to its
     caller. At most `max_waiting` calls wait; one more is refused with `Exhausted`. `patience_seconds`: how long every
-    batch waits for others to join, where latency costs nothing; `loaded_patience_seconds`: how long under load.
+    batch waits for others to join, where latency costs nothing; `loaded_patience_seconds`: how long under load;
+    `steady_patience_seconds`: how long after a batch that is less than `STEADY_SECONDS` old.
     """
 
     def __init__(
@@ -34,9 +37,12 @@ class Batcher(Generic[Request, Answer]):
         max_waiting: int = 10_000,
         patience_seconds: float = 0,
         loaded_patience_seconds: float = 0,
+        steady_patience_seconds: float = 0,
     ) -> None:
         self._send, self._patience_seconds = send, patience_seconds
         self._loaded_patience_seconds = max(patience_seconds, loaded_patience_seconds)
+        self._steady_patience_seconds = steady_patience_seconds
+        self._last_at = 0.0
         self._max_batch, self._max_in_flight, self._max_waiting = max_batch, max_in_flight, max_waiting
         self._waiting: deque[tuple[Request, asyncio.Future[Answer]]] = deque()
         self._in_flight: set[asyncio.Task[None]] = set()
@@ -67,14 +73,20 @@ class Batcher(Generic[Request, Answer]):
     async def _run(self) -> None:
         while self._waiting:
             # One turn of the loop, at least, lets the calls that are ready now join this batch.
-            await asyncio.sleep(
-                self._loaded_patience_seconds if self._last_size > LIGHT_BATCH else self._patience_seconds
-            )
+            await asyncio.sleep(self._patience())
             batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_batch))]
             batch = [(request, future) for request, future in batch if not future.done()]
             if batch:
                 self._last_size = len(batch)
                 await self._answer(batch)
+
+    def _patience(self) -> float:
+        if self._steady_patience_seconds:
+            now = asyncio.get_running_loop().time()
+            recent, self._last_at = now - self._last_at < STEADY_SECONDS, now
+            if recent:
+                return self._steady_patience_seconds
+        return self._loaded_patience_seconds if self._last_size > LIGHT_BATCH else self._patience_seconds
 
     async def _answer(self, batch: "list[tuple[Request, asyncio.Future[Answer]]]") -> None:
         answers: Sequence[Answer | Exception]

@@ -16,6 +16,7 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import APIError, BadRequestError, NoStreamResponseError, NotFoundError
 
+from chassis.batching import STEADY_SECONDS
 from chassis.errors import Unavailable
 from chassis.logs import get_logger
 
@@ -158,13 +159,13 @@ class Events:
         ack_wait_seconds: float = 30,
         loaded_patience_seconds: float = 0,
     ) -> None:
-        """For ever: fetch a batch, `handle` it, acknowledge it all. Under load (the last batch had company) the next
-        one is waited for a moment, where latency matters less than the number of batches.
+        """For ever: fetch a batch, `handle` it, acknowledge it all. Under load (the last batch had company, or
+        has just been) the next one is waited for a moment, where latency matters less than the number of batches.
 
         When `handle` raises `Unavailable` the batch goes back with a delay and nothing is lost; any other exception is
         a defect and ends the loop.
         """
-        subscription, loaded = None, False
+        subscription, loaded, last_at = None, False, 0.0
         while True:
             if loaded:
                 await asyncio.sleep(loaded_patience_seconds)
@@ -188,7 +189,8 @@ class Events:
                 subscription = None
                 await asyncio.sleep(0.3)
                 continue
-            loaded = len(messages) > 1
+            now = asyncio.get_running_loop().time()
+            loaded, last_at = len(messages) > 1 or now - last_at < STEADY_SECONDS, now
             try:
                 await handle(messages)
             except Unavailable as error:

@@ -22,7 +22,7 @@ class Outcomes:
     def __init__(self, events: Events) -> None:
         self._events = events
         self._batcher: Batcher[pb.RunFinished, None] = Batcher(
-            self._send, max_batch=MAX_BATCH, max_in_flight=2, max_waiting=100_000, loaded_patience_seconds=0.003
+            self._send, max_batch=MAX_BATCH, max_in_flight=2, max_waiting=100_000, steady_patience_seconds=0.008
         )
 
     async def publish(self, finished: pb.RunFinished) -> None:

@@ -22,6 +22,9 @@ IDLE_PULL_SECONDS = 30.0
 NO_WAIT_SECONDS = 1.0
 MAX_BATCH = 256
 LOADED_PATIENCE_SECONDS = 0.003
+# A waiting pull asks for a share of the free slots, so that a steady trickle of runs needs no request for each.
+MAX_WAITING_BATCH = 16
+SLOTS_PER_WAITING = 8
 # One pull in this many is made lowest priority first, so that a steady stream of urgent work starves nobody for good.
 FAIR_EVERY = 10
 
@@ -33,8 +36,9 @@ class QueuePuller:
         self._events, self._queue, self._free = events, queue, free
         self._consumers = {priority: subjects.ready_consumer(queue, priority) for priority in subjects.PRIORITIES}
         self._arrived: deque[Msg] = deque()
-        # When each waiting pull will have run out, by priority; a priority without one is looked at by `_pull_now`.
-        self._idle_pulls: dict[str, float] = {}
+        # (when it will have run out, how many messages it may still bring) of each waiting pull, by priority; one
+        # without one is looked at by `_pull_now`.
+        self._idle_pulls: dict[str, tuple[float, int]] = {}
         self._wake = asyncio.Event()
         self._no_wait: asyncio.Queue[Msg] | None = None
         self._inbox = ""
@@ -83,9 +87,12 @@ class QueuePuller:
 
     async def _on_idle(self, message: Msg) -> None:
         """An answer to a waiting pull. The last token is the priority, of the run's subject as of the inbox'."""
-        self._idle_pulls.pop(message.subject.rpartition(".")[2], None)
+        priority = message.subject.rpartition(".")[2]
+        until, left = self._idle_pulls.pop(priority, (0.0, 0))
         if message.reply:
             self._arrived.append(message)
+            if left > 1:
+                self._idle_pulls[priority] = (until, left - 1)
         self._wake.set()
 
     async def pull(self) -> list[Msg]:
@@ -124,7 +131,7 @@ class QueuePuller:
         now = asyncio.get_running_loop().time()
         messages: list[Msg] = []
         for priority in order:
-            if len(messages) < most and self._idle_pulls.get(priority, 0) <= now:
+            if len(messages) < most and self._idle_pulls.get(priority, (0.0, 0))[0] <= now:
                 found = await self._pull_priority(priority, most - len(messages))
                 messages += found
                 if not found:
@@ -157,10 +164,11 @@ class QueuePuller:
     async def _watch(self, priority: str) -> None:
         """Leave a waiting pull with the consumer: the server answers the moment a run is queued."""
         if self._events.connected:
-            self._idle_pulls[priority] = asyncio.get_running_loop().time() + IDLE_PULL_SECONDS + 2
+            most = max(1, min(MAX_WAITING_BATCH, self._free() // SLOTS_PER_WAITING))
+            self._idle_pulls[priority] = (asyncio.get_running_loop().time() + IDLE_PULL_SECONDS + 2, most)
             with contextlib.suppress(*NATS_DOWN):
                 await self._request(
-                    priority, f"idle.{priority}", {"batch": 1, "expires": int(IDLE_PULL_SECONDS * 1_000_000_000)}
+                    priority, f"idle.{priority}", {"batch": most, "expires": int(IDLE_PULL_SECONDS * 1_000_000_000)}
                 )
 
     async def _request(self, priority: str, reply: str, body: dict[str, int | bool]) -> None:
