@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from benchmarks import batch, growth, heartbeats, idle, latency, overload, profile, runs
+from benchmarks import batch, growth, heartbeats, idle, latency, overload, profile, runs, schedules
 from benchmarks.lab import Lab
 from benchmarks.report import Report
 
@@ -25,6 +25,7 @@ ALL: Mapping[str, Benchmark] = {
         Benchmark("batch", "batch starts of 10,000 runs", 300, batch.measure),
         Benchmark("latency", "from request to start, idle and at 200/s, beside the peers", 1_200, latency.measure),
         Benchmark("growth", "cost of a run with a large archive and many waiting runs", 2_400, growth.measure),
+        Benchmark("schedules", "10,000 schedules due in the same second", 420, schedules.measure),
         Benchmark("heartbeats", "1,000 workers' heartbeats", 240, heartbeats.measure),
         Benchmark("idle", "CPU and memory of the idle stack", 180, idle.measure),
         Benchmark("overload", "four times the sustainable rate", 420, overload.measure),

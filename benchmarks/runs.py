@@ -25,7 +25,7 @@ async def measure_flood(live: Live, seconds: int) -> dict[str, Any]:
     before = live.meter.cpu_seconds()
     load = await flood(measurement.target, live.directory, seconds)
     outcome = await measurement.settle()
-    spent = difference(before, live.meter.cpu_seconds())
+    spent = difference(before, outcome.cpu_seconds or live.meter.cpu_seconds())
     outcome.check_load(load, CONNECTIONS)
     memory = live.meter.memory()
     return {

@@ -1,6 +1,6 @@
 """What every measured system offers to the benchmarks, whichever it is. Owns the checks that make a result count."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +19,15 @@ SETTLE_SECONDS = 180.0
 class Outcome:
     """What became of the work since `Measurement` began. Times in seconds since the epoch.
 
-    `pairs`: (submitted, started) of each piece, where that was asked for.
+    `pairs`: (submitted, started) of each piece, where that was asked for. `cpu_seconds`: the meter's when all work was
+    done and nobody had yet asked how much it was, where that costs the system itself something.
     """
 
     accepted: int
     completed: int
     last_end: float
     pairs: Sequence[tuple[float, float]]
+    cpu_seconds: Mapping[str, float] | None = None
 
     def check(self, submitted: int) -> None:
         """Raises `BenchmarkError` unless exactly `submitted` were accepted and all of them completed."""

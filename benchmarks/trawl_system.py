@@ -155,11 +155,13 @@ class TrawlMeasurement:
     async def settle(self, *, with_pairs: bool = False) -> Outcome:
         """As `Measurement.settle`. The ends come as events, which the scheduler sends once it has archived."""
         completed, accepted = 0, -1
+        spent: dict[str, float] = {}
         deadline = time.monotonic() + SETTLE_SECONDS
         while completed != accepted:
             if time.monotonic() > deadline:
                 raise BenchmarkError(f"{accepted} runs were accepted, and {completed} completed in time.")
             await self.live.ends.until_quiet(QUIET_SECONDS, SETTLE_SECONDS)
+            spent = self.live.meter.cpu_seconds()
             if self.live.ends.not_completed:
                 raise BenchmarkError(f"{self.live.ends.not_completed} runs failed or were aborted.")
             accepted = await self.live.count(self.task_id) - self.earlier
@@ -167,7 +169,7 @@ class TrawlMeasurement:
         archived = await self.live.count(self.task_id, runs_pb2.RUN_STATUS_COMPLETED) - self.earlier
         if archived != completed:
             raise BenchmarkError(f"{completed} runs completed, and {archived} are archived.")
-        return Outcome(accepted, archived, self.live.ends.last, await self._pairs() if with_pairs else ())
+        return Outcome(accepted, archived, self.live.ends.last, await self._pairs() if with_pairs else (), spent)
 
     async def _pairs(self) -> list[tuple[float, float]]:
         """When each run was submitted by `submit` and began, by this machine's one clock."""

@@ -16,6 +16,7 @@ from gateway.guard import Guard
 from gateway.log_follower import LogFollower
 from gateway.mongo_keys import PoolGauge
 from gateway.native.envelope import SHAPE as NATIVE
+from gateway.native.examples import NOTES
 from gateway.native.keys import KeyRoutes
 from gateway.native.logs import LogRoutes
 from gateway.native.outside_workers import OutsideWorkerRoutes
@@ -124,7 +125,7 @@ def _mounted_shapes() -> dict[str, ErrorShape]:
 def _native(parts: Parts) -> FastAPI:
     statistics = Statistics(parts.backend)
     system = SystemRoutes(parts.probes, statistics, parts.traffic, parts.pool)
-    contract = Contract(NATIVE, parts.access, parts.idempotency, parts.limits)
+    contract = Contract(NATIVE, parts.access, parts.idempotency, parts.limits, NOTES)
     streams = StreamRoutes(parts.backend, parts.feed, parts.follower, parts.streams)
     log_dir = parts.settings.log_dir
     operations = OperationsRoutes(parts.probes, parts.traffic, ("scheduler", "database"), metrics=system.metrics)

@@ -5,11 +5,20 @@ FastAPI routes and documents. Handlers read and check requests by hand: its argu
 trigger may, and could not tell errors in five contracts' shapes.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from chassis.errors import InternalError, NotFound, TrawlError
+from chassis.errors import (
+    Conflict,
+    Exhausted,
+    InternalError,
+    InvalidInput,
+    NotFound,
+    TrawlError,
+    Unauthenticated,
+    Unavailable,
+)
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.routing import APIRoute
@@ -21,7 +30,7 @@ from starlette.routing import Match
 
 from gateway.access import Access, Role
 from gateway.exchange import Answer, Call, ClientGone, Receive, Scope, Send
-from gateway.failures import ErrorShape, MethodNotAllowed, NoSuchPath
+from gateway.failures import ErrorShape, Malformed, MethodNotAllowed, NoSuchPath, TooLarge
 from gateway.rate_limits import RateLimits
 from gateway.redis_idempotency import HEADER, Idempotency
 
@@ -31,7 +40,10 @@ IN_FLIGHT_SECONDS = 120
 
 @dataclass(frozen=True, slots=True)
 class Doc:
-    """What the OpenAPI document says: JSON examples, and parameters as `(name, type, description)`."""
+    """What the OpenAPI document says: JSON examples, and parameters as `(name, type, description)`.
+
+    `errors`: what this endpoint alone can answer; what any endpoint of its kind can, is added.
+    """
 
     summary: str
     tag: str
@@ -43,6 +55,8 @@ class Doc:
     errors: Sequence[int] = ()
     description: str = ""
     content_type: str = "application/json"
+    # The other content types of the answer, by what a query parameter asks for.
+    also: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +75,18 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class SchemaNotes:
+    """What a contract's examples don't tell of its schemas. `paths`: JSON Schemas of parts of paths that are more than
+    strings, by name. `nullable`: fields of answers that may be null. `free`: fields that hold any JSON; neither means
+    the outermost object.
+    """
+
+    paths: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    nullable: Collection[str] = ()
+    free: Collection[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Contract:
     """What the endpoints of one contract share. `access` None: the contract asks for no key."""
 
@@ -68,6 +94,7 @@ class Contract:
     access: Access | None
     idempotency: Idempotency
     limits: RateLimits | None = None
+    notes: SchemaNotes = field(default_factory=SchemaNotes)
 
 
 class _EventStreamResponse(PlainTextResponse):
@@ -206,7 +233,10 @@ def _defects(shape: ErrorShape) -> Callable[[Request, Any], Coroutine[Any, Any, 
 def _openapi(endpoint: Endpoint, contract: Contract, prefix: str) -> dict[str, Any]:
     doc = endpoint.doc
     names = [part.strip("{}") for part in (prefix + endpoint.path).split("/") if part.startswith("{")]
-    parameters = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": contract.notes.paths.get(name, {"type": "string"})}
+        for name in names
+    ]
     parameters += [
         {"name": name, "in": "query", "required": False, "schema": {"type": kind}, "description": text}
         for name, kind, text in doc.query
@@ -216,37 +246,65 @@ def _openapi(endpoint: Endpoint, contract: Contract, prefix: str) -> dict[str, A
             {"name": "Idempotency-Key", "in": "header", "required": False, "schema": {"type": "string"},
              "description": "The same key and body gives the first answer again and starts nothing."}
         )  # fmt: skip
-    described: dict[str, Any] = {
-        "parameters": parameters,
-        "responses": {str(doc.status): {"description": doc.summary, "content": _content(doc.answer, doc.content_type)}},
-    }
+    content = _content(doc.answer, doc.content_type, contract.notes)
+    content |= {kind: {} for kind in doc.also}
+    answer = {"description": doc.summary, "content": content}
+    described: dict[str, Any] = {"parameters": parameters, "responses": {str(doc.status): answer}}
     asks_for_key = endpoint.role is not None and contract.access is not None
-    for status in sorted({*doc.errors, *((429, 503) if asks_for_key else ())}):
+    usual = {contract.shape.status_of(error) for error in _usual_errors(endpoint, bool(names), asks_for_key)}
+    for status in sorted({*doc.errors, *usual}):
         described["responses"][str(status)] = {
             "description": "Error",
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
         }
     if doc.body is not None:
-        described["requestBody"] = {"required": doc.body_required, "content": _content(doc.body, "application/json")}
+        notes = replace(contract.notes, nullable=())
+        body = _content(doc.body, "application/json", notes)
+        described["requestBody"] = {"required": doc.body_required, "content": body}
     if asks_for_key and endpoint.role is not None:
         described["security"] = [{"bearer": []}, {"api_key": []}]
         described["description"] = f"{doc.description}\n\nRole: {endpoint.role.label}".strip()
     return described
 
 
-def _content(example: Any, content_type: str) -> dict[str, Any]:
-    return {content_type: {"schema": schema_of(example), "example": example}}
+def _usual_errors(endpoint: Endpoint, has_ids: bool, asks_for_key: bool) -> list[TrawlError]:
+    """What any endpoint of this kind can answer."""
+    errors: list[TrawlError] = []
+    if asks_for_key:
+        errors += [Unauthenticated(""), Exhausted(""), Unavailable("")]
+    if endpoint.doc.body is not None:
+        errors += [Malformed(""), TooLarge("")]
+    if has_ids or endpoint.doc.query or endpoint.doc.body is not None or endpoint.starts_work:
+        errors.append(InvalidInput(""))
+    if endpoint.starts_work:
+        errors.append(Conflict(""))  # an Idempotency-Key that came with another body
+    return errors
 
 
-def schema_of(example: Any) -> dict[str, Any]:
+def _content(example: Any, content_type: str, notes: SchemaNotes) -> dict[str, Any]:
+    if not isinstance(example, dict):
+        return {content_type: {"schema": schema_of(example, notes), "example": example}}
+    properties = {key: schema_of(value, notes) for key, value in example.items()}
+    return {content_type: {"schema": {"type": "object", "properties": properties}, "example": example}}
+
+
+def schema_of(example: Any, notes: SchemaNotes | None = None) -> dict[str, Any]:
     """The JSON Schema that an example suggests; a null may be anything."""
+    notes = notes or SchemaNotes()
     if example is None:
         return {}
     if isinstance(example, dict):
-        return {"type": "object", "properties": {key: schema_of(value) for key, value in example.items()}}
+        return {"type": "object", "properties": {key: _field(key, value, notes) for key, value in example.items()}}
     if isinstance(example, list):
-        return {"type": "array", "items": schema_of(example[0]) if example else {}}
+        return {"type": "array", "items": schema_of(example[0], notes) if example else {}}
     return {"type": _JSON_TYPES[type(example)]}
+
+
+def _field(key: str, value: Any, notes: SchemaNotes) -> dict[str, Any]:
+    if key in notes.free:
+        return {}
+    schema = schema_of(value, notes)
+    return {"anyOf": [schema, {"type": "null"}]} if key in notes.nullable and schema else schema
 
 
 _JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}

@@ -2,7 +2,20 @@
 
 from typing import Any
 
+from gateway.routing import SchemaNotes
+
 Json = Any
+NOTES = SchemaNotes(
+    paths={name: {"type": "integer", "minimum": 1} for name in ("task_id", "run_id")},
+    nullable=frozenset({
+        "ahead", "completed_at", "delivered_at", "disabled_at", "disabled_reason", "error", "error_code",
+        "error_message", "estimated_completion", "exact", "execution_time", "external_id", "how",
+        "last_execution_status", "last_heartbeat", "last_run_at", "next_attempt_at", "next_run_at", "note", "queue",
+        "rate_limit", "reason", "requested_at", "retry_at", "run_id", "schedule", "started_at", "status_code", "step",
+        "stop", "stopped_at", "task_id", "until", "waiting_reason", "worker_hostname", "worker_id",
+    }),
+    free=frozenset({"data", "details", "metadata", "parameters", "payload", "result", "value"}),
+)  # fmt: skip
 _TIME = "2024-01-15T10:30:00Z"
 
 

@@ -1,7 +1,7 @@
 """API keys and access tokens of the scheduler contract. Owns: their endpoints. Must not know how keys are kept."""
 
 import time
-from dataclasses import asdict, astuple
+from dataclasses import asdict, astuple, replace
 from typing import Any
 
 from chassis.clock import now_ms
@@ -81,7 +81,8 @@ class KeyRoutes:
             Endpoint("GET", "/auth/keys", self.list_keys,
                      Doc("获取API密钥列表", TAG, answer=examples.KEY_LIST, errors=(401, 403)), Role.ADMIN),
             Endpoint("DELETE", "/auth/keys/{key_id}", self.delete, delete, Role.ADMIN),
-            Endpoint("DELETE", "/auth/keys", self.delete, delete, Role.ADMIN),
+            Endpoint("DELETE", "/auth/keys", self.delete,
+                     replace(delete, query=[("id", "string", "密钥ID")]), Role.ADMIN),
             Endpoint("POST", "/auth/token", self.token,
                      Doc("换取访问令牌", TAG, body=examples.TOKEN_REQUEST, body_required=False, answer=examples.TOKEN,
                          errors=(401, 403), description="The key comes as everywhere else, or in the body.")),

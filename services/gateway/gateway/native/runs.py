@@ -158,7 +158,7 @@ class RunRoutes:
                      Role.OPERATOR, starts_work=True),
             Endpoint("GET", f"{one}/logs", self.logs,
                      Doc("获取任务运行日志", TAG, answer=examples.LOG_LIST, query=FOLLOW_QUERY,
-                         errors=(401, 404, 422),
+                         errors=(401, 404, 422), also=("text/event-stream",),
                          description="With `follow=true` the answer is `text/event-stream`: `log` events from the "
                          "first line (or after `Last-Event-ID`), and `end` when the run has ended."), Role.VIEWER),
             Endpoint("GET", f"{one}/results", self.results,

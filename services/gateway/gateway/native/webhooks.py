@@ -166,9 +166,11 @@ class WebhookRoutes:
                          errors=(401, 403, 404, 422)), Role.ADMIN),
             Endpoint("POST", f"{one}/test", self.test,
                      Doc("测试Webhook", TAG, body=examples.WEBHOOK_TEST, body_required=False,
-                         answer=examples.DELIVERY, errors=(400, 401, 403, 404, 422)), Role.ADMIN),
+                         answer=examples.DELIVERY,
+                         errors=(400, 401, 403, 404, 422)), Role.ADMIN),
             Endpoint("POST", f"{one}/deliveries/{{delivery_id}}/replay", self.replay,
-                     Doc("重新投递", TAG, answer=examples.DELIVERY, errors=(401, 403, 404, 409)), Role.ADMIN),
+                     Doc("重新投递", TAG, answer=examples.DELIVERY,
+                         errors=(401, 403, 404, 409)), Role.ADMIN),
         ]  # fmt: skip
 
 
