@@ -204,7 +204,7 @@ def _start(cursor: str) -> int | None:
 
 
 def _span(request: web.Request, first: str, last: str) -> tuple[int, int]:
-    filters = dict(
-        itertools.chain(part.split(":", 1) for part in request.query.get("filter", "").split(",") if ":" in part)
-    )
+    """The years that the filter allows."""
+    parts = request.query.get("filter", "").split(",")
+    filters = dict(part.split(":", 1) for part in parts if ":" in part)
     return int(filters.get(first, "0000")[:4]), int(filters.get(last, "9999")[:4])

@@ -2,33 +2,40 @@
 
 Papers with the same DOI or arXiv id are one. Otherwise two are one when their titles are nearly the same, their years
 at most one apart, and nothing speaks against it: no different numbers ("Part 1", "Part 2"), no word replaced by
-another, no different authors, no different identifiers. Candidates are papers that share a rare word of the title, or
-its first or last letters; the comparison of each block is the fuzzy-matching library's.
+another, no different authors, no different identifiers.
+
+Candidates are papers that share a rare word of the title, and neighbours in the order of titles read forwards and
+backwards, so that a misspelling hides nobody. The fuzzy-matching library then scores all of them at once.
 """
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rapidfuzz import fuzz, process
 
 from scraper.paper import arxiv_id_of_doi, plain_title, surname
 
 RARE_WORDS = 4
-EDGE_CHARACTERS = 10
-MAX_BLOCK = 500
-# A block that is too large is sorted, and each paper compared with so many after it.
-WINDOW = 40
+# All pairs of a block up to this size are candidates; in a larger one, or in all papers, the next so many in order.
+FULL_BLOCK = 64
+WINDOW = 12
+# Scored at once, which bounds the memory.
+PAIRS_AT_ONCE = 500_000
+THREADS = 2
 WORD_LIKENESS = 75.0
+LETTERS_LIKENESS = 85.0
+NAME_LIKENESS = 88.0
 SHORT_TITLE = 20
+TELLING_WORDS = 6
 PREPRINT_DOI = "10.48550/"
 ROMAN = re.compile(r"[ivx]{1,5}")
 # Their presence or absence makes no other paper.
 FILLERS = frozenset({"a", "an", "the", "of", "in", "on", "for", "and", "to", "with", "by", "from", "at"})
-REPORT_EVERY = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,54 +74,78 @@ def find_groups(
             value = getattr(paper, identifier)
             if value:
                 union.join(first.setdefault(value, index), index)
-    blocks = _blocks(papers)
-    for number, block in enumerate(blocks):
-        if number % REPORT_EVERY == 0:
-            report(number, len(blocks))
-        _match(block, papers, threshold * 100, union)
-    report(len(blocks), len(blocks))
+    pairs = _candidates(papers)
+    for start in range(0, len(pairs), PAIRS_AT_ONCE):
+        report(start, len(pairs))
+        part = pairs[start : start + PAIRS_AT_ONCE]
+        left, right = ([papers[index].title for index in column] for column in part.T.tolist())
+        scores = process.cpdist(left, right, scorer=fuzz.ratio, score_cutoff=threshold * 100, workers=THREADS)
+        for one, other in part[scores > 0].tolist():
+            if not union.joined(one, other) and are_the_same(papers[one], papers[other], threshold * 100):
+                union.join(one, other)
+    report(len(pairs), len(pairs))
     return union.groups()
 
 
-def _blocks(papers: Sequence[Paper]) -> list[list[int]]:
-    """Sets of papers within which all may match. Rare words find titles in any order, edges find misspelt words."""
+Pairs = NDArray[np.int64]
+
+
+def _candidates(papers: Sequence[Paper]) -> Pairs:
+    """Pairs of papers (smaller index first, each once) whose year and length allow a match."""
+    years = np.array([paper.year for paper in papers], dtype=np.int64)
+    lengths = np.array([len(paper.title) for paper in papers], dtype=np.int64)
+    kept = [np.empty((0, 2), dtype=np.int64)]
+    for found in _collected(_blocks(papers)):
+        one, other = found.min(axis=1), found.max(axis=1)
+        near = (np.abs(years[one] - years[other]) <= 1) | (years[one] == 0) | (years[other] == 0)
+        shorter, longer = np.minimum(lengths[one], lengths[other]), np.maximum(lengths[one], lengths[other])
+        # Half as long can't be half alike, which is the lowest threshold.
+        likely = near & (one != other) & (shorter * 3 >= longer) & (shorter > 0)
+        kept.append(np.column_stack((one[likely], other[likely])))
+    return np.unique(np.concatenate(kept), axis=0)
+
+
+def _collected(blocks: Iterator[Pairs]) -> Iterator[Pairs]:
+    """The same pairs in large arrays."""
+    waiting: list[Pairs] = []
+    count = 0
+    for pairs in blocks:
+        waiting.append(pairs)
+        count += len(pairs)
+        if count >= PAIRS_AT_ONCE:
+            yield np.concatenate(waiting)
+            waiting, count = [], 0
+    if waiting:
+        yield np.concatenate(waiting)
+
+
+def _blocks(papers: Sequence[Paper]) -> Iterator[Pairs]:
+    """Pairs of papers that have something in common."""
+    titles = [paper.title for paper in papers]
+    yield _neighbours(sorted(range(len(papers)), key=titles.__getitem__))
+    yield _neighbours(sorted(range(len(papers)), key=lambda index: titles[index][::-1]))
     frequency = Counter(word for paper in papers for word in set(paper.words))
-    blocks: dict[tuple[str, str], list[int]] = defaultdict(list)
+    blocks: dict[str, list[int]] = defaultdict(list)
     for index, paper in enumerate(papers):
-        if not paper.title:
-            continue
         # A word that occurs once finds nobody.
         shared = sorted((frequency[word], word) for word in set(paper.words) if frequency[word] > 1)
         for _, word in shared[:RARE_WORDS]:
-            blocks["word", word].append(index)
-        letters = paper.title.replace(" ", "")
-        blocks["start", letters[:EDGE_CHARACTERS]].append(index)
-        blocks["end", letters[-EDGE_CHARACTERS:]].append(index)
-    return [block for block in blocks.values() if len(block) > 1]
+            blocks[word].append(index)
+    for block in blocks.values():
+        if len(block) > FULL_BLOCK:
+            yield _neighbours(sorted(block, key=titles.__getitem__))
+        elif len(block) > 1:
+            members = np.array(block, dtype=np.int64)
+            rows, columns = np.triu_indices(len(block), 1)
+            yield np.column_stack((members[rows], members[columns]))
 
 
-def _match(block: Sequence[int], papers: Sequence[Paper], cutoff: float, union: "_Union") -> None:
-    if len(block) > MAX_BLOCK:
-        ordered = sorted(block, key=lambda index: papers[index].title)
-        for start, index in enumerate(ordered):
-            for other in ordered[start + 1 : start + 1 + WINDOW]:
-                if not union.joined(index, other) and (
-                    fuzz.ratio(papers[index].title, papers[other].title, score_cutoff=cutoff)
-                    and are_the_same(papers[index], papers[other], cutoff)
-                ):
-                    union.join(index, other)
-        return
-    if len(block) == 2:
-        pairs = [(0, 1)]
-    else:
-        titles = [papers[index].title for index in block]
-        scores = process.cdist(titles, titles, scorer=fuzz.token_sort_ratio, score_cutoff=cutoff, dtype=np.uint8)
-        rows, columns = np.nonzero(np.triu(scores, 1))
-        pairs = list(zip(rows.tolist(), columns.tolist(), strict=True))
-    for row, column in pairs:
-        one, other = block[row], block[column]
-        if not union.joined(one, other) and are_the_same(papers[one], papers[other], cutoff):
-            union.join(one, other)
+def _neighbours(ordered: Sequence[int]) -> Pairs:
+    """Each with the next ones in that order."""
+    members = np.array(ordered, dtype=np.int64)
+    steps = range(1, min(WINDOW, len(members) - 1) + 1)
+    pairs = [np.column_stack((members[:-step], members[step:])) for step in steps]
+    return np.concatenate(pairs) if pairs else np.empty((0, 2), dtype=np.int64)
 
 
 def are_the_same(one: Paper, other: Paper, cutoff: float) -> bool:
@@ -147,25 +178,28 @@ def _words_agree(one: Paper, other: Paper) -> bool:
     """Whether the words that differ are spellings of one another, not other words."""
     left = list((Counter(one.words) - Counter(other.words)).elements())
     right = list((Counter(other.words) - Counter(one.words)).elements())
-    if "".join(one.words) == "".join(other.words):
-        return True  # only spaces and hyphens differ
+    # Spaces and hyphens that moved make other words of the same letters.
+    if fuzz.ratio("".join(left), "".join(right)) >= LETTERS_LIKENESS:
+        return True
     for word in left:
-        alike = [(fuzz.ratio(word, candidate), candidate) for candidate in right]
-        score, best = max(alike, default=(0.0, ""))
+        score, best = max(((fuzz.ratio(word, candidate), candidate) for candidate in right), default=(0.0, ""))
         if score >= WORD_LIKENESS:
             right.remove(best)
         elif word not in FILLERS:
-            return "".join(left) == "".join(right)
+            return False
     return all(word in FILLERS for word in right)
 
 
 def _authors_agree(one: Paper, other: Paper) -> bool:
+    if len(one.title) < SHORT_TITLE:
+        # Many papers are called "Editorial": only the same people in the same year are sure.
+        return bool(one.surnames & other.surnames) and one.year == other.year
     if one.surnames and other.surnames:
         if one.surnames & other.surnames:
             return True
-        return any(fuzz.ratio(a, b) >= 80 for a in one.surnames for b in other.surnames)
-    # Nothing is known of somebody: a short title ("Editorial") or an unknown year is then not enough.
-    return len(one.title) >= SHORT_TITLE and bool(one.year and one.year == other.year)
+        return any(fuzz.ratio(a, b) >= NAME_LIKENESS for a in one.surnames for b in other.surnames)
+    # Nothing is known of somebody's authors: then the title must say more, or the year.
+    return len(one.words) >= TELLING_WORDS or bool(one.year and one.year == other.year)
 
 
 class _Union:
