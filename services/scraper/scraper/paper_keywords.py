@@ -47,7 +47,7 @@ def expand(
     found = _ranked(weights, plain, set(related))
     best = max((score for _, score, _ in found), default=1.0)
     return [
-        {"keyword": spellings[key].most_common(1)[0][0].lower(), "score": round(score / best, 4), "papers": count}
+        {"keyword": spellings[key].most_common(1)[0][0].lower(), "score": round(float(score / best), 4), "papers": count}
         for key, score, count in found[:limit]
     ]
 
