@@ -46,8 +46,9 @@ def expand(
     report(len(read), len(read))
     found = _ranked(weights, plain, set(related))
     best = max((score for _, score, _ in found), default=1.0)
+    spelled = {key: spellings[key].most_common(1)[0][0].lower() for key, _, _ in found[:limit]}
     return [
-        {"keyword": spellings[key].most_common(1)[0][0].lower(), "score": round(float(score / best), 4), "papers": count}
+        {"keyword": spelled[key], "score": round(float(score / best), 4), "papers": count}
         for key, score, count in found[:limit]
     ]
 
