@@ -1,6 +1,7 @@
 """A project's papers in MongoDB. Owns `papers`, `paper_pages` and `paper_indexes`. Must not know executors or gRPC.
 
-Every `_id` begins with the project, and every query names it, so that no project can touch another's papers. Papers are
+Every `_id` begins with the project, and every query names it, so that no project can touch another's papers. (`key`
+repeats it: ranges over `_id` are slow in the embedded stand-in.) Papers are
 inserted once and changed by whole documents under compare-and-set; what is written twice changes nothing.
 """
 
@@ -64,9 +65,10 @@ class Papers:
     async def prepare(self) -> None:
         """Make the indexes."""
         with mongo_errors():
-            for name in ("project_id", "import_run", "merge_run", "pdf_run"):
+            for name in ("key", "project_id", "import_run", "merge_run"):
                 await self._papers.create_index([(name, ASCENDING)])
             await self._papers.create_index([("project_id", ASCENDING), ("created_ms", DESCENDING)])
+            await self._pages.create_index([("paper", ASCENDING)])
 
     async def add(self, project_id: int, run_id: int, records: Iterable[Record]) -> int:
         """Import records; one that is there already, merged into another or not, stays as it is. Answers how many
@@ -75,7 +77,8 @@ class Papers:
         now = now_ms()
         documents = {
             record.paper_id: {
-                "_id": paper_key(project_id, record.paper_id), "project_id": project_id, "state": ACTIVE,
+                "_id": paper_key(project_id, record.paper_id), "key": paper_key(project_id, record.paper_id),
+                "project_id": project_id, "state": ACTIVE,
                 "version": 1, "created_ms": now, "updated_ms": now, "import_run": run_id,
                 "import_source": record.source, "merge_run": 0,
                 "merged_into": "", "pdf_run": 0, "pdf_state": "", "pdf_file": "", "pdf_bytes": 0, "pdf_sha": "",
@@ -129,17 +132,17 @@ class Papers:
     async def stream(
         self, project_id: int, fields: Sequence[str] | None = None, *, state: str = ACTIVE
     ) -> AsyncIterator[list[Document]]:
-        """All papers of that state by `_id`, page by page; with `fields` only these."""
-        last, end = project_key(project_id) + ":", project_key(project_id) + ";"
-        shown = dict.fromkeys((*fields, "state", "paper_id"), 1) if fields is not None else None
-        while True:
-            with mongo_errors():
-                cursor = self._papers.find({"_id": {"$gt": last, "$lt": end}}, shown).sort([("_id", ASCENDING)])
-                rows = await cursor.limit(PAGE).to_list(PAGE)
-            if not rows:
-                return
+        """All papers of that state, page by page, however long the store is away; with `fields` only these."""
+        last = project_key(project_id) + ":"
+        shown = dict.fromkeys((*fields, "state", "paper_id", "key"), 1) if fields is not None else None
+        while rows := await patiently(self._after, last, project_key(project_id) + ";", shown):
             yield [row for row in rows if row["state"] == state]
-            last = rows[-1]["_id"]
+            last = rows[-1]["key"]
+
+    async def _after(self, last: str, end: str, shown: Mapping[str, int] | None) -> list[Document]:
+        with mongo_errors():
+            cursor = self._papers.find({"key": {"$gt": last, "$lt": end}}, shown).sort([("key", ASCENDING)])
+            return await cursor.limit(PAGE).to_list(PAGE)
 
     async def get(
         self, project_id: int, paper_ids: Iterable[str], fields: Sequence[str] | None = None
@@ -203,9 +206,10 @@ class Papers:
     async def save_pages(self, project_id: int, paper_id: str, pages: Sequence[PageText]) -> None:
         """Store texts of pages."""
         operations = []
+        paper = paper_key(project_id, paper_id)
         for page in pages:
-            key = f"{paper_key(project_id, paper_id)}:{page.page:06d}"
-            document = {"_id": key, "page": page.page, "text": page.text, "method": page.method}
+            key = f"{paper}:{page.page:06d}"
+            document = {"_id": key, "paper": paper, "page": page.page, "text": page.text, "method": page.method}
             operations.append(ReplaceOne({"_id": key}, document, upsert=True))
         if operations:
             with mongo_errors():
@@ -213,20 +217,15 @@ class Papers:
 
     async def pages(self, project_id: int, paper_id: str) -> list[PageText]:
         """The pages of a paper that have been read, in order."""
-        key = paper_key(project_id, paper_id)
         with mongo_errors():
-            rows = (
-                await self._pages.find({"_id": {"$gt": f"{key}:", "$lt": f"{key};"}})
-                .sort([("_id", ASCENDING)])
-                .to_list(None)
-            )
-        return [PageText(int(row["page"]), row["text"], row["method"]) for row in rows]
+            rows = await self._pages.find({"paper": paper_key(project_id, paper_id)}).to_list(None)
+        pages = [PageText(int(row["page"]), row["text"], row["method"]) for row in rows]
+        return sorted(pages, key=lambda page: page.page)
 
     async def drop_pages(self, project_id: int, paper_id: str) -> None:
         """Forget what was read: the file has changed."""
-        key = paper_key(project_id, paper_id)
         with mongo_errors():
-            await self._pages.delete_many({"_id": {"$gt": f"{key}:", "$lt": f"{key};"}})
+            await self._pages.delete_many({"paper": paper_key(project_id, paper_id)})
 
     async def index_state(self, project_id: int) -> IndexState:
         """The project's current index."""
