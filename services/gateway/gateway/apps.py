@@ -30,6 +30,8 @@ from gateway.native.tasks import TaskRoutes
 from gateway.native.webhooks import WebhookRoutes
 from gateway.native.workers import WorkerRoutes
 from gateway.operations import OperationsRoutes
+from gateway.pipeline.routes import PipelineRoutes
+from gateway.pipeline.translate import SHAPE as PIPELINE
 from gateway.ports import Listener
 from gateway.probes import Probes
 from gateway.rate_limits import RateLimits
@@ -78,7 +80,7 @@ _MEMBERS = {
     "smartrpa": _Member("SmartRPA background service", SMARTRPA, "/rpa", "", ("scheduler", "message_queue")),
     "management": _Member("Task management", later.MANAGEMENT, "/management", "", ("scheduler",)),
     "xget": _Member("XGet scraper service", later.XGET, "/xget", "/api/v1", ("scheduler",)),
-    "pipeline": _Member("Pipeline tasks", later.PIPELINE, "/pipeline", "/api/v1", ("scheduler",)),
+    "pipeline": _Member("Pipeline tasks", PIPELINE, "/pipeline", "/api/v1", ("scheduler",)),
 }
 
 
@@ -153,6 +155,7 @@ def _native(parts: Parts) -> FastAPI:
 def _member(parts: Parts, name: str, member: _Member, access: Access | None) -> FastAPI:
     makers: dict[str, Callable[[], list[Endpoint]]] = {
         "smartrpa": SmartRpaRoutes(parts.backend, parts.watcher, parts.settings.wait_seconds).endpoints,
+        "pipeline": PipelineRoutes(parts.backend).endpoints,
     }
     endpoints = makers[name]() if name in makers else []
     operations = OperationsRoutes(parts.probes, parts.traffic, member.needs)

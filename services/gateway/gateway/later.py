@@ -1,10 +1,10 @@
-"""The contracts that are only announced so far: management, XGet, pipeline. Owns: their error shapes."""
+"""The contracts that are only announced so far: management, XGet. Owns: their error shapes."""
 
 from typing import Any
 
 from chassis.errors import InvalidInput, TrawlError
 
-from gateway.failures import ErrorShape, Malformed
+from gateway.failures import ErrorShape
 
 Json = Any
 
@@ -19,10 +19,5 @@ def _xget(error: TrawlError, status: int, _request_id: str) -> Json:
     return {"detail": error.message}
 
 
-def _pipeline(error: TrawlError, status: int, _request_id: str) -> Json:
-    return {"code": status, "message": error.message, "data": None}
-
-
 MANAGEMENT = ErrorShape(_management, {InvalidInput: 400})
 XGET = ErrorShape(_xget)
-PIPELINE = ErrorShape(_pipeline, {Malformed: 422})

@@ -63,10 +63,12 @@ class Archive:
         """Make the indexes: a single-field one for each filter and sort, and MongoDB's own compound ones."""
         with mongo_errors():
             # Each costs every run that ends: none without a filter or a sort that a contract offers.
-            for name in ("created_ms", "task_id", "status", "worker_id", "external_key", "started_ms", "completed_ms"):
+            filtered = ("created_ms", "task_id", "status", "worker_id", "external_key", "started_ms", "completed_ms")
+            for name in (*filtered, "scope"):
                 await self._runs.create_index([(name, ASCENDING)])
             await self._runs.create_index([("task_id", ASCENDING), ("created_ms", DESCENDING)])
             await self._runs.create_index([("status", ASCENDING), ("created_ms", DESCENDING)])
+            await self._runs.create_index([("scope", ASCENDING), ("created_ms", DESCENDING)])
             await self._logs.create_index([("run_id", ASCENDING)])
             await self._parked.create_index([("release_ms", ASCENDING)])
             await self._parameters.create_index([("run_id", ASCENDING)])

@@ -289,9 +289,10 @@ class StartRuns:
         large = None
         if request.parameters_json:
             own.parameters_json = _overlay(cached.task, request.parameters_json)
-            if len(own.parameters_json) > self._inline_bytes:
-                large, own.parameters_json = own.parameters_json, b"{}"
-                own.parameters_by_reference = True
+        own.scope = scope_of(cached.task, own.parameters_json)
+        if len(own.parameters_json) > self._inline_bytes:
+            large, own.parameters_json = own.parameters_json, b"{}"
+            own.parameters_by_reference = True
         # Serialised messages that stand one after the other are merged by a reader: the later field wins.
         raw = cached.template + own.SerializeToString()
         return _Draft(index, cached, own, raw, large, request.HasField("inline"))
@@ -401,6 +402,18 @@ def _overlay(task: Task, parameters_json: bytes) -> bytes:
     return orjson.dumps({**task.parameters, **own})
 
 
+def scope_of(task: Task, parameters_json: bytes) -> str:
+    """What the run belongs to besides its task: the project of a pipeline run, whichever contract started it."""
+    if not subjects.is_pipeline_queue(task.queue):
+        return ""
+    try:
+        parameters = orjson.loads(parameters_json) if parameters_json else task.parameters
+    except orjson.JSONDecodeError as error:
+        raise InvalidInput("the parameters are not JSON", field="parameters") from error
+    project = parameters.get("project_id") if isinstance(parameters, Mapping) else None
+    return subjects.project_scope(project if type(project) is int and project > 0 else 0)
+
+
 def _new_run(draft: _Draft) -> NewRun:
     task, spec = draft.cached.task, draft.spec
     return NewRun(
@@ -416,6 +429,7 @@ def _new_run(draft: _Draft) -> NewRun:
         digest=spec.request_digest,
         state="k" if draft.hold else "p",
         task_version="" if draft.checked_version else str(task.version),
+        scope=spec.scope,
     )
 
 

@@ -17,6 +17,7 @@ from scraper.executors.rpa import RpaExecutor
 from scraper.executors.scrape import ScrapeExecutor
 from scraper.executors.shell import ShellExecutor
 from scraper.fetch import Fetcher
+from scraper.pipeline import Pipeline
 from scraper.processes import CommandRunner, reap_leftovers
 from scraper.renderer import BrowserRenderer
 from scraper.settings import ScraperSettings
@@ -24,13 +25,16 @@ from scraper.step_templates import environment_secrets
 
 log = get_logger("composition")
 # Executors that share slots: a browser, or a process of their own, costs more than a request.
-GROUPS = {"rpa": "browser", "scrape": "pages", "shell": "process", "python": "process"}
+GROUPS = {
+    "rpa": "browser", "scrape": "pages", "shell": "process", "python": "process", "pipeline_dedup": "process",
+    "pipeline_ocr": "process", "pipeline_index": "process", "pipeline_keyword_expand": "process",
+}  # fmt: skip
 
 
 class Executors:
     """The executors by name, and what they share."""
 
-    def __init__(self, settings: ScraperSettings, worker_id: str) -> None:
+    def __init__(self, settings: ScraperSettings, worker_id: str, pipeline: Pipeline) -> None:
         work_dir = Path(settings.work_dir)
         self._fetcher = Fetcher(AddressGuard(settings.allowed_addresses))
         self._runner = CommandRunner(worker_id=worker_id, work_dir=work_dir)
@@ -46,6 +50,7 @@ class Executors:
         )
         self._work_dir = work_dir
         secrets = environment_secrets()
+        self._pipeline = pipeline
         builders: Mapping[str, Callable[[], Executor]] = {
             "noop": NoopExecutor,
             "http": lambda: HttpExecutor(fetcher=self._fetcher),
@@ -53,6 +58,7 @@ class Executors:
             "rpa": lambda: RpaExecutor(self._browsers, secrets),
             "scrape": lambda: ScrapeExecutor(fetcher=self._fetcher, renderer=BrowserRenderer(self._browsers, secrets)),
             "python": lambda: PythonExecutor(runner=self._runner, scripts_dir=settings.scripts_dir),
+            **pipeline.builders(self._fetcher, self._runner),
         }
         unknown = sorted(set(settings.executors) - builders.keys())
         if unknown:
@@ -71,6 +77,7 @@ class Executors:
         """End what an earlier life of this worker left behind, before the first run."""
         killed = await asyncio.to_thread(reap_leftovers, self._runner.marker)
         await asyncio.to_thread(self._runner.clear_folders)
+        await self._pipeline.clear()
         killed += await asyncio.to_thread(reap_browsers, self._work_dir, self._runner.marker)
         if killed:
             log.warning("killed what an earlier life left behind", processes=killed)
@@ -81,6 +88,7 @@ class Executors:
             await executor.close()
         await self._browsers.close()
         await self._fetcher.close()
+        await self._pipeline.close()
 
 
 def slot_limits(settings: ScraperSettings) -> tuple[dict[str, int], Mapping[str, str]]:

@@ -5,12 +5,14 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated
 
-from chassis.settings import ServiceSettings
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
+from wire.subjects import PIPELINE, PIPELINE_QUEUES
+
+from scraper.pipeline_settings import PipelineSettings
 
 
-class ScraperSettings(ServiceSettings):
+class ScraperSettings(PipelineSettings):
     """Environment variables of the scraper. Lists are comma-separated."""
 
     grpc_port: int = 50052
@@ -19,7 +21,8 @@ class ScraperSettings(ServiceSettings):
 
     worker_id: str = Field("", pattern=r"^[A-Za-z0-9_.-]{0,100}$")
     hostname: str = socket.gethostname()
-    executors: Annotated[tuple[str, ...], NoDecode] = ("http", "scrape", "rpa", "noop")
+    # `pipeline` stands for all six of the pipeline's.
+    executors: Annotated[tuple[str, ...], NoDecode] = ("http", "scrape", "rpa", "noop", *PIPELINE_QUEUES.values())
     # Runs at the same time, all together and of those that need a browser.
     worker_slots: int = Field(256, ge=1, le=10_000)
     browser_slots: int = Field(4, ge=1, le=100)
@@ -39,7 +42,11 @@ class ScraperSettings(ServiceSettings):
     @field_validator("executors", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        named = [part.strip() for part in value.split(",") if part.strip()]
+        known = [names for part in named for names in (PIPELINE_QUEUES.values() if part == PIPELINE else (part,))]
+        return tuple(dict.fromkeys(known))
 
     @field_validator("allowed_addresses", mode="before")
     @classmethod
