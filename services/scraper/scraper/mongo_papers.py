@@ -1,8 +1,8 @@
 """A project's papers in MongoDB. Owns `papers`, `paper_pages` and `paper_indexes`. Must not know executors or gRPC.
 
 Every `_id` begins with the project, and every query names it, so that no project can touch another's papers. (`key`
-repeats it: ranges over `_id` are slow in the embedded stand-in.) Papers are inserted once and changed by whole documents
-under compare-and-set; what is written twice changes nothing.
+repeats it: ranges over `_id` are slow in the embedded stand-in.) Papers are inserted once and changed by whole
+documents under compare-and-set; what is written twice changes nothing.
 """
 
 import asyncio

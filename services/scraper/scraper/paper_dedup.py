@@ -4,6 +4,8 @@ Merging is repeatable: the kept record is written before the others are marked, 
 groups that are left.
 """
 
+import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -15,6 +17,7 @@ from scraper.pipeline_params import DedupParams
 
 COMPARED = ("title", "year", "authors", "doi", "arxiv_id")
 GROUPS_AT_ONCE = 100
+PARTS_AT_ONCE = 3
 SECONDS = 3_600.0
 # The run's progress is in steps of a hundred: reading and comparing 70, merging 30.
 COMPARE_SHARE = 70
@@ -54,12 +57,23 @@ class DedupRun:
         self._context.progress(COMPARE_SHARE * done // max(total, 1), 100, "comparing")
 
     async def _merge(self, groups: list[Any]) -> None:
-        for start in range(0, len(groups), GROUPS_AT_ONCE):
-            part = [[self._ids[index] for index in group] for group in groups[start : start + GROUPS_AT_ONCE]]
-            await self._merge_part(part)
-            done = min(start + GROUPS_AT_ONCE, len(groups))
-            share = (100 - COMPARE_SHARE) * done // len(groups)
-            self._context.progress(COMPARE_SHARE + share, 100, f"{done} of {len(groups)} groups merged")
+        waiting = deque(range(0, len(groups), GROUPS_AT_ONCE))
+        done = 0
+
+        async def merge_parts() -> None:
+            nonlocal done
+            while waiting:
+                start = waiting.popleft()
+                part = [[self._ids[index] for index in group] for group in groups[start : start + GROUPS_AT_ONCE]]
+                await self._merge_part(part)
+                done += len(part)
+                share = (100 - COMPARE_SHARE) * done // len(groups)
+                self._context.progress(COMPARE_SHARE + share, 100, f"{done} of {len(groups)} groups merged")
+
+        # Groups have no paper in common; while the store works on one part, the next is prepared.
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(PARTS_AT_ONCE):
+                tasks.create_task(merge_parts())
 
     async def _merge_part(self, groups: list[list[str]]) -> None:
         wanted = [paper_id for group in groups for paper_id in group]
