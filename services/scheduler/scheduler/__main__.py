@@ -77,8 +77,8 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
     )  # fmt: skip
     selfstart.connect(starter, aborter, workflows.engine.on_run_ends)
     rebuilder = Rebuilder(live, archive, events, waiting=selfstart.waiting, leased=leasing.runs)
-    registry = GrpcClient("worker-registry", settings.registry_target)
-    offers, work = WorkerOffers(registry), Work(live, archive, announcer)
+    registry, work = GrpcClient("worker-registry", settings.registry_target), Work(live, archive, announcer)
+    offers = WorkerOffers(registry)
     explainer = ExplainRun(
         reader=reader, live=live, tasks=tasks, waiting=selfstart.waiting, live_tasks=selfstart.live_tasks,
         gate=selfstart.gate, offers=offers,
@@ -89,12 +89,14 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
         starter=starter, reader=reader, aborter=aborter, archive=archive, live=live, tasks=tasks, durations=durations,
         explainer=explainer,
     )  # fmt: skip
-    lease_api = leasing.connect(work=work, reader=reader, events=events, ended=ended)
     task_api = TaskApi(tasks=tasks, changes=changes, reader=reader, fires=selfstart.fires)
     for add, api in (
         (runs_pb2_grpc.add_RunServiceServicer_to_server, run_api),
         (work_pb2_grpc.add_WorkServiceServicer_to_server, WorkApi(work)),
-        (lease_pb2_grpc.add_LeaseServiceServicer_to_server, lease_api),
+        (
+            lease_pb2_grpc.add_LeaseServiceServicer_to_server,
+            leasing.connect(work=work, reader=reader, events=events, ended=ended),
+        ),
         (tasks_pb2_grpc.add_TaskServiceServicer_to_server, task_api),
         (workflows_pb2_grpc.add_WorkflowServiceServicer_to_server, workflows.api),
     ):

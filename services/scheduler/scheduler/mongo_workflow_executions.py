@@ -22,7 +22,7 @@ _FIELDS = ("workflow", "workflow_id", "version", "started_ms", "completed_ms", "
 def _document(execution: Execution) -> dict[str, Any]:
     return {
         "_id": execution.id, "status": execution.status.value,
-        "steps": orjson.dumps({step_id: asdict(state) for step_id, state in execution.steps.items()}),
+        "steps": orjson.dumps({step_id: asdict(state) for step_id, state in execution.steps.items()}).decode(),
         **{name: getattr(execution, name) for name in _FIELDS},
     }  # fmt: skip
 
@@ -30,7 +30,7 @@ def _document(execution: Execution) -> dict[str, Any]:
 def _execution(row: Mapping[str, Any]) -> Execution:
     return Execution(
         id=row["_id"], status=ExecutionStatus(row["status"]), **{name: row[name] for name in _FIELDS},
-        steps={step_id: _state(raw) for step_id, raw in orjson.loads(bytes(row["steps"])).items()},
+        steps={step_id: _state(raw) for step_id, raw in orjson.loads(row["steps"]).items()},
     )  # fmt: skip
 
 

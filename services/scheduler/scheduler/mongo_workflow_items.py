@@ -5,6 +5,7 @@ A chunk promises the ids of its runs before they start, by compare-and-set on it
 item has one run. Per-item state is spread over chunks, so that a step of 10,000 items rewrites no large document.
 """
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -12,7 +13,7 @@ from typing import Any, Final
 import orjson
 from chassis.stores import mongo_errors
 from motor.motor_asyncio import AsyncIOMotorDatabase
-from pymongo import ASCENDING, ReplaceOne
+from pymongo import ASCENDING
 from pymongo.errors import DuplicateKeyError
 
 from scheduler.workflow_state import Counts
@@ -79,7 +80,7 @@ def _document(chunk: Chunk, revision: int) -> dict[str, Any]:
     return {
         "_id": chunk.step.chunk(chunk.number), "execution": chunk.step.execution, "step": chunk.step.text,
         "place": chunk.step.place, "number": chunk.number, "revision": revision, "run_ids": list(chunk.run_ids),
-        "states": chunk.states, "errors": orjson.dumps(chunk.errors), "started": len(chunk.states),
+        "states": chunk.states, "errors": orjson.dumps(chunk.errors).decode(), "started": len(chunk.states),
         "open": count(OPEN), "completed": count(COMPLETED), "failed": count(FAILED), "cancelled": count(CANCELLED),
     }  # fmt: skip
 
@@ -87,7 +88,7 @@ def _document(chunk: Chunk, revision: int) -> dict[str, Any]:
 def _chunk(row: Mapping[str, Any]) -> Chunk:
     return Chunk(
         StepKey(row["execution"], int(row["place"])), int(row["number"]), tuple(map(int, row["run_ids"])),
-        row["states"], orjson.loads(bytes(row["errors"])), int(row["revision"]),
+        row["states"], orjson.loads(row["errors"]), int(row["revision"]),
     )  # fmt: skip
 
 
@@ -109,8 +110,8 @@ class Items:
         for first in range(0, len(items), CHUNK_ITEMS):
             key = step.chunk(first // CHUNK_ITEMS)
             document = {"_id": key, "data": orjson.dumps(items[first : first + CHUNK_ITEMS])}
-            with mongo_errors():
-                await self._items.replace_one({"_id": key}, document, upsert=True)
+            with mongo_errors(), contextlib.suppress(DuplicateKeyError):
+                await self._items.insert_one(document)
 
     async def items(self, step: StepKey, number: int) -> list[Json]:
         """The items of one chunk."""
@@ -170,14 +171,10 @@ class Items:
         return Counts(**{name: int(rows[0][name]) for name in names}) if rows else Counts()
 
     async def save_results(self, step: StepKey, results: Mapping[int, bytes]) -> None:
-        """Keep chunks' results: JSON values with commas between them."""
-        operations = [
-            ReplaceOne({"_id": key}, {"_id": key, "data": data}, upsert=True)
-            for key, data in ((step.chunk(number), data) for number, data in results.items())
-        ]
-        if operations:
-            with mongo_errors():
-                await self._results.bulk_write(operations, ordered=False)
+        """Keep chunks' results: JSON values with commas between them; again is harmless."""
+        for number, data in results.items():
+            with mongo_errors(), contextlib.suppress(DuplicateKeyError):
+                await self._results.insert_one({"_id": step.chunk(number), "data": data})
 
     async def results(self, step: StepKey, count: int) -> bytes:
         """The step's results, in order and with commas between them; `count` items."""

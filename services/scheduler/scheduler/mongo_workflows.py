@@ -29,7 +29,7 @@ def encode(workflow: Workflow) -> bytes:
     return orjson.dumps(asdict(workflow))
 
 
-def decode(data: bytes) -> Workflow:
+def decode(data: bytes | str) -> Workflow:
     """What `encode` wrote."""
     raw = orjson.loads(data)
     steps = []
@@ -44,12 +44,12 @@ def _document(workflow: Workflow, *, deleted: bool = False) -> dict[str, Any]:
     return {
         "_id": _key(workflow.name), "name": workflow.name, "id": workflow.id, "version": workflow.version,
         "deleted": int(deleted), "scheduled": int(bool(workflow.schedule) and not deleted),
-        "updated_ms": workflow.updated_ms, "data": encode(workflow),
+        "updated_ms": workflow.updated_ms, "data": encode(workflow).decode(),
     }  # fmt: skip
 
 
 def _workflow(row: Mapping[str, Any]) -> Workflow:
-    return decode(bytes(row["data"]))
+    return decode(row["data"])
 
 
 class Workflows:

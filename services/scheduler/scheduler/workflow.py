@@ -215,8 +215,8 @@ def _check_templates(step: Step, place: str, above: frozenset[str]) -> None:
         for template in templates:
             for expression in template.expressions:
                 for named, _ in expression.steps:
-                    _refuse(named not in above, f"{place}.{name}",
-                            f"names step {named[:MAX_STEP_ID]!r}, which {step.id!r} does not depend on", step.id)  # fmt: skip
+                    message = f"names step {named[:MAX_STEP_ID]!r}, which {step.id!r} does not depend on"
+                    _refuse(named not in above, f"{place}.{name}", message, step.id)
                 lonely = not items and bool(expression.roots & {"item", "index"})
                 _refuse(lonely, f"{place}.{name}", "names item or index, which only the params of a forEach step have",
                         step.id)  # fmt: skip

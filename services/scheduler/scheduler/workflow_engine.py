@@ -1,5 +1,5 @@
-"""Use case: carry executions of workflows forward. Owns the loop from "something has ended" to "this starts next", and the
-slow look at everything that crashes may have left.
+"""Use case: carry executions of workflows forward. Owns the loop from "something has ended" to "this starts next", and
+the slow look at everything that crashes may have left.
 
 An execution's state is changed by compare-and-set, and every step of the way can be repeated: any number of schedulers
 may advance the same execution at once. The ends of runs wake it; each scheduler works on an execution one at a time.

@@ -1,7 +1,7 @@
-"""Use case: the runs of a step's items. Owns: that each item has one run, whatever is repeated, and what its run ended as.
+"""Use case: the runs of a step's items. Owns: that each item has one run, whatever is repeated, and what that ended as.
 
-An item's run id is promised in its chunk before anything starts; who promised it starts it. What a crash left out is made
-good by `repair`, under the same id, and only when neither Redis nor the archive knows that id.
+An item's run id is promised in its chunk before anything starts; who promised it starts it. What a crash left out is
+made good by `repair`, under the same id, and only when neither Redis nor the archive knows that id.
 """
 
 import asyncio
@@ -69,7 +69,7 @@ class StepRuns:
         self._archive, self._announcer, self._aborter = archive, announcer, aborter
 
     async def begin(self, work: StepWork, chunk: Chunk, most: int) -> Chunk | None:
-        """Promise and start up to `most` more items of that chunk; answers it as it is now. None: somebody was faster."""
+        """Promise and start up to `most` more items of the chunk; answers it as it is now. None: another was faster."""
         begun = len(chunk.states)
         room = min(CHUNK_ITEMS, work.state.total - chunk.first) - begun
         requests, errors = await self._requests(work, chunk.number, range(begun, begun + min(most, room)))
@@ -92,7 +92,7 @@ class StepRuns:
     async def _requests(
         self, work: StepWork, number: int, places: Sequence[int]
     ) -> tuple[dict[int, pb.StartRun], dict[int, str]]:
-        """(the starts, why there is none) by place in the chunk; fewer than asked for when their parameters are large."""
+        """(the starts, why there is none) by place in the chunk; fewer than asked for when parameters are large."""
         items = await self._items.items(work.key, number) if work.step.many else [None]
         requests: dict[int, pb.StartRun] = {}
         errors: dict[int, str] = {}

@@ -1,5 +1,5 @@
-"""How far an execution of a workflow has come, and what may happen next. Pure. Owns: the states of steps and executions,
-and the rules of skipping, failing and ending. Must not know drivers or protocols.
+"""How far an execution of a workflow has come, and what may happen next. Pure. Owns: the states of steps and
+executions, and the rules of skipping, failing and ending. Must not know drivers or protocols.
 """
 
 from collections.abc import Iterable, Mapping

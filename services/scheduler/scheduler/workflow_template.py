@@ -1,5 +1,5 @@
-"""Templates of workflows: `{{params.q}}`, `{{steps.list.result.items}}`, `{{item.url == null}}`. Pure. Owns: what may stand
-in them, which steps they name, and their values. Must not know workflows, drivers or protocols.
+"""Templates of workflows: `{{params.q}}`, `{{steps.list.result.items}}`, `{{item.url == null}}`. Pure. Owns: what may
+stand in them, which steps they name, and their values. Must not know workflows, drivers or protocols.
 
 An expression is data access, comparison and `and`, `or`, `not`; jinja2 reads it, and its sandbox works it out. Members
 are only ever keys of objects and places of lists, never attributes of Python objects, so that no template reaches code.
@@ -166,8 +166,8 @@ class _Reader:
             case nodes.And() | nodes.Or() | nodes.Not() | nodes.Compare() | nodes.List() | nodes.Tuple():
                 pass
             case _:
-                raise _invalid(f"a template can't use {type(node).__name__.lower()}: it is only data access, comparison "
-                               "and and, or, not")  # fmt: skip
+                kind = type(node).__name__.lower()
+                raise _invalid(f"a template can't use {kind}: it is data access, comparison, and, or, not")
         for child in node.iter_child_nodes():
             self.read(child, depth + 1)
 
