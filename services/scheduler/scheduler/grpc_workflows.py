@@ -117,6 +117,9 @@ class WorkflowApi(workflows_pb2_grpc.WorkflowServiceServicer):
         plan = await self._executions.plan(execution.id)
         shown = execution_to_proto(execution, chunks, texts, {step.id: step.many for step in plan.workflow.steps})
         shown.params_json = orjson.dumps(plan.params)
+        if not results:
+            for step in shown.steps:
+                step.result_bytes = 0  # nothing is left out that was asked for
         return shown
 
 

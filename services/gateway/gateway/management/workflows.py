@@ -41,8 +41,8 @@ _WORKFLOW = {**_DEFINITION, "version": 1, "createdAt": _TIME, "updatedAt": _TIME
 _STARTED = {"executionId": _ID, "workflow": "daily-catalogue", "status": "running", "startedAt": _TIME}
 _STEP_STATE: Json = {"id": "list", "status": "completed", "startedAt": _TIME, "completedAt": _TIME, "runIds": [1],
                "result": {}, "error": None}  # fmt: skip
-_EXECUTION: Json = {**_STARTED, "version": 1, "completedAt": None, "params": {}, "error": None, "cancelRequestedAt": None,
-              "steps": [_STEP_STATE]}  # fmt: skip
+_EXECUTION: Json = {**_STARTED, "version": 1, "completedAt": None, "params": {}, "error": None,
+              "cancelRequestedAt": None, "steps": [_STEP_STATE]}  # fmt: skip
 _PAGE = [("limit", "integer", "1 – 1000"), ("offset", "integer", "")]
 _EXECUTION_PAGE = [("workflow", "string", "工作流名称"), ("status", "string", ", ".join(STATUSES)),
                    ("limit", "integer", "1 – 100"), ("offset", "integer", "")]  # fmt: skip
