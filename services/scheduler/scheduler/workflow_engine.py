@@ -65,6 +65,8 @@ class WorkflowEngine:
         self._dirty: OrderedDict[str, None] = OrderedDict()
         self._busy: set[str] = set()
         self._aborted: set[str] = set()
+        # Something failed half-way: these are repaired before they go on.
+        self._unsure: set[str] = set()
         self._wake = asyncio.Event()
         self._ended: dict[str, set[asyncio.Event]] = defaultdict(set)
 
@@ -146,9 +148,13 @@ class WorkflowEngine:
             del self._dirty[execution_id]
             self._busy.add(execution_id)
             try:
+                if execution_id in self._unsure:
+                    await self._repair(execution_id)
+                    self._unsure.discard(execution_id)
                 await self._advance(execution_id)
             except Unavailable as error:
                 log.warning("an execution waits", execution=execution_id, reason=error.message)
+                self._unsure.add(execution_id)
                 await asyncio.sleep(1)
                 self.poke(execution_id)
             finally:
@@ -210,6 +216,7 @@ class WorkflowEngine:
 
     def _forget(self, execution_id: str) -> None:
         self._plans.pop(execution_id, None)
+        self._unsure.discard(execution_id)
         self._aborted.discard(execution_id)
         for waiter in self._ended.get(execution_id, ()):
             waiter.set()

@@ -40,7 +40,7 @@ READ_RESULTS = 25
 CONFLICTS = 100
 ABORTS_AT_ONCE = 20
 # A run that was written this long ago may never have been published, and its message id is still remembered.
-PUBLISH_AGAIN_MS = (5_000, 100_000)
+PUBLISH_AGAIN_MS = (1_000, 100_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,21 +111,22 @@ class StepRuns:
         return requests, errors
 
     async def _start(self, chunk: Chunk, requests: Mapping[int, pb.StartRun]) -> None:
-        """Start promised runs. What can never start fails; what can't now is left to `repair`."""
+        """Start promised runs. What can never start fails; what can't now is left to `repair`: raises `Unavailable`."""
         if not requests:
             return
         reserved = [Reserved(chunk.run_ids[place]) for place in requests]
         results = await self._starter.start(list(requests.values()), reserved)
         refused: dict[int, str] = {}
+        later = ""
         for place, result in zip(requests, results, strict=True):
-            if not result.HasField("error"):
-                continue
             if result.error.kind in ("unavailable", "exhausted"):
-                log.warning("a step's run starts later", run_id=chunk.run_ids[place], reason=result.error.message)
-            else:
+                later = result.error.message
+            elif result.HasField("error"):
                 refused[place] = result.error.message
         if refused:
             await self._mark(chunk.step, chunk.number, dict.fromkeys(refused, FAILED), refused)
+        if later:
+            raise Unavailable(f"runs start later: {later}")
 
     async def record(self, key: StepKey, ends: Mapping[int, tuple[int, str]]) -> None:
         """Take down how runs ended: item -> (run id, completed | failed | aborted)."""
