@@ -11,6 +11,7 @@ from typing import Any
 
 import cell as cells
 import stores
+from gateway.management.execution_id import run_id_of
 
 ENDED = ("completed", "failed", "cancelled")
 
@@ -80,6 +81,13 @@ class Management:
 def steps_of(execution: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The steps by id."""
     return {step["id"]: step for step in execution["steps"]}
+
+
+def runs_of(step: dict[str, Any]) -> list[int]:
+    """The runs that the step's ids stand for."""
+    runs = [run_id_of(text) for text in step["runIds"]]
+    assert None not in runs, step["runIds"]
+    return runs  # type: ignore[return-value]  # none of them is None
 
 
 def statuses(execution: dict[str, Any]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 import pytest
-from workflow_kit import Management, running_management, statuses, steps_of
+from workflow_kit import Management, running_management, runs_of, statuses, steps_of
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 # The file that a command leaves says which item it was for, and which run it was of.
@@ -68,7 +68,7 @@ def check_finished_once(management: Management, name: str, execution_id: str, it
     assert set(effects) == {"a", "c", f"d{items}", *(f"fan{n}" for n in range(items))}, said
     assert {place: runs for place, runs in effects.items() if len(runs) != 1} == {}, said
     fan = steps_of(ended)["fan"]
-    assert [effects[f"fan{n}"] for n in range(items)] == [[str(run_id)] for run_id in fan["runIds"]], said
+    assert [effects[f"fan{n}"] for n in range(items)] == [[str(run_id)] for run_id in runs_of(fan)], said
 
 
 def test_a_diamond_with_a_fan_out_survives_ten_kills_at_random_points(management: Management) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import stores
 from trawl.scheduler.v1 import runs_pb2
-from workflow_kit import Management, running_management, statuses, steps_of
+from workflow_kit import Management, running_management, runs_of, statuses, steps_of
 
 EFFECT = "r=${{TRAWL_RUN#*:}}; touch {}/$PARAM_AT-${{r%%:*}}"
 WAIT_FOR = "until [ -e {} ]; do sleep 0.05; done"
@@ -106,7 +106,7 @@ def test_a_fan_out_has_one_run_for_each_item_in_order_and_not_too_many_at_once(m
     request = runs_pb2.GetRunRequest(contract="workflow", external_id=f"{execution_id}/all/449")
     run = management.cell.runs.GetRun(request, timeout=10)
     assert run.spec.parameters_json == b'{"at":449}'
-    assert run.spec.run_id == steps["all"]["runIds"][449]
+    assert run.spec.run_id == runs_of(steps["all"])[449]
 
 
 def test_a_step_whose_condition_is_false_is_skipped_with_what_depends_only_on_it(management: Management) -> None:
@@ -140,7 +140,7 @@ def test_a_failed_step_fails_the_execution_and_nothing_new_starts(management: Ma
     assert "broken" in steps_of(ended)["bad"]["error"]
     assert "bad" in ended["error"]
     # The override won: one attempt, where the task's own policy allows more.
-    assert management.cell.run(steps_of(ended)["bad"]["runIds"][0]).attempt == 1
+    assert management.cell.run(runs_of(steps_of(ended)["bad"])[0]).attempt == 1
 
 
 def test_a_failed_step_that_says_continue_holds_nothing_up(management: Management) -> None:
@@ -183,7 +183,7 @@ def test_cancel_stops_every_running_step_and_answers_with_the_proof(management: 
     execution_id = management.execute("long")
 
     def run_ids() -> list[int]:
-        return [run_id for step in management.execution(execution_id)["steps"] for run_id in step["runIds"]]
+        return [run_id for step in management.execution(execution_id)["steps"] for run_id in runs_of(step)]
 
     stores.wait_until(lambda: len(run_ids()) == 3, 30)
     for run_id in run_ids():

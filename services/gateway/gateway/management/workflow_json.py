@@ -10,6 +10,7 @@ from trawl.scheduler.v1 import runs_pb2
 from trawl.scheduler.v1 import workflows_pb2 as pb
 
 from gateway.checks import Fields, invalid
+from gateway.management.execution_id import execution_id
 from gateway.times import iso_seconds
 
 Json = Any
@@ -198,7 +199,7 @@ def _state_json(state: pb.WorkflowStepState) -> dict[str, Json]:
         "status": state.status,
         "startedAt": iso_seconds(state.started_ms),
         "completedAt": iso_seconds(state.completed_ms),
-        "runIds": list(state.run_ids),
+        "runIds": list(map(execution_id, state.run_ids)),
         "result": orjson.Fragment(state.result_json) if state.result_json else None,
         "error": state.error or None,
     }

@@ -39,7 +39,7 @@ _DEFINITION = {
 }  # fmt: skip
 _WORKFLOW = {**_DEFINITION, "version": 1, "createdAt": _TIME, "updatedAt": _TIME, "nextRunAt": _TIME}
 _STARTED = {"executionId": _ID, "workflow": "daily-catalogue", "status": "running", "startedAt": _TIME}
-_STEP_STATE: Json = {"id": "list", "status": "completed", "startedAt": _TIME, "completedAt": _TIME, "runIds": [1],
+_STEP_STATE: Json = {"id": "list", "status": "completed", "startedAt": _TIME, "completedAt": _TIME, "runIds": [_ID],
                "result": {}, "error": None}  # fmt: skip
 _EXECUTION: Json = {**_STARTED, "version": 1, "completedAt": None, "params": {}, "error": None,
               "cancelRequestedAt": None, "steps": [_STEP_STATE]}  # fmt: skip
