@@ -15,15 +15,16 @@ from workflow_kit import Management, running_management, runs_of, statuses, step
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 # The file that a command leaves says which item it was for, and which run it was of.
 EFFECT = "r=${{TRAWL_RUN#*:}}; touch {}/$PARAM_AT-${{r%%:*}}; sleep 0.3"
-VICTIMS = ("scheduler", "scraper", "registry", "gateway", "mongodb", "nats", "redis")
+VICTIMS = ("scheduler", "second scheduler", "scraper", "registry", "gateway", "mongodb", "nats", "redis")
 ITEMS, KILLS = int(os.environ.get("FAN_OUT_ITEMS", "100")), 10
 END_SECONDS = 240
 
 
 @pytest.fixture(scope="module")
 def management(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Management]:
-    """A system with leases short enough to watch them run out."""
+    """A system with two schedulers, and leases short enough to watch them run out."""
     with running_management(tmp_path_factory.mktemp("cell"), LEASE_SECONDS="6", HEARTBEAT_SECONDS="1") as running:
+        running.cell.add_scheduler("second scheduler").start()
         running.cell.create_task("effect", "shell", command=EFFECT.format(running.effects), retry_count=30)
         yield running
 

@@ -17,7 +17,7 @@ from scheduler.workflow import Step, Workflow
 from scheduler.workflow_definitions import Definitions, StartExecutions
 from scheduler.workflow_engine import WorkflowEngine
 from scheduler.workflow_schedules import next_fire_ms
-from scheduler.workflow_state import Counts, Execution, StepStatus
+from scheduler.workflow_state import Counts, Execution, Plan, StepStatus
 
 Json = Any
 MAX_PAGE: Final = 1_000
@@ -66,11 +66,11 @@ class WorkflowApi(workflows_pb2_grpc.WorkflowServiceServicer):
         """Start an execution."""
         params = _object(request.params_json, "params")
         execution = await self._starts.start(request.name, params, request.execution_id)
-        return execution_to_proto(execution, {}, {}, {})
+        return execution_to_proto(execution, await self._executions.plan(execution.id), {}, {}, {})
 
     async def GetExecution(self, request: pb.GetExecutionRequest, context: Any) -> pb.WorkflowExecution:
         """One execution, with results."""
-        return await self._shown(await self._executions.get(request.id), results=True)
+        return await self._shown(await self._executions.get(request.id))
 
     async def ListExecutions(self, request: pb.ListExecutionsRequest, context: Any) -> pb.ListExecutionsResponse:
         """A page of executions."""
@@ -78,13 +78,18 @@ class WorkflowApi(workflows_pb2_grpc.WorkflowServiceServicer):
         found, total = await self._executions.page(
             workflow=request.workflow, status=request.status, offset=request.offset, limit=request.limit
         )
-        shown = [await self._shown(execution, results=False) for execution in found]
+        shown = [await self._listed(execution) for execution in found]
+        left = MAX_ALL_RESULTS
+        for execution in shown:
+            left -= len(execution.params_json)
+            if left < 0:
+                execution.params_json = b""
         return pb.ListExecutionsResponse(executions=shown, total=total)
 
     async def CancelExecution(self, request: pb.CancelExecutionRequest, context: Any) -> pb.WorkflowExecution:
         """Stop every running step, and wait for the proof."""
         wait_seconds = min(max(request.wait_ms, 0) / 1000, MAX_WAIT_SECONDS)
-        return await self._shown(await self._engine.cancel(request.id, wait_seconds), results=True)
+        return await self._shown(await self._engine.cancel(request.id, wait_seconds))
 
     async def GetStepResult(self, request: pb.GetStepResultRequest, context: Any) -> AsyncIterator[pb.StepResultChunk]:
         """A step's whole result."""
@@ -104,22 +109,32 @@ class WorkflowApi(workflows_pb2_grpc.WorkflowServiceServicer):
         inner = await self._items.results(StepKey(execution.id, place), execution.steps[step_id].total)
         return b"[" + inner + b"]" if plan.workflow.step(step_id).many else inner
 
-    async def _shown(self, execution: Execution, *, results: bool) -> pb.WorkflowExecution:
+    async def _shown(self, execution: Execution) -> pb.WorkflowExecution:
         chunks: dict[str, list[Chunk]] = {}
-        texts: dict[str, bytes] = {}
-        left = MAX_ALL_RESULTS if results else 0
+        results: dict[str, bytes] = {}
+        left = MAX_ALL_RESULTS
         for place, (step_id, state) in enumerate(execution.steps.items()):
             if state.started_ms:
                 chunks[step_id] = await self._items.chunks(StepKey(execution.id, place))
             if 0 < state.result_bytes <= min(left, MAX_STEP_RESULT):
-                texts[step_id] = await self._result(execution, step_id)
-                left -= len(texts[step_id])
-        plan = await self._executions.plan(execution.id)
-        shown = execution_to_proto(execution, chunks, texts, {step.id: step.many for step in plan.workflow.steps})
-        shown.params_json = orjson.dumps(plan.params)
-        if not results:
-            for step in shown.steps:
-                step.result_bytes = 0  # nothing is left out that was asked for
+                results[step_id] = await self._result(execution, step_id)
+                left -= len(results[step_id])
+        counts = {step_id: _count(own) for step_id, own in chunks.items()}
+        return execution_to_proto(execution, await self._executions.plan(execution.id), chunks, counts, results)
+
+    async def _listed(self, execution: Execution) -> pb.WorkflowExecution:
+        """Without results, and with the first runs of each step only."""
+        chunks: dict[str, list[Chunk]] = {}
+        counts: dict[str, Counts] = {}
+        for place, (step_id, state) in enumerate(execution.steps.items()):
+            key = StepKey(execution.id, place)
+            if state.started_ms:
+                chunks[step_id] = [await self._items.chunk(key, 0)]
+            if state.status is StepStatus.RUNNING:
+                counts[step_id] = await self._items.counts(key)
+        shown = execution_to_proto(execution, await self._executions.plan(execution.id), chunks, counts, {})
+        for step in shown.steps:
+            step.result_bytes = 0  # nothing is left out that was asked for
         return shown
 
 
@@ -195,27 +210,27 @@ def _step_to_proto(step: Step) -> pb.WorkflowStep:
 
 
 def execution_to_proto(
-    execution: Execution, chunks: Mapping[str, Sequence[Chunk]], results: Mapping[str, bytes], many: Mapping[str, bool]
-) -> pb.WorkflowExecution:
-    """The execution on the wire; `chunks`, `results` and `many` by step id, as far as they are to be shown."""
+    execution: Execution, plan: Plan, chunks: Mapping[str, Sequence[Chunk]], counts: Mapping[str, Counts],
+    results: Mapping[str, bytes],
+) -> pb.WorkflowExecution:  # fmt: skip
+    """The execution on the wire. By step id: `chunks` whose runs are shown, `counts` of running steps, `results`."""
     steps = []
     for step_id, state in execution.steps.items():
-        own = chunks.get(step_id, ())
         live = state.status is StepStatus.RUNNING
-        counts = _count(own) if live else state.counts
+        count = counts.get(step_id, Counts()) if live else state.counts
         steps.append(
             pb.WorkflowStepState(
                 id=step_id, status=state.status.value, started_ms=state.started_ms, completed_ms=state.completed_ms,
-                run_ids=[run_id for chunk in own for run_id in chunk.run_ids if run_id],
+                run_ids=[run_id for chunk in chunks.get(step_id, ()) for run_id in chunk.run_ids if run_id],
                 result_json=results.get(step_id, b""), result_bytes=state.result_bytes, error=state.error,
-                many=many.get(step_id, False), total=state.total, completed=counts.completed, failed=counts.failed,
-                cancelled=counts.cancelled,
+                many=plan.workflow.step(step_id).many, total=state.total, completed=count.completed,
+                failed=count.failed, cancelled=count.cancelled,
             )
         )  # fmt: skip
     return pb.WorkflowExecution(
         id=execution.id, workflow=execution.workflow, version=execution.version, status=execution.status.value,
         started_ms=execution.started_ms, completed_ms=execution.completed_ms, steps=steps,
-        cancel_requested_ms=execution.cancel_ms, error=execution.error,
+        cancel_requested_ms=execution.cancel_ms, error=execution.error, params_json=orjson.dumps(plan.params),
     )  # fmt: skip
 
 

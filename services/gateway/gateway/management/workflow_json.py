@@ -186,7 +186,7 @@ def execution_json(execution: pb.WorkflowExecution) -> dict[str, Json]:
         "status": execution.status,
         "startedAt": iso_seconds(execution.started_ms),
         "completedAt": iso_seconds(execution.completed_ms),
-        "params": orjson.Fragment(execution.params_json or b"{}"),
+        "params": orjson.Fragment(execution.params_json) if execution.params_json else None,
         "error": execution.error or None,
         "cancelRequestedAt": iso_seconds(execution.cancel_requested_ms),
         "steps": [_state_json(state) for state in execution.steps],

@@ -482,7 +482,7 @@ Global___ListExecutionsRequest: _TypeAlias = ListExecutionsRequest  # noqa: Y015
 
 @_typing.final
 class ListExecutionsResponse(_message.Message):
-    """Newest first, without results."""
+    """Newest first, without results, and with at most 200 runs of each step."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
