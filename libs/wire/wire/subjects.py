@@ -8,6 +8,7 @@ Core NATS (not stored)
     `trawl.control.abort.<worker_session>`, payload `scheduler.v1.AbortOrder`
     `trawl.live.logs`, new log lines are stored for these runs: their ids in decimal, separated by spaces
     `trawl.live.webhooks`, the gateway's webhooks have changed: no payload
+    `trawl.live.workflows`, a workflow's schedule may have changed: no payload
 """
 
 import re
@@ -26,6 +27,7 @@ ALL_EVENTS: Final = "trawl.events.>"
 
 LIVE_LOGS: Final = "trawl.live.logs"
 LIVE_WEBHOOKS: Final = "trawl.live.webhooks"
+LIVE_WORKFLOWS: Final = "trawl.live.workflows"
 
 # In the order of service: workers pull from the first to the last.
 PRIORITIES: Final = ("critical", "high", "normal", "low")

@@ -14,6 +14,7 @@ from gateway.event_stream import Streams
 from gateway.failures import ErrorShape
 from gateway.guard import Guard
 from gateway.log_follower import LogFollower
+from gateway.management.workflows import WorkflowRoutes
 from gateway.mongo_keys import PoolGauge
 from gateway.native.envelope import SHAPE as NATIVE
 from gateway.native.examples import NOTES
@@ -155,6 +156,7 @@ def _native(parts: Parts) -> FastAPI:
 def _member(parts: Parts, name: str, member: _Member, access: Access | None) -> FastAPI:
     makers: dict[str, Callable[[], list[Endpoint]]] = {
         "smartrpa": SmartRpaRoutes(parts.backend, parts.watcher, parts.settings.wait_seconds).endpoints,
+        "management": WorkflowRoutes(parts.backend).endpoints,
         "pipeline": PipelineRoutes(parts.backend).endpoints,
     }
     endpoints = makers[name]() if name in makers else []

@@ -10,7 +10,12 @@ Json = Any
 
 
 def _management(error: TrawlError, _status: int, _request_id: str) -> Json:
-    return {"status": "error", "message": error.message, "error": error.kind}
+    shown = {"status": "error", "message": error.message, "error": error.kind}
+    if error.field is not None:
+        shown["field"] = error.field
+    if "step" in error.details:
+        shown["stepId"] = error.details["step"]
+    return shown
 
 
 def _xget(error: TrawlError, status: int, _request_id: str) -> Json:

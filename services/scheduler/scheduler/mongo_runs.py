@@ -100,6 +100,22 @@ class Archive:
             rows = await self._runs.find({"_id": {"$in": [key(i) for i in run_ids]}}, {"run_id": 1}).to_list(None)
         return {int(row["_id"]) for row in rows}
 
+    async def statuses(self, run_ids: Sequence[int]) -> dict[int, str]:
+        """How those of the runs ended that are archived."""
+        if not run_ids:
+            return {}
+        with mongo_errors():
+            query = {"_id": {"$in": [key(i) for i in run_ids]}}
+            rows = await self._runs.find(query, {"status": 1}).to_list(None)
+        return {int(row["_id"]): row["status"] for row in rows}
+
+    async def many(self, run_ids: Sequence[int]) -> list[dict[str, Any]]:
+        """Those of the runs that are archived, in no order."""
+        if not run_ids:
+            return []
+        with mongo_errors():
+            return await self._runs.find({"_id": {"$in": [key(i) for i in run_ids]}}).to_list(None)
+
     async def by_external(self, external_key: str) -> dict[str, Any] | None:
         """The newest archived run with that external key."""
         with mongo_errors():

@@ -76,6 +76,7 @@ class _Draft:
     raw: bytes
     large_parameters: bytes | None
     checked_version: bool
+    max_retries: int
     reserved: bool = False
     # Why it waits: what for, and in words.
     hold: Kind | None = None
@@ -295,7 +296,13 @@ class StartRuns:
             own.parameters_by_reference = True
         # Serialised messages that stand one after the other are merged by a reader: the later field wins.
         raw = cached.template + own.SerializeToString()
-        return _Draft(index, cached, own, raw, large, request.HasField("inline"))
+        if request.HasField("retry"):
+            # Merging would keep the task's value wherever the override says 0.
+            whole = pb.RunSpec.FromString(raw)
+            whole.retry.CopyFrom(request.retry)
+            raw = whole.SerializeToString()
+        retries = request.retry.max_retries if request.HasField("retry") else cached.task.retry_count
+        return _Draft(index, cached, own, raw, large, request.HasField("inline"), retries)
 
     async def _commit(self, drafts: Sequence[_Draft], results: Sequence[pb.StartRunResult]) -> list[int]:
         """Write, publish, confirm. Answers the indexes of those whose cached task was stale."""
@@ -421,7 +428,7 @@ def _new_run(draft: _Draft) -> NewRun:
         task_id=task.id,
         created_ms=spec.created_ms,
         queue=task.queue,
-        max_retries=task.retry_count,
+        max_retries=draft.max_retries,
         timeout_ms=spec.timeout_ms or task.timeout_seconds * 1000,
         attempt=0,
         spec=draft.raw,

@@ -332,6 +332,7 @@ class StartRun(_message.Message):
     TRACEPARENT_FIELD_NUMBER: _builtins.int
     RETRY_CRASHES_ONLY_FIELD_NUMBER: _builtins.int
     IGNORE_DEPENDENCIES_FIELD_NUMBER: _builtins.int
+    RETRY_FIELD_NUMBER: _builtins.int
     task_id: _builtins.int
     """One of the two names the task. `inline` starts a run for the task of that name, which is made when missing."""
     parameters_json: _builtins.bytes
@@ -347,6 +348,10 @@ class StartRun(_message.Message):
     """True: the task's dependencies are not waited for."""
     @_builtins.property
     def inline(self) -> Global___TaskDefinition: ...
+    @_builtins.property
+    def retry(self) -> Global___RetryPolicy:
+        """Instead of the task's own, as a whole."""
+
     def __init__(
         self,
         *,
@@ -362,10 +367,11 @@ class StartRun(_message.Message):
         traceparent: _builtins.str = ...,
         retry_crashes_only: _builtins.bool = ...,
         ignore_dependencies: _builtins.bool = ...,
+        retry: Global___RetryPolicy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["inline", b"inline"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["inline", b"inline", "retry", b"retry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract", b"contract", "external_id", b"external_id", "ignore_dependencies", b"ignore_dependencies", "inline", b"inline", "parameters_json", b"parameters_json", "priority", b"priority", "request_digest", b"request_digest", "restarted_from", b"restarted_from", "retry_crashes_only", b"retry_crashes_only", "task_id", b"task_id", "timeout_ms", b"timeout_ms", "traceparent", b"traceparent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract", b"contract", "external_id", b"external_id", "ignore_dependencies", b"ignore_dependencies", "inline", b"inline", "parameters_json", b"parameters_json", "priority", b"priority", "request_digest", b"request_digest", "restarted_from", b"restarted_from", "retry", b"retry", "retry_crashes_only", b"retry_crashes_only", "task_id", b"task_id", "timeout_ms", b"timeout_ms", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
