@@ -88,51 +88,53 @@ def judge(answer: Answer, now_ms: int) -> Verdict:
     """What the answer means. An answer with data is good whatever else it complains about."""
     limit = read_limit(answer.headers, now_ms)
     parsed = _parsed(answer.body)
+    codes = _codes(parsed)
     if answer.status == 429:
         return _limited(limit, now_ms, "429")
     if parsed is None:
         return _without_json(answer, limit)
-    codes = _codes(parsed)
     if answer.status == 200 and _has_data(parsed):
         return Verdict(Meaning.GOOD, json=parsed, limit=limit)
     if codes & _LIMITED:
         return _limited(limit, now_ms, "code 88")
+    if codes:
+        return _of_codes(answer, codes, limit)
+    if answer.status == 200:
+        # `{"data": {}}` is how X says that a user is not there; the parser decides.
+        return Verdict(Meaning.GOOD, json=parsed, limit=limit)
+    return _of_status(answer, limit)
+
+
+def _of_codes(answer: Answer, codes: frozenset[int], limit: Limit | None) -> Verdict:
     for code, reason in _REFUSED.items():
         if code in codes:
             return Verdict(Meaning.ACCOUNT, reason, limit=limit)
     if codes & _CHANGED:
-        return Verdict(Meaning.CHANGED, f"{answer.operation}: code 336, the query is not accepted any more")
-    if answer.status >= 500 or codes:
-        return Verdict(Meaning.TROUBLE, f"HTTP {answer.status}, codes {sorted(codes)}", limit=limit)
+        return Verdict(Meaning.CHANGED, "code 336, the query is not accepted any more")
+    return Verdict(Meaning.TROUBLE, f"HTTP {answer.status}, codes {sorted(codes)}", limit=limit)
+
+
+def _without_json(answer: Answer, limit: Limit | None) -> Verdict:
+    html = "html" in answer.headers.get("content-type", "") or answer.body.lstrip()[:1] == b"<"
+    if 400 <= answer.status < 500 and html:
+        return Verdict(Meaning.BLOCKED, f"HTTP {answer.status} with a web page instead of an answer")
+    return _of_status(answer, limit)
+
+
+def _of_status(answer: Answer, limit: Limit | None) -> Verdict:
+    if answer.status >= 500:
+        return Verdict(Meaning.TROUBLE, f"HTTP {answer.status}", limit=limit)
     if answer.status in (401, 403):
         return Verdict(Meaning.ACCOUNT, "logged_out" if answer.status == 401 else "forbidden", limit=limit)
-    if answer.status == 200:
-        # `{"data": {}}` is how X says that a user is not there; the parser decides.
-        return Verdict(Meaning.GOOD, json=parsed, limit=limit)
     if answer.status == 404:
         return Verdict(Meaning.TROUBLE, "HTTP 404: the page asks by an outdated query id", limit=limit)
-    return Verdict(Meaning.CHANGED, f"{answer.operation}: HTTP {answer.status}", limit=limit)
+    return Verdict(Meaning.CHANGED, f"HTTP {answer.status} with something that can't be read")
 
 
 def _limited(limit: Limit | None, now_ms: int, why: str) -> Verdict:
     if limit is None:
         limit = Limit(0, now_ms + WINDOW_SECONDS * 1000)
     return Verdict(Meaning.RATE_LIMITED, why, limit=Limit(0, limit.reset_ms))
-
-
-def _without_json(answer: Answer, limit: Limit | None) -> Verdict:
-    html = "html" in answer.headers.get("content-type", "") or answer.body.lstrip()[:1] == b"<"
-    if answer.status >= 500:
-        return Verdict(Meaning.TROUBLE, f"HTTP {answer.status}", limit=limit)
-    if answer.status >= 400 and html:
-        return Verdict(Meaning.BLOCKED, f"HTTP {answer.status} with a web page instead of an answer")
-    if answer.status == 403:
-        return Verdict(Meaning.ACCOUNT, "forbidden", limit=limit)
-    if answer.status == 401:
-        return Verdict(Meaning.ACCOUNT, "logged_out", limit=limit)
-    if answer.status == 404:
-        return Verdict(Meaning.TROUBLE, "HTTP 404: the page asks by an outdated query id", limit=limit)
-    return Verdict(Meaning.CHANGED, f"{answer.operation}: HTTP {answer.status} with something that is not JSON")
 
 
 def _parsed(body: bytes) -> dict[str, Any] | None:

@@ -1,5 +1,5 @@
-"""Pages of X's timelines. Pure. Owns: finding a page's instructions, its entries in order, and its next cursor. Must not
-know which run wants it, nor what is kept of it.
+"""Pages of X's timelines. Pure. Owns: finding a page's instructions, its entries in order, and its next cursor. Must
+not know which run wants it, nor what is kept of it.
 
 Left out: promoted entries, suggestions (`who-to-follow`), and cursors. A tombstone counts as an entry that is gone.
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 from scraper.x_tweets import gone_reason, read_tweet
 from scraper.x_users import read_user, unavailable_reason
-from scraper.x_values import Json, UpstreamChanged, dig, objects_of, text_of
+from scraper.x_values import Json, UpstreamChanged, dig, flag_of, objects_of, text_of
 
 # Where instructions stand, the newer place first. The last element of a path holds `instructions`.
 _PLACES = (
@@ -51,7 +51,7 @@ class TimelinePage:
 
 
 def read_timeline(answer: Json) -> TimelinePage:
-    """The page. Raises `UpstreamChanged` when instructions are missing, or when nothing of what is there can be read."""
+    """The page. Raises `UpstreamChanged` when instructions are missing, or nothing of what is there can be read."""
     page = TimelinePage()
     for instruction in _instructions(answer):
         kind = instruction.get("type")
@@ -72,20 +72,30 @@ def read_timeline(answer: Json) -> TimelinePage:
     return page
 
 
-def read_profile(answer: Json) -> tuple[dict[str, Any] | None, str | None]:
-    """The user of a profile: `(user, None)`, or `(None, why not)`. Raises `UpstreamChanged`."""
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A profile's answer. `missing`: why there is no user. `visible`: whether the account may see the timelines."""
+
+    user: dict[str, Any] | None
+    missing: str = ""
+    visible: bool = True
+
+
+def read_profile(answer: Json) -> Profile:
+    """The user of a profile, or why there is none. Raises `UpstreamChanged`."""
     data = dig(answer, "data")
     if not isinstance(data, dict) or ("user" not in data and data):
         raise UpstreamChanged("data.user is missing")
     result = dig(data, "user", "result")
     if result is None:
-        return None, "NotFound"
+        return Profile(None, "NotFound")
     if reason := unavailable_reason(result):
-        return None, reason
+        return Profile(None, reason)
     user = read_user(result)
     if user is None:
         raise UpstreamChanged("data.user.result is no user that can be read")
-    return user, None
+    followed = flag_of(result, "relationship_perspectives", "following") or flag_of(result, "legacy", "following")
+    return Profile(user, visible=followed or not user["protected"])
 
 
 def _instructions(answer: Json) -> list[dict[str, Json]]:

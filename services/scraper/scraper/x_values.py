@@ -69,7 +69,7 @@ def iso_time(text: str | None) -> str | None:
     if text is None:
         return None
     try:
-        moment = datetime.strptime(text, X_TIME)
-    except ValueError:
+        moment = datetime.strptime(text, X_TIME).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
