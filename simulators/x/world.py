@@ -12,10 +12,11 @@ BEGINNING = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
 LANGUAGES = ("en", "de", "es")
 TAGS = ("harbour", "lanterns", "tides", "clockwork")
 _WORDS = (
-    "amber anchor basin bell bridge canal cedar cobalt copper drift ember fjord garden glass granite heron island "
-    "juniper kelp lantern lichen lighthouse maple meadow mist oak orbit pebble pine quartz quay raven reed saffron "
-    "slate sparrow spruce thistle tide timber valley willow"
-).split()
+    *("amber", "anchor", "basin", "bell", "bridge", "canal", "cedar", "cobalt", "copper", "drift", "ember", "fjord"),
+    *("garden", "glass", "granite", "heron", "island", "juniper", "kelp", "lantern", "lichen", "lighthouse", "maple"),
+    *("meadow", "mist", "oak", "orbit", "pebble", "pine", "quartz", "quay", "raven", "reed", "saffron", "slate"),
+    *("sparrow", "spruce", "thistle", "tide", "timber", "valley", "willow"),
+)
 _KINDS = (
     *("plain", "plain", "retweet", "long", "reply", "media", "quote", "plain", "poll", "thread", "video", "plain"),
     *("retweet", "limited", "reply", "quote_gone"),

@@ -11,7 +11,6 @@ import orjson
 from chassis.clock import now_ms
 from chassis.settings import ServiceSettings
 from chassis.stores import mongo_client, mongo_database, redis_client
-from cryptography.fernet import Fernet
 from executor_kit import RecordingContext, context_of
 from scraper.account_pool import AccountPool
 from scraper.accounts import Account, account_hash, new_id
@@ -23,6 +22,7 @@ from scraper.mongo_accounts import Accounts, Breakers, Proxies
 from scraper.redis_account_leases import AccountLeases
 from scraper.secret_box import SecretBox
 from scraper.x_run import XParts, XSettings
+
 from simulators.x.app import Simulator, serving
 from simulators.x.faults import Fault
 from simulators.x.graphql import GraphQl
@@ -110,7 +110,7 @@ async def lab(mongodb_uri: str, redis_url: str, prefix: str, work_dir: Path) -> 
     accounts, proxies, breakers = Accounts(database), Proxies(database), Breakers(database)
     await accounts.prepare()
     await proxies.prepare()
-    leases, box = AccountLeases(redis, lease_seconds=60), SecretBox([Fernet.generate_key().decode()])
+    leases, box = AccountLeases(redis, lease_seconds=60), SecretBox(["a key for tests only"])
     pool = AccountPool(accounts=accounts, proxies=proxies, leases=leases, box=box, daily_budget=0, worker="test")
     browsers = BrowserPool(PoolSettings(work_dir=work_dir, marker="x-tests", slots=2), allow_all)
     simulator = Simulator(make_world(7))

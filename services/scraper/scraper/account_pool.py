@@ -1,5 +1,5 @@
-"""Which account a run works with. Owns: choosing, leasing and giving back accounts with their proxies, and setting aside
-what does not work. Must not know browsers or X's answers.
+"""Which account a run works with. Owns: choosing, leasing and giving back accounts with their proxies, and setting
+aside what does not work. Must not know browsers or X's answers.
 """
 
 import asyncio

@@ -22,8 +22,9 @@ class _Kept(Generic[T]):
     """What accounts and proxies have in common. Every method raises `Unavailable` when MongoDB can't be reached."""
 
     def __init__(self, database: Database, name: str, make: type[T], indexes: tuple[str, ...]) -> None:
-        self._kept, self._make, self._indexes = database[name], make, indexes
-        self._name = name
+        self._kept, self._name, self._indexes = database[name], name, indexes
+        self._make: type[T] = make
+        self._one = make.__name__.lower()
 
     async def prepare(self) -> None:
         """Make the indexes."""
@@ -44,10 +45,7 @@ class _Kept(Generic[T]):
         with mongo_errors():
             raw = await self._kept.find_one({"_id": identity})
         if raw is None:
-            raise NotFound(
-                f"there is no such {self._name.removesuffix('s').removesuffix('ie')}: {identity[:80]}",
-                resource=self._name,
-            )
+            raise NotFound(f"there is no such {self._one}: {identity[:80]}", resource=self._one)
         return self._read(raw)
 
     async def page(self, filters: Mapping[str, str | int], *, offset: int, limit: int) -> tuple[list[T], int]:

@@ -1,8 +1,8 @@
-"""A way out through somebody's proxy. Owns: a SOCKS5 listener on loopback for one browser context, whose connections are
-made by an HTTP or SOCKS proxy elsewhere.
+"""A way out through somebody's proxy. Owns: a SOCKS5 listener on loopback for one browser context, whose connections
+are made by an HTTP or SOCKS proxy elsewhere.
 
-The browser never sees the proxy's credentials, and the proxy's own address passes the guard at each connection. Must not
-know whose proxy it is.
+The browser never sees the proxy's credentials, and the proxy's own address passes the guard at each connection. Must
+not know whose proxy it is.
 """
 
 import asyncio

@@ -1,5 +1,5 @@
-"""Which run has which account. Owns: leases, rate-limit windows and daily use in Redis, each transition atomic. Must not
-know MongoDB, secrets or X.
+"""Which run has which account. Owns: leases, rate-limit windows and daily use in Redis, each transition atomic. Must
+not know MongoDB, secrets or X.
 
 Keys, all below `{accounts}:` so that they share a slot
     token                       counter of fencing tokens
@@ -171,7 +171,7 @@ class AccountLeases:
         flat = [str(part) for candidate in candidates for part in candidate]
         arguments = [",".join(operations), run_id, worker, self.lease_ms, self._busy_ms, *flat]
         token, what, why = (_text(part) for part in await self._run(self._acquire, arguments))
-        return Granted(what, int(token)) if token != "0" else NotBefore(int(what), Wait(why))
+        return NotBefore(int(what), Wait(why)) if why else Granted(what, int(token))
 
     async def renew(self, lease: Granted) -> bool:
         """Keep it; whether it still held."""
@@ -209,6 +209,10 @@ class AccountLeases:
         with redis_errors():
             limits = [f"{PREFIX}limit:{account_id}:{operation}" for operation in operations]
             await self._redis.delete(f"{PREFIX}lease:{account_id}", *limits)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._redis.aclose(close_connection_pool=True)
 
     async def _run(self, script: Any, arguments: Sequence[Any]) -> Any:
         with redis_errors():

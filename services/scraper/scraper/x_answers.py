@@ -89,20 +89,15 @@ def judge(answer: Answer, now_ms: int) -> Verdict:
     limit = read_limit(answer.headers, now_ms)
     parsed = _parsed(answer.body)
     codes = _codes(parsed)
-    if answer.status == 429:
-        return _limited(limit, now_ms, "429")
+    if answer.status == 200 and parsed is not None and (_has_data(parsed) or not codes):
+        # Without data and errors, `{"data": {}}`, X says that a user is not there; the parser decides.
+        return Verdict(Meaning.GOOD, json=parsed, limit=limit)
+    if answer.status == 429 or codes & _LIMITED:
+        until = limit or Limit(0, now_ms + WINDOW_SECONDS * 1000)
+        return Verdict(Meaning.RATE_LIMITED, f"HTTP {answer.status}", limit=Limit(0, until.reset_ms))
     if parsed is None:
         return _without_json(answer, limit)
-    if answer.status == 200 and _has_data(parsed):
-        return Verdict(Meaning.GOOD, json=parsed, limit=limit)
-    if codes & _LIMITED:
-        return _limited(limit, now_ms, "code 88")
-    if codes:
-        return _of_codes(answer, codes, limit)
-    if answer.status == 200:
-        # `{"data": {}}` is how X says that a user is not there; the parser decides.
-        return Verdict(Meaning.GOOD, json=parsed, limit=limit)
-    return _of_status(answer, limit)
+    return _of_codes(answer, codes, limit) if codes else _of_status(answer, limit)
 
 
 def _of_codes(answer: Answer, codes: frozenset[int], limit: Limit | None) -> Verdict:
@@ -129,12 +124,6 @@ def _of_status(answer: Answer, limit: Limit | None) -> Verdict:
     if answer.status == 404:
         return Verdict(Meaning.TROUBLE, "HTTP 404: the page asks by an outdated query id", limit=limit)
     return Verdict(Meaning.CHANGED, f"HTTP {answer.status} with something that can't be read")
-
-
-def _limited(limit: Limit | None, now_ms: int, why: str) -> Verdict:
-    if limit is None:
-        limit = Limit(0, now_ms + WINDOW_SECONDS * 1000)
-    return Verdict(Meaning.RATE_LIMITED, why, limit=Limit(0, limit.reset_ms))
 
 
 def _parsed(body: bytes) -> dict[str, Any] | None:

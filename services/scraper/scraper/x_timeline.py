@@ -12,6 +12,7 @@ from scraper.x_tweets import gone_reason, read_tweet
 from scraper.x_users import read_user, unavailable_reason
 from scraper.x_values import Json, UpstreamChanged, dig, flag_of, objects_of, text_of
 
+OPERATIONS = ("UserByScreenName", "UserTweets", "UserTweetsAndReplies", "SearchTimeline", "Followers", "Following")
 # Where instructions stand, the newer place first. The last element of a path holds `instructions`.
 _PLACES = (
     ("data", "user", "result", "timeline", "timeline"),

@@ -1,5 +1,5 @@
-"""The X executors, one for each task type. Owns: their names, and how the stores' absence ends an attempt. Must not know
-pages or answers.
+"""The X executors, one for each task type. Owns: their names, and how the stores' absence ends an attempt. Must
+not know pages or answers.
 """
 
 from chassis.clock import now_ms
