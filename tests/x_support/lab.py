@@ -1,5 +1,6 @@
 """A stand-in of X in this process, accounts in real stores, and attempts of the real executors in a real Chromium."""
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -94,7 +95,21 @@ class Lab:
         try:
             return context, await XExecutor(task_type, self.parts).run(context)
         except ExecutorError as error:
+            if error.code == "BROWSER_CRASHED":
+                # A machine that is very slow loses a browser now and then; the scheduler tries again as well.
+                return await self.attempt(task_type, parameters, before=context)
             return context, error
+
+    async def attempt_all(self, **more: dict[str, Any]) -> dict[str, tuple[RecordingContext, Any]]:
+        """An attempt of each task type, side by side; `more` parameters by task type."""
+        wanted = {name: parameters | more.get(name, {}) for name, parameters in TASKS.items()}
+        made = await asyncio.gather(*(self.attempt(name, parameters) for name, parameters in wanted.items()))
+        return dict(zip(TASKS, made, strict=True))
+
+    def is_exact(self, task_type: str, context: RecordingContext) -> bool:
+        """Whether the run has stored exactly what there is, once each and in order."""
+        found = [seen(item) for item in context.items.values()]
+        return found == self.truth(task_type, TASKS[task_type])
 
     def asked(self, operation: str) -> list[tuple[str, str | None]]:
         """(account, cursor) of every request for that operation."""
@@ -112,7 +127,7 @@ async def lab(mongodb_uri: str, redis_url: str, prefix: str, work_dir: Path) -> 
     await proxies.prepare()
     leases, box = AccountLeases(redis, lease_seconds=60), SecretBox(["a key for tests only"])
     pool = AccountPool(accounts=accounts, proxies=proxies, leases=leases, box=box, daily_budget=0, worker="test")
-    browsers = BrowserPool(PoolSettings(work_dir=work_dir, marker="x-tests", slots=2), allow_all)
+    browsers = BrowserPool(PoolSettings(work_dir=work_dir, marker="x-tests", slots=3), allow_all)
     simulator = Simulator(make_world(7))
     async with serving(simulator) as url:
         parts = XParts(XSettings(url, trouble_seconds=0.05), browsers, pool, breakers, allow_all)
@@ -122,6 +137,27 @@ async def lab(mongodb_uri: str, redis_url: str, prefix: str, work_dir: Path) -> 
             await browsers.close()
     await redis.aclose(close_connection_pool=True)
     mongo.close()
+
+
+# One task of each type, large enough for two or three pages.
+TASKS: dict[str, dict[str, Any]] = {
+    "USER_TWEETS": {"username": MAIN, "limit": 26, "include_replies": True, "include_retweets": True},
+    "USER_INFO": {"username": MAIN},
+    "KEYWORD_SEARCH": {"query": "amber", "lang": "en", "limit": 26},
+    "HASHTAG_SEARCH": {"hashtag": "tides", "limit": 26},
+    "USER_FOLLOWERS": {"username": MAIN, "limit": 26},
+    "USER_FOLLOWING": {"username": MAIN, "limit": 26},
+}
+
+
+OPERATIONS = {
+    "USER_TWEETS": "UserTweetsAndReplies",
+    "USER_INFO": "UserByScreenName",
+    "KEYWORD_SEARCH": "SearchTimeline",
+    "HASHTAG_SEARCH": "SearchTimeline",
+    "USER_FOLLOWERS": "Followers",
+    "USER_FOLLOWING": "Following",
+}
 
 
 def seen(item: Any) -> dict[str, Any]:
@@ -139,4 +175,4 @@ def seen(item: Any) -> dict[str, Any]:
     }
 
 
-__all__ = ["ACCOUNT", "MAIN", "Lab", "account_hash", "lab", "seen"]
+__all__ = ["ACCOUNT", "MAIN", "OPERATIONS", "TASKS", "Lab", "account_hash", "lab", "seen"]

@@ -90,6 +90,8 @@ class XPage:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(NUDGE_SECONDS, left)):
                     return await self._answers.get()
+            if self._page.is_closed():
+                raise browser_crashed()
             self._check_place()
             if not self._asking:
                 await self.scroll()
@@ -139,8 +141,8 @@ class XPage:
     async def _read(self, operation: str, response: Response) -> None:
         # A page that goes away while its answer is read has no answer: whoever waits asks again.
         with contextlib.suppress(PlaywrightError):
-            body = await response.body()
             headers = await response.all_headers()
+            body = await _body(response)
             request = response.request
             asked = self._cursors.pop(request, None) or _variables(request).get("cursor")
             answer = Answer(operation, response.status, headers, body[:MAX_ANSWER_BYTES], asked)
@@ -196,6 +198,16 @@ class XPage:
         if "Timeout" in text:
             return NoAnswer()
         return ExecutorError((text.splitlines() or ["the page failed"])[0][:300], code="NAVIGATION_FAILED")
+
+
+async def _body(response: Response) -> bytes:
+    """The body. The browser has none to show for an error without one."""
+    try:
+        return bytes(await response.body())
+    except PlaywrightError:
+        if response.status < 400:
+            raise
+        return b""
 
 
 def _variables(request: Request) -> dict[str, Json]:
