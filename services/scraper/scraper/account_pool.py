@@ -17,12 +17,13 @@ from chassis.logs import get_logger
 from scraper.accounts import Account, AccountStatus, Proxy, account_hash, full_url
 from scraper.executor import ExecutorError, InvalidParameters, Parked
 from scraper.mongo_accounts import Accounts, Proxies
-from scraper.redis_account_leases import AccountLeases, Granted, NotBefore, Wait
+from scraper.redis_account_leases import BUSY_MS, AccountLeases, Granted, NotBefore, Wait
 from scraper.secret_box import SecretBox
 
 log = get_logger("accounts")
 CHANGE_TRIES = 5
 PROXY_REST_MS = 600_000
+MAX_BUSY_MS = 120_000
 _WAITS = {
     Wait.BUSY: ("every account is used by another run", "ACCOUNT_BUSY"),
     Wait.LIMITED: ("every account has used up its rate limit", "RATE_LIMITED"),
@@ -38,6 +39,8 @@ class Want:
     run_id: int
     account_id: str = ""
     proxy_id: str = ""
+    # Which attempt of the run asks: those that have asked often come more rarely.
+    attempt: int = 1
 
 
 class LeaseLost(ExecutorError):
@@ -95,6 +98,15 @@ class AccountLease:
             await self._pool.keep_cookies(self.account.id, fresh)
 
 
+def _parked(until: NotBefore, attempt: int) -> Parked:
+    """When to ask again. Runs that wait for others come ever more rarely, and none of them at the same time."""
+    words, code = _WAITS[until.why]
+    spread_ms = 500
+    if until.why is Wait.BUSY:
+        spread_ms = min(BUSY_MS * 2 ** min(max(attempt - 1, 0), 10), MAX_BUSY_MS)
+    return Parked(words, resume_at_ms=until.ms + random.randrange(spread_ms), code=code)  # noqa: S311 - no secret
+
+
 class AccountPool:
     """Leases accounts. `worker`: who asks, for people who look."""
 
@@ -125,9 +137,7 @@ class AccountPool:
         pairs = [(account.id, self.budget_of(account)) for account in candidates]
         granted = await self.leases.acquire(pairs, operations=want.operations, run_id=want.run_id, worker=self._worker)
         if isinstance(granted, NotBefore):
-            words, code = _WAITS[granted.why]
-            # A little apart, so that those who wait don't all come at once.
-            raise Parked(words, resume_at_ms=granted.ms + random.randrange(500), code=code)  # noqa: S311 - no secret
+            raise _parked(granted, want.attempt)
         keeper = asyncio.create_task(self._keep(granted), name="account lease")
         try:
             account = next(one for one in candidates if one.id == granted.account_id)

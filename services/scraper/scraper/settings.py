@@ -51,7 +51,7 @@ class ScraperSettings(PipelineSettings):
     # The X web application, how long a page of it may take to be answered, and how long runs wait at an open breaker.
     x_base_url: str = Field("https://x.com", pattern=r"^https?://[^/\s?#@]+/?$")
     x_answer_seconds: float = Field(30, gt=0, le=600)
-    x_breaker_seconds: float = Field(600, gt=0, le=86_400)
+    x_breaker_seconds: float = Field(60, gt=0, le=86_400)
     # Requests that an account may make in a day (UTC) unless it says otherwise; 0: as many as X allows.
     x_daily_budget: int = Field(0, ge=0, le=10_000_000)
     # A worker that dies keeps its account for so long.

@@ -43,7 +43,7 @@ class XSettings:
     base_url: str = "https://x.com"
     answer_seconds: float = 30
     trouble_seconds: float = 1
-    breaker_seconds: float = 600
+    breaker_seconds: float = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,8 @@ class XRun:
 
     def _want(self) -> Want:
         task = self._task
-        return Want(self._operations, self._context.job.run_id, task.account_id, task.proxy_id)
+        job = self._context.job
+        return Want(self._operations, job.run_id, task.account_id, task.proxy_id, job.attempt)
 
     async def _check_breaker(self) -> None:
         breaker = await self._parts.breakers.find(self._task.operation)
