@@ -79,6 +79,8 @@ class XPage:
             page.goto(self._base + path, wait_until="domcontentloaded", timeout=OPEN_SECONDS * 1000)
         )
         self._check_place()
+        if response is not None and response.status >= 500:
+            raise NoAnswer(f"HTTP {response.status}")
         if response is not None and response.status >= 400:
             raise Walled(f"HTTP {response.status}")
 

@@ -4,9 +4,8 @@
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from scraper.x_timeline import Entry, TimelinePage
 from scraper.x_values import Json
@@ -36,7 +35,7 @@ class XState:
         """As JSON."""
         return {name: getattr(self, name) for name in self.__slots__ if name != "ids"} | {"ids": list(self.ids)}
 
-    def take(self, page: TimelinePage, keeps: Any, limit: int) -> list[Entry]:
+    def take(self, page: TimelinePage, keeps: Callable[[Entry], bool], limit: int) -> list[Entry]:
         """Count a page; answers the entries that are new results, and settles `stop_reason` and the next cursor."""
         self.pages += 1
         self.gone, self.left_out = self.gone + page.gone, self.left_out + page.left_out
@@ -77,7 +76,7 @@ class XState:
 
 def restore(checkpoint: Json) -> XState:
     """The state of an earlier attempt, or a fresh one; a checkpoint that makes no sense is a fresh start."""
-    if not isinstance(checkpoint, Mapping) or not XState.__slots__ or "ids" not in checkpoint:
+    if not isinstance(checkpoint, Mapping) or "ids" not in checkpoint:
         return XState()
     values = {name: checkpoint[name] for name in XState.__slots__ if name in checkpoint}
     return XState(**values | {"ids": dict.fromkeys(checkpoint["ids"])})
