@@ -73,6 +73,7 @@ class Timeline {
       }
       if (next === null) this.over = true;
       this.cursor = next;
+      if (this.nearEnd()) setTimeout(() => this.more(), 150);
       byId('error').textContent = '';
     } catch (problem) {
       byId('error').textContent = `Something went wrong. Try reloading. (${problem.message})`;

@@ -30,6 +30,8 @@ MAX_ANSWER_BYTES = 32 * 1024 * 1024
 OPEN_SECONDS = 30
 # How long a page that was scrolled may take to ask.
 NUDGE_SECONDS = 0.7
+# A page that had answers and asks for no more, however often it is scrolled, is given up after so many times.
+QUIET_NUDGES = 10
 # Up and down again: a page whose end is reached already would not notice being sent there once more.
 _SCROLL = """async () => {
   const frame = () => new Promise(done => requestAnimationFrame(done));
@@ -64,11 +66,12 @@ class XPage:
         self._cursors: dict[Request, str] = {}
         self._resume: str | None = None
         self._readers: set[asyncio.Task[None]] = set()
+        self._heard = False
 
     async def open(self, path: str, cursor: str | None) -> None:
         """Open a page anew; its timeline begins at `cursor`. Raises `LoggedOut`, `Walled` and `ExecutorError`."""
         await self.close()
-        self._resume = cursor
+        self._resume, self._heard = cursor, False
         page = self._page = await self._doing(self._lease.context.new_page())
         page.on("request", self._asked)
         page.on("response", self._answered)
@@ -87,17 +90,20 @@ class XPage:
     async def answer(self) -> Answer:
         """The next answer; scrolls for it. Raises `NoAnswer` and `LoggedOut`."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._answer_seconds
-        while (left := deadline - loop.time()) > 0:
+        deadline, quiet = loop.time() + self._answer_seconds, 0
+        while (left := deadline - loop.time()) > 0 and quiet < QUIET_NUDGES:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(NUDGE_SECONDS, left)):
-                    return await self._answers.get()
+                    answer = await self._answers.get()
+                    self._heard = True
+                    return answer
             if self._page.is_closed():
                 raise browser_crashed()
             self._check_place()
             if not self._asking:
+                quiet += self._heard
                 await self.scroll()
-        raise NoAnswer
+        raise NoAnswer("the page asks for no more" if quiet >= QUIET_NUDGES else "the page got no answer")
 
     async def scroll(self) -> None:
         """Go to the end of the page, which makes it ask for more."""
