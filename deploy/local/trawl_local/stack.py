@@ -141,7 +141,8 @@ def _scraper(home: Home, environment: Mapping[str, str], tools: Mapping[str, str
     """What suits one machine, unless the environment says otherwise."""
     suits = {
         "WORKER_ID": "worker-001",
-        "EXECUTORS": "http,scrape,rpa,noop,shell,python,pipeline",
+        "EXECUTORS": "http,scrape,rpa,noop,shell,python,pipeline,x",
+        "SECRETS_KEY_FILE": str(home.key_of_secrets),
         "ALLOWED_ADDRESSES": LOOPBACK,
         "CHROMIUM_PATH": tools.get(CHROMIUM.package, ""),
         "TESSERACT_PATH": tools.get(TESSERACT.package, ""),

@@ -41,7 +41,13 @@ PIPELINE_TYPES: Final = ("search", "dedup", "crawl", "ocr", "index", "keyword_ex
 PIPELINE: Final = "pipeline"
 PIPELINE_QUEUES: Final = {name: f"{PIPELINE}_{name}" for name in PIPELINE_TYPES}
 
-BUILT_IN_EXECUTORS: Final = frozenset({"http", "noop", "python", "rpa", "scrape", "shell", *PIPELINE_QUEUES.values()})
+X_EXECUTORS: Final = frozenset(
+    {"USER_TWEETS", "USER_INFO", "KEYWORD_SEARCH", "HASHTAG_SEARCH", "USER_FOLLOWERS", "USER_FOLLOWING"}
+)
+
+BUILT_IN_EXECUTORS: Final = frozenset(
+    {"http", "noop", "python", "rpa", "scrape", "shell", *PIPELINE_QUEUES.values(), *X_EXECUTORS}
+)
 
 # How the consumers of `ready_consumer` are made, whoever comes first: a delivered message comes again after this long.
 READY_ACK_WAIT_SECONDS: Final = 30.0

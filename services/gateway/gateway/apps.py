@@ -45,6 +45,7 @@ from gateway.smartrpa.translate import SHAPE as SMARTRPA
 from gateway.system_logs import LogFolder
 from gateway.traffic import Traffic
 from gateway.webhooks.service import Webhooks
+from gateway.xget.accounts import AccountRoutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +159,7 @@ def _member(parts: Parts, name: str, member: _Member, access: Access | None) -> 
         "smartrpa": SmartRpaRoutes(parts.backend, parts.watcher, parts.settings.wait_seconds).endpoints,
         "management": WorkflowRoutes(parts.backend).endpoints,
         "pipeline": PipelineRoutes(parts.backend).endpoints,
+        "xget": AccountRoutes(parts.backend).endpoints,
     }
     endpoints = makers[name]() if name in makers else []
     operations = OperationsRoutes(parts.probes, parts.traffic, member.needs)
