@@ -1,6 +1,8 @@
 """The scheduler's composition root: builds the parts, serves until told to stop."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 from chassis.events import Events
 from chassis.grpc_client import GrpcClient
@@ -9,7 +11,7 @@ from chassis.health import Readiness, until_available
 from chassis.logs import get_logger
 from chassis.run import Lifetime, run_service
 from chassis.stores import mongo_client, mongo_database, redis_client
-from trawl.scheduler.v1 import lease_pb2_grpc, runs_pb2_grpc, tasks_pb2_grpc, work_pb2_grpc
+from trawl.scheduler.v1 import lease_pb2_grpc, runs_pb2_grpc, standings_pb2_grpc, tasks_pb2_grpc, work_pb2_grpc
 from wire import subjects
 
 from scheduler.abort_run import AbortRun, EndedRuns
@@ -19,6 +21,7 @@ from scheduler.events import Announcer
 from scheduler.explain_run import ExplainRun
 from scheduler.finish_runs import FinishRuns
 from scheduler.grpc_runs import RunApi, WorkApi
+from scheduler.grpc_standings import StandingApi
 from scheduler.grpc_tasks import TaskApi
 from scheduler.leasing import Leasing
 from scheduler.lost_runs import LostRuns
@@ -30,6 +33,7 @@ from scheduler.rebuild import Rebuilder
 from scheduler.redis_runs import LiveRuns
 from scheduler.self_starting import SelfStarting
 from scheduler.settings import SchedulerSettings
+from scheduler.standings import Standings
 from scheduler.start_runs import StartRuns
 from scheduler.work import Work
 from scheduler.worker_offers import WorkerOffers
@@ -65,9 +69,10 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
     reader = ReadRuns(live, archive, durations)
     aborter = AbortRun(live=live, reader=reader, finish=finish, announcer=announcer, ended=ended)
     selfstart.connect(starter, aborter)
+    standings = Standings(database, tasks=tasks, reader=reader, announcer=announcer, watch=selfstart.watch)
     changes = ChangeTasks(
         tasks=tasks, live=live, announcer=announcer, starter=starter, dependencies=selfstart.dependencies,
-        watch=selfstart.watch,
+        watch=selfstart.watch, standings=standings,
     )  # fmt: skip
     rebuilder = Rebuilder(live, archive, events, waiting=selfstart.waiting, leased=leasing.runs)
     registry = GrpcClient("worker-registry", settings.registry_target)
@@ -78,28 +83,22 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
     )  # fmt: skip
 
     server = GrpcServer(settings.grpc_host, settings.grpc_port)
-    server.add(
-        runs_pb2_grpc.add_RunServiceServicer_to_server,
-        RunApi(
-            starter=starter,
-            reader=reader,
-            aborter=aborter,
-            archive=archive,
-            live=live,
-            tasks=tasks,
-            durations=durations,
-            explainer=explainer,
+    runs = RunApi(
+        starter=starter, reader=reader, aborter=aborter, archive=archive, live=live, tasks=tasks, durations=durations,
+        explainer=explainer,
+    )  # fmt: skip
+    leases = leasing.connect(work=work, reader=reader, events=events, ended=ended)
+    for register, api in (
+        (runs_pb2_grpc.add_RunServiceServicer_to_server, runs),
+        (work_pb2_grpc.add_WorkServiceServicer_to_server, WorkApi(work)),
+        (lease_pb2_grpc.add_LeaseServiceServicer_to_server, leases),
+        (
+            tasks_pb2_grpc.add_TaskServiceServicer_to_server,
+            TaskApi(tasks=tasks, changes=changes, reader=reader, fires=selfstart.fires),
         ),
-    )
-    server.add(work_pb2_grpc.add_WorkServiceServicer_to_server, WorkApi(work))
-    server.add(
-        lease_pb2_grpc.add_LeaseServiceServicer_to_server,
-        leasing.connect(work=work, reader=reader, events=events, ended=ended),
-    )
-    server.add(
-        tasks_pb2_grpc.add_TaskServiceServicer_to_server,
-        TaskApi(tasks=tasks, changes=changes, reader=reader, fires=selfstart.fires),
-    )
+        (standings_pb2_grpc.add_StandingServiceServicer_to_server, StandingApi(standings)),
+    ):
+        server.add(register, api)
 
     readiness = Readiness(
         {"nats": events.check, "redis": live.ping, "mongodb": archive.ping},
@@ -110,7 +109,11 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
     async def start() -> None:
         await events.connect()
         await events.declare_streams(subjects.STREAMS, settings.stream_replicas)
-        await until_available(lambda: _prepare(tasks, archive, leasing, selfstart, rebuilder))
+        await until_available(
+            partial(
+                _prepare, *(part.prepare for part in (tasks, standings, archive, leasing, selfstart)), rebuilder.ensure
+            )
+        )
         await events.nc.subscribe(subjects.RUN_EVENTS, cb=ended.on_events)
         await server.start(serving=False)
         life.spawn("readiness", readiness.run())
@@ -130,6 +133,7 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
         loops = {"offers": offers.run, "parked": parked.run, "sweeper": lost.run, "rebuild": rebuilder.run}
         for name, loop in loops.items():
             life.spawn(name, loop())
+        standings.start(life, events)
         await leasing.start(life, events)
         await selfstart.start(life, events)
         log.info("serving", port=server.port)
@@ -144,14 +148,9 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
     mongo.close()
 
 
-async def _prepare(
-    tasks: Tasks, archive: Archive, leasing: Leasing, selfstart: SelfStarting, rebuilder: Rebuilder
-) -> None:
-    await tasks.prepare()
-    await archive.prepare()
-    await leasing.prepare()
-    await selfstart.prepare()
-    await rebuilder.ensure()
+async def _prepare(*steps: Callable[[], Awaitable[None]]) -> None:
+    for step in steps:
+        await step()
 
 
 def main() -> None:
