@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from fastapi import FastAPI
 
@@ -42,6 +43,8 @@ from gateway.smartrpa.translate import SHAPE as SMARTRPA
 from gateway.system_logs import LogFolder
 from gateway.traffic import Traffic
 from gateway.webhooks.service import Webhooks
+from gateway.xget.errors import SHAPE as XGET
+from gateway.xget.routes import xget_endpoints
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ class _Member:
 _MEMBERS = {
     "smartrpa": _Member("SmartRPA background service", SMARTRPA, "/rpa", "", ("scheduler", "message_queue")),
     "management": _Member("Task management", later.MANAGEMENT, "/management", "", ("scheduler",)),
-    "xget": _Member("XGet scraper service", later.XGET, "/xget", "/api/v1", ("scheduler",)),
+    "xget": _Member("XGet scraper service", XGET, "/xget", "/api/v1", ("scheduler",)),
     "pipeline": _Member("Pipeline tasks", later.PIPELINE, "/pipeline", "/api/v1", ("scheduler",)),
 }
 
@@ -153,6 +156,7 @@ def _native(parts: Parts) -> FastAPI:
 def _member(parts: Parts, name: str, member: _Member, access: Access | None) -> FastAPI:
     makers: dict[str, Callable[[], list[Endpoint]]] = {
         "smartrpa": SmartRpaRoutes(parts.backend, parts.watcher, parts.settings.wait_seconds).endpoints,
+        "xget": partial(xget_endpoints, parts.backend),
     }
     endpoints = makers[name]() if name in makers else []
     operations = OperationsRoutes(parts.probes, parts.traffic, member.needs)

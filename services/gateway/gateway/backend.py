@@ -10,8 +10,8 @@ from chassis.batching import Batcher
 from chassis.errors import TrawlError, error_of
 from chassis.grpc_client import GrpcClient
 from chassis.telemetry import current_traceparent
-from trawl.scheduler.v1 import lease_pb2_grpc, runs_pb2, runs_pb2_grpc, tasks_pb2_grpc
-from trawl.scraper.v1 import results_pb2_grpc
+from trawl.scheduler.v1 import lease_pb2_grpc, runs_pb2, runs_pb2_grpc, standings_pb2_grpc, tasks_pb2_grpc
+from trawl.scraper.v1 import collections_pb2_grpc, results_pb2_grpc
 from trawl.workerregistry.v1 import workers_pb2_grpc
 
 START_SECONDS = 10.0
@@ -40,6 +40,8 @@ class Backend:
         self.runs: Any = self.scheduler.stub(runs_pb2_grpc.RunServiceStub)
         self.leases: Any = self.scheduler.stub(lease_pb2_grpc.LeaseServiceStub)
         self.results: Any = self.scraper.stub(results_pb2_grpc.ResultServiceStub)
+        self.standings: Any = self.scheduler.stub(standings_pb2_grpc.StandingServiceStub)
+        self.collections: Any = self.scraper.stub(collections_pb2_grpc.CollectionServiceStub)
         self.workers: Any = self.registry.stub(workers_pb2_grpc.WorkerServiceStub)
         self._starts: Batcher[runs_pb2.StartRun, runs_pb2.Run] = Batcher(
             self._send_starts,
@@ -57,9 +59,9 @@ class Backend:
         """Ask the scheduler about runs."""
         return await self.scheduler.call(method, request, timeout=READ_SECONDS + extra_seconds)
 
-    async def result(self, method: Any, request: Any) -> Any:
+    async def result(self, method: Any, request: Any, *, extra_seconds: float = 0) -> Any:
         """Ask the scraper."""
-        return await self.scraper.call(method, request, timeout=READ_SECONDS)
+        return await self.scraper.call(method, request, timeout=READ_SECONDS + extra_seconds)
 
     async def worker(self, method: Any, request: Any) -> Any:
         """Ask the registry."""

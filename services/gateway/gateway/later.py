@@ -1,4 +1,4 @@
-"""The contracts that are only announced so far: management, XGet, pipeline. Owns: their error shapes."""
+"""The contracts that are only announced so far: management, pipeline. Owns: their error shapes."""
 
 from typing import Any
 
@@ -13,16 +13,9 @@ def _management(error: TrawlError, _status: int, _request_id: str) -> Json:
     return {"status": "error", "message": error.message, "error": error.kind}
 
 
-def _xget(error: TrawlError, status: int, _request_id: str) -> Json:
-    if status == 422:
-        return {"detail": [{"loc": ["body", error.field], "msg": error.message, "type": "value_error"}]}
-    return {"detail": error.message}
-
-
 def _pipeline(error: TrawlError, status: int, _request_id: str) -> Json:
     return {"code": status, "message": error.message, "data": None}
 
 
 MANAGEMENT = ErrorShape(_management, {InvalidInput: 400})
-XGET = ErrorShape(_xget)
 PIPELINE = ErrorShape(_pipeline, {Malformed: 422})
