@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from chassis.clock import now_ms
@@ -37,7 +37,7 @@ def _name_key(name: str) -> str:
 
 
 def _document(task: Task) -> dict[str, Any]:
-    raw = asdict(task)
+    raw: dict[str, Any] = {name: getattr(task, name) for name in Task.__slots__}
     raw["metadata"] = dict(task.metadata)
     raw["arguments"] = None if task.arguments is None else list(task.arguments)
     return raw | {"_id": _key(task.id), "rank": _RANK[task.priority], "dependencies": list(task.dependencies),
@@ -112,28 +112,31 @@ class Tasks:
 
     async def _name_all(self, tasks: Sequence[Task]) -> list[Task]:
         """The tasks under names that are reserved for them."""
-        taken: set[str] = set()
-        keys = [_name_key(task.name) for task in tasks]
-        with mongo_errors():
-            for first in range(0, len(keys), 500):
-                some = {"_id": {"$in": keys[first : first + 500]}}
-                taken.update(row["_id"] for row in await self._names.find(some, {"_id": 1}).to_list(None))
-        named: list[Task] = []
-        for task, key in zip(tasks, keys, strict=True):
-            named.append(with_id(task) if key in taken else task)
-            taken.add(key)
-        now = now_ms()
-        reservations = [{"_id": _name_key(task.name), "task_id": task.id, "reserved_ms": now} for task in named]
-        with mongo_errors():
-            try:
-                await self._names.insert_many(reservations, ordered=False)
-            except BulkWriteError as error:
-                # Somebody was faster with the same names.
-                late = [failure["index"] for failure in error.details["writeErrors"]]
-                for index in late:
-                    named[index] = with_id(tasks[index])
-                    await self._reserve(named[index].name, named[index].id)
+        own: set[str] = set()
+        named = []
+        for task in tasks:
+            named.append(with_id(task) if task.name in own else task)
+            own.add(task.name)
+        late = await self._reserve_all(named)
+        for index in late:
+            named[index] = with_id(tasks[index])
+        for index in await self._reserve_all([named[index] for index in late]):
+            # Even that name is somebody's: ids are not used twice, so it is a reservation of this very task, or chance.
+            task = named[late[index]]
+            await self._reserve(task.name, task.id)
         return named
+
+    async def _reserve_all(self, tasks: Sequence[Task]) -> list[int]:
+        """Reserve the tasks' names; answers the indexes of those that are taken."""
+        now = now_ms()
+        reservations = [{"_id": _name_key(task.name), "task_id": task.id, "reserved_ms": now} for task in tasks]
+        if reservations:
+            with mongo_errors():
+                try:
+                    await self._names.insert_many(reservations, ordered=False)
+                except BulkWriteError as error:
+                    return [failure["index"] for failure in error.details["writeErrors"]]
+        return []
 
     async def _take_back(self, tasks: Sequence[Task]) -> None:
         with contextlib.suppress(TrawlError), mongo_errors():

@@ -111,12 +111,12 @@ class Standings:
         return Standing(task, row)
 
     async def _brought_up(self, row: StandingRow, news: News) -> StandingRow:
-        if news.order <= row.order:
+        if news.reached <= row.reached:
             return row
         await self._rows.apply([news])
         return replace(
             row, state=news.state, error_message=news.error_message, run_id=news.run_id, changed_ms=news.time_ms,
-            order=news.order,
+            reached=news.reached,
         )  # fmt: skip
 
     async def rearm(self, task_id: int) -> Standing:
@@ -155,7 +155,7 @@ class Standings:
             for event in events:
                 if event.collects and event.status in FROM_PROTO:
                     news = _news(event.task_id, event.run_id, event.status, event.time_ms, event.error_message)
-                    if (held := newest.get(news.task_id)) is None or held.order < news.order:
+                    if (held := newest.get(news.task_id)) is None or held.reached < news.reached:
                         newest[news.task_id] = news
         await self._rows.apply(list(newest.values()))
 
