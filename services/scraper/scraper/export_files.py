@@ -2,9 +2,11 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
@@ -12,6 +14,8 @@ from scraper.export_rows import Columns, as_kind, neutral
 
 Json = Any
 Row = Mapping[str, Json]
+ROWS_FILE, COLUMNS_FILE = "rows", "columns"
+BATCH_ROWS = 500
 ROW_GROUP = 5_000
 CHUNK_BYTES = 256 * 1024
 # A sheet's limits.
@@ -20,13 +24,29 @@ SHEET_TEXT = 32_767
 MAX_EXACT_NUMBER = 2**53
 
 
-class Table(Protocol):
-    """Rows in order, to be read once. A row is `(id, created_at, columns)`."""
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows in a folder, each a line of JSON with `[id, created_at, columns]`; and the columns of all of them."""
 
+    folder: Path
     columns: Columns
 
+    @classmethod
+    def load(cls, folder: Path) -> "Table":
+        """The table that lies there."""
+        return cls(folder, Columns(orjson.loads((folder / COLUMNS_FILE).read_bytes())))
+
     def batches(self) -> Iterator[list[tuple[str, str, Row]]]:
-        """Some thousand rows at a time."""
+        """Some hundred rows at a time, in order."""
+        batch: list[tuple[str, str, Row]] = []
+        with (self.folder / ROWS_FILE).open("rb") as file:
+            for line in file:
+                batch.append(orjson.loads(line))
+                if len(batch) >= BATCH_ROWS:
+                    yield batch
+                    batch = []
+        if batch:
+            yield batch
 
 
 def header(columns: Columns) -> list[str]:
@@ -135,3 +155,16 @@ def _write_cell(sheet: Any, line: int, column: int, value: Json) -> None:
         # A sheet's numbers are doubles: what they can't hold exactly stays a text.
         text = value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
         sheet.write_string(line, column, str(neutral(text))[:SHEET_TEXT])
+
+
+WRITERS: Mapping[str, Callable[[Table, Path], None]] = {"parquet": write_parquet, "xlsx": write_xlsx}
+
+
+def main(arguments: Sequence[str]) -> None:
+    """`<kind> <folder> <path>`: write the table of that folder."""
+    kind, folder, path = arguments
+    WRITERS[kind](Table.load(Path(folder)), Path(path))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

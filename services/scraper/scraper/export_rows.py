@@ -36,8 +36,13 @@ def neutral(value: Json) -> Json:
 class Columns:
     """The union of all rows' columns in the order in which they came, and what kind of values each has."""
 
-    def __init__(self) -> None:
-        self._kinds: dict[str, str] = {}
+    def __init__(self, kinds: Mapping[str, str] | None = None) -> None:
+        self._kinds: dict[str, str] = dict(kinds or {})
+
+    @property
+    def kinds(self) -> Mapping[str, str]:
+        """What another `Columns` can be made of."""
+        return self._kinds
 
     @property
     def names(self) -> list[str]:

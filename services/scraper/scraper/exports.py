@@ -7,27 +7,25 @@ flat form; what is stored during the export changes neither columns nor rows.
 
 import asyncio
 import shutil
+import sys
 import tempfile
-import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import orjson
-from chassis.errors import Exhausted
+from chassis.errors import Exhausted, InternalError
 
-from scraper.export_files import CHUNK_BYTES, Row, csv_chunks, write_parquet, write_xlsx
+from scraper.export_files import CHUNK_BYTES, COLUMNS_FILE, ROWS_FILE, Table, csv_chunks
 from scraper.export_rows import Columns
 from scraper.mongo_collections import Collections, public_id
 
 Json = Any
 # Each costs a processor and, for tables, the collection's size on disk.
 MAX_AT_ONCE = 4
-BATCH_ROWS = 500
-STOP_SECONDS = 10.0
+WRITE_SECONDS = 3 * 3600.0
 
 
 def iso_seconds(ms: int) -> str:
@@ -40,53 +38,33 @@ def exported(row: Mapping[str, Json]) -> dict[str, Json]:
     return {"id": public_id(row["_id"]), "data": row["data"], "created_at": iso_seconds(row["created_ms"])}
 
 
-class _Stopped(Exception):
-    """Nobody wants the file any more."""
-
-
 class _Spool:
     """Flat rows in a file, and the columns that all of them have together."""
 
-    def __init__(self, path: Path) -> None:
-        self.columns = Columns()
-        self._path = path
-        self._file: BinaryIO = path.open("wb")
-        self._stopped = threading.Event()
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._columns = folder, Columns()
+        self._file: BinaryIO = (folder / ROWS_FILE).open("wb")
 
     def add(self, items: list[dict[str, Json]]) -> None:
         """Take items."""
         lines = [
             orjson.dumps((
-                public_id(item["_id"]), iso_seconds(item["created_ms"]), self.columns.take(item["data"])
+                public_id(item["_id"]), iso_seconds(item["created_ms"]), self._columns.take(item["data"])
             ), default=str)
             for item in items
         ]  # fmt: skip
         lines.append(b"")
         self._file.write(b"\n".join(lines))
 
-    def stop(self) -> None:
-        """Whoever reads the rows in another thread has to end."""
-        self._stopped.set()
-
-    def finish(self) -> None:
+    def finish(self) -> Table:
         """No more will come."""
         self._file.close()
+        (self._folder / COLUMNS_FILE).write_bytes(orjson.dumps(self._columns.kinds))
+        return Table.load(self._folder)
 
-    def batches(self) -> Iterator[list[tuple[str, str, Row]]]:
-        """The rows, in order."""
-        batch: list[tuple[str, str, Row]] = []
-        if self._stopped.is_set():
-            raise _Stopped
-        with self._path.open("rb") as file:
-            for line in file:
-                batch.append(orjson.loads(line))
-                if len(batch) >= BATCH_ROWS:
-                    if self._stopped.is_set():
-                        raise _Stopped
-                    yield batch
-                    batch = []
-        if batch:
-            yield batch
+    def close(self) -> None:
+        """Whatever happened."""
+        self._file.close()
 
 
 class Exports:
@@ -132,23 +110,23 @@ class Exports:
         # Two passes may take long: whoever asked should hear at once that it has begun.
         yield b""
         folder = Path(await asyncio.to_thread(self._make_folder))
-        spool = _Spool(folder / "rows")
+        spool = _Spool(folder)
         try:
             async for rows in self._collections.stream(task_id):
                 await asyncio.to_thread(spool.add, rows)
-            spool.finish()
+            table = await asyncio.to_thread(spool.finish)
             if kind == "csv":
-                chunks = csv_chunks(spool)
+                chunks = csv_chunks(table)
                 while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
                     yield chunk
                 return
             path = folder / "table"
-            await _to_the_end(partial(_WRITERS[kind], spool, path), spool)
+            await _write_apart(kind, folder, path)
             with path.open("rb") as file:
                 while data := await asyncio.to_thread(file.read, CHUNK_BYTES):
                     yield data
         finally:
-            spool.finish()
+            spool.close()
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     def _make_folder(self) -> str:
@@ -156,15 +134,17 @@ class Exports:
         return tempfile.mkdtemp(dir=self._folder)
 
 
-_WRITERS: Mapping[str, Callable[[_Spool, Path], None]] = {"parquet": write_parquet, "xlsx": write_xlsx}
-
-
-async def _to_the_end(write: Callable[[], None], spool: _Spool) -> None:
-    """Write in a thread; when cancelled, tell the thread to end and wait for that."""
-    work = asyncio.ensure_future(asyncio.to_thread(write))
+async def _write_apart(kind: str, folder: Path, path: Path) -> None:
+    """Write the file in a process of its own: the libraries need memory, and a processor, that runs should have."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "scraper.export_files", kind, str(folder), str(path),
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
     try:
-        await asyncio.shield(work)
-    except asyncio.CancelledError:
-        spool.stop()
-        await asyncio.wait({work}, timeout=STOP_SECONDS)
-        raise
+        async with asyncio.timeout(WRITE_SECONDS):
+            if await process.wait() != 0:
+                raise InternalError(f"the {kind} file could not be written")
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()

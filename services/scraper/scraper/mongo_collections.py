@@ -3,7 +3,8 @@ the search index.
 
 An item's `_id` is made from the task, the item's type and its natural key, so that a thing found twice is one item; an
 item without a key is the run's own. `place` (task, run, position of the first find) orders a collection and never
-changes; `stored` (time of the last write, then the `_id`) orders all changes, for whoever follows them.
+changes, `typed` is the same below the item's type. `stored` (time of the last write, then the `_id`) orders all
+changes, for whoever follows them.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ from pymongo.errors import BulkWriteError, DocumentTooLarge
 from scraper.executor import ExecutorError, Item
 
 PAGE = 500
+DUPLICATE = 11000
 # Drops are remembered for so long: an index that was away for longer is built anew.
 DROPS_KEPT_MS = 7 * 86_400_000
 
@@ -29,6 +31,11 @@ DROPS_KEPT_MS = 7 * 86_400_000
 def task_key(task_id: int) -> str:
     """Fixed width, so that strings sort as numbers."""
     return f"{task_id:012d}"
+
+
+def type_key(task_id: int, data_type: str) -> str:
+    """A task's items of one type. The type comes from outside: only a digest of it goes into a key."""
+    return f"{task_key(task_id)}:{hashlib.blake2b(data_type.encode(), digest_size=8).hexdigest()}"
 
 
 def collected_key(task_id: int, run_id: int, item: Item, position: int) -> str:
@@ -73,38 +80,50 @@ class Collections:
     async def prepare(self) -> None:
         """Make the indexes."""
         with mongo_errors():
-            for name in ("place", "stored", "task_id"):
+            for name in ("place", "typed", "stored"):
                 await self._items.create_index([(name, ASCENDING)])
             for name in ("stored", "open"):
                 await self._drops.create_index([(name, ASCENDING)])
 
-    async def add(self, run_id: int, task_id: int, items: Mapping[str, tuple[int, Item]]) -> None:
+    async def add(self, run_id: int, items: Mapping[str, tuple[int, Item]]) -> None:
         """Store items, `(position, item)` by `collected_key`. Raises `ExecutorError` for one that can't be stored."""
         now = now_ms()
-        with mongo_errors():
-            wanted = {"_id": {"$in": list(items)}}
-            known = {
-                row["_id"]: row for row in await self._items.find(wanted, {"place": 1, "created_ms": 1}).to_list(None)
-            }
-        operations = []
-        for key, (position, item) in items.items():
-            first = known.get(key)
-            place = first["place"] if first else f"{task_key(task_id)}:{run_id:015d}:{position:012d}"
-            document = {
-                "_id": key, "task_id": task_id, "run_id": run_id, "place": place, "data_type": item.data_type,
-                "data": dict(item.data), "metadata": dict(item.metadata),
-                "created_ms": first["created_ms"] if first else now, "stored": stored_at(now, key),
-            }  # fmt: skip
-            operations.append(ReplaceOne({"_id": key}, document, upsert=True))
+        rows = [_document(key, run_id, position, item, now) for key, (position, item) in items.items()]
         try:
             with mongo_errors():
-                await self._items.bulk_write(operations, ordered=False)
+                # Most are new: only what was there before costs more than one write.
+                await self._replace(await self._insert(rows))
         except (bson.errors.InvalidDocument, OverflowError, DocumentTooLarge, UnicodeError, BulkWriteError) as error:
             raise ExecutorError(
                 f"an item can't be stored: {error}"[:500], code="INVALID_ITEM", retryable=False
             ) from error
         finally:
             self._note(now)
+
+    async def _insert(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Write rows that are not there; answers the others."""
+        try:
+            await self._items.insert_many(rows, ordered=False)
+        except BulkWriteError as error:
+            failures = error.details["writeErrors"]
+            if any(failure["code"] != DUPLICATE for failure in failures):
+                raise
+            return [rows[failure["index"]] for failure in failures]
+        return []
+
+    async def _replace(self, rows: list[dict[str, Any]]) -> None:
+        """Write rows that are there; they keep their place."""
+        if not rows:
+            return
+        wanted = {"_id": {"$in": [row["_id"] for row in rows]}}
+        kept = {"place": 1, "created_ms": 1}
+        known = {row["_id"]: row for row in await self._items.find(wanted, kept).to_list(None)}
+        for row in rows:
+            if (first := known.get(row["_id"])) is not None:
+                row.update(
+                    {"created_ms": first["created_ms"]} | _places(row["task_id"], row["data_type"], first["place"])
+                )
+        await self._items.bulk_write([ReplaceOne({"_id": row["_id"]}, row, upsert=True) for row in rows])
 
     def _note(self, time_ms: int) -> None:
         self.note_unfollowed(stored_at(time_ms))
@@ -131,13 +150,13 @@ class Collections:
 
     async def find(self, task_id: int, *, data_type: str, offset: int, limit: int) -> tuple[list[dict[str, Any]], int]:
         """A page of a collection in the order of the first finds, and how many there are."""
-        query = _of_task(task_id, data_type)
-        counted: dict[str, Any] = {"task_id": task_id} | ({"data_type": data_type} if data_type else {})
+        name, prefix = ("typed", type_key(task_id, data_type)) if data_type else ("place", task_key(task_id))
+        query = _below(name, prefix)
         with mongo_errors():
-            cursor = self._items.find(query).sort([("place", ASCENDING)])
+            cursor = self._items.find(query).sort([(name, ASCENDING)])
             rows = await cursor.skip(offset).limit(limit).to_list(limit)
             groups = await self._items.aggregate(
-                [{"$match": counted}, {"$group": {"_id": None, "n": {"$sum": 1}}}]
+                [{"$match": query}, {"$group": {"_id": None, "n": {"$sum": 1}}}]
             ).to_list(1)
         return rows, groups[0]["n"] if groups else 0
 
@@ -206,7 +225,10 @@ class Collections:
     async def clear_some(self, task_id: int) -> int:
         """Delete a part of a dropped collection; answers how much."""
         with mongo_errors():
-            for place, query in ((self._items, _of_task(task_id, "")), (self._named, {"task_id": task_id})):
+            for place, query in (
+                (self._items, _below("place", task_key(task_id))),
+                (self._named, {"task_id": task_id}),
+            ):
                 rows = await place.find(query, {"task_id": 1}).limit(PAGE).to_list(PAGE)
                 if rows:
                     await place.delete_many({"_id": {"$in": [row["_id"] for row in rows]}})
@@ -217,7 +239,7 @@ class Collections:
     async def any_of(self, task_id: int) -> int:
         """1 when the collection has items, else 0."""
         with mongo_errors():
-            return 0 if await self._items.find_one(_of_task(task_id, "")) is None else 1
+            return 0 if await self._items.find_one(_below("place", task_key(task_id))) is None else 1
 
     async def forget_old_drops(self) -> None:
         """Drops that every index has followed."""
@@ -225,6 +247,20 @@ class Collections:
             await self._drops.delete_many({"open": 0, "stored": {"$lt": stored_at(now_ms() - DROPS_KEPT_MS)}})
 
 
-def _of_task(task_id: int, data_type: str) -> dict[str, Any]:
-    query: dict[str, Any] = {"place": {"$gte": task_key(task_id) + ":", "$lt": task_key(task_id) + ";"}}
-    return query | ({"data_type": data_type} if data_type else {})
+def _document(key: str, run_id: int, position: int, item: Item, now: int) -> dict[str, Any]:
+    task_id = int(key.partition(":")[0])
+    place = f"{task_key(task_id)}:{run_id:015d}:{position:012d}"
+    return {
+        "_id": key, "task_id": task_id, "run_id": run_id, "data_type": item.data_type, "data": dict(item.data),
+        "metadata": dict(item.metadata), "created_ms": now, "stored": stored_at(now, key),
+        **_places(task_id, item.data_type, place),
+    }  # fmt: skip
+
+
+def _places(task_id: int, data_type: str, place: str) -> dict[str, str]:
+    return {"place": place, "typed": f"{type_key(task_id, data_type)}{place[len(task_key(task_id)) :]}"}
+
+
+def _below(name: str, prefix: str) -> dict[str, Any]:
+    """Everything whose `name` begins with the prefix and a colon; the semicolon is the next character."""
+    return {name: {"$gte": f"{prefix}:", "$lt": f"{prefix};"}}

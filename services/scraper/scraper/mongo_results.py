@@ -80,7 +80,7 @@ class Results:
                 collected[ref] = (position, item)
                 documents[key] |= {"data": {}, "metadata": {}, "ref": ref}
         if collected:
-            await self.collections.add(run_id, task_id, collected)
+            await self.collections.add(run_id, collected)
         operations = [ReplaceOne({"_id": key}, document, upsert=True) for key, document in documents.items()]
         try:
             with mongo_errors():

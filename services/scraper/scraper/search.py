@@ -67,8 +67,8 @@ class Search:
             except TimeoutError:
                 pass
 
-    async def catch_up(self, back_ms: int = RECENT_MS) -> None:
-        """Put in everything that is stored by now. Raises `Unavailable`."""
+    async def catch_up(self, back_ms: int = 0) -> None:
+        """Put in everything that is stored by now, going back that far. Raises `Unavailable`."""
         async with self._lock:
             if self._index is None:
                 if not await self._collections.changed_after("", 1):
@@ -77,6 +77,9 @@ class Search:
                 self._index = await asyncio.to_thread(self._open)
             own = self._collections.take_changed()
             mark = self._index.mark
+            if mark and not own and not back_ms and not await self._is_news(mark):
+                return
+            back_ms = max(back_ms, RECENT_MS)
             start = stored_at(max(0, int(mark.partition(":")[0]) - back_ms)) if mark else ""
             if own and start:
                 start = min(start, own)
@@ -88,6 +91,9 @@ class Search:
                     self._collections.note_unfollowed(own)
                 raise
             self._complete.set()
+
+    async def _is_news(self, mark: str) -> bool:
+        return bool(await self._collections.changed_after(mark, 1) or await self._collections.dropped_after(mark, 1))
 
     def _open(self) -> SearchIndex:
         index = SearchIndex(self._folder)
@@ -102,6 +108,7 @@ class Search:
         place = start
         while drops := await self._collections.dropped_after(place, PAGE):
             place = drops[-1].stored
+            mark = max(mark, place)
             fresh = [drop for drop in drops if self._is_new(drop.stored)]
             if fresh:
                 items, tasks = [d.item for d in fresh if d.item], [d.task_id for d in fresh if not d.item]
