@@ -233,8 +233,10 @@ def test_stop_ends_a_run_that_waits_and_one_that_runs(system: System) -> None:
 
 def test_a_change_is_kept_and_a_running_task_takes_only_names(system: System) -> None:
     xget, task = system.xget, system.xget.create()
-    change = {"task_name": "更新后的任务名称", "describe": "新的\r\n描述", "parameters": {"username": "other", "limit": 100},
-              "status": "PENDING", "unknown": 1}  # fmt: skip
+    change = {
+        "task_name": "更新后的任务名称", "describe": "新的\r\n描述", "status": "PENDING", "unknown": 1,
+        "parameters": {"username": "other", "limit": 100},
+    }  # fmt: skip
     reply = xget.call("PUT", f"/tasks/{task['id']}", change)
     assert reply.status == 200, reply.body
     expected = task | {name: change[name] for name in ("task_name", "describe", "parameters")}

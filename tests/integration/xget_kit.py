@@ -40,9 +40,7 @@ def request(method: str, url: str, body: Json = None, headers: dict[str, str] | 
     if data is not None:
         sent.setdefault("Content-Type", "application/json")
     try:
-        with urllib.request.urlopen(
-            urllib.request.Request(url, data, sent, method=method), timeout=90
-        ) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, data, sent, method=method), timeout=90) as answer:
             return Reply(answer.status, answer.headers, answer.read())
     except urllib.error.HTTPError as error:
         with error:

@@ -325,7 +325,7 @@ def _complete_openapi(app: FastAPI, contract: Contract) -> None:
         document = plain()
         components = document.setdefault("components", {})
         example = contract.shape.body(NotFound("…", field="id"), 404, "req_4f1c2a7b9d0e")
-        components["schemas"] = {"Error": {**schema_of(example), "example": example}}
+        components["schemas"] = {"Error": {**schema_of(example, contract.notes), "example": example}}
         if contract.access is not None:
             components["securitySchemes"] = SECURITY_SCHEMES
         return document

@@ -1,5 +1,13 @@
 """The JSON examples of the XGet contract, for its OpenAPI document."""
 
+from gateway.routing import SchemaNotes
+
+NOTES = SchemaNotes(
+    nullable=("describe", "account_id", "proxy_id", "error_message", "updated_at", "completed_at", "duration",
+              "result_count"),
+    # `detail` is a text, or a list of fields.
+    free=("detail", "data", "parameters", "metadata"),
+)  # fmt: skip
 TASK = {
     "id": "task-12",
     "task_name": "采集用户推文",

@@ -92,6 +92,7 @@ class ResultRoutes:
             Endpoint("POST", "/tasks/export/{task_id}", self.export,
                      Doc("导出任务结果", TAG, answer=examples.EXPORT,
                          query=(("format", "string", "json, csv, ndjson, parquet 或 xlsx，默认 json"),),
+                         also=[kind.decode().partition(";")[0] for _, kind in FORMATS.values() if kind != JSON_TYPE],
                          errors=(404, 422, 429, 503)), Role.VIEWER),
             Endpoint("GET", "/tasks/{task_id}/results", self.of_task,
                      Doc("获取任务结果", TAG, answer=examples.page_of(examples.RESULT), query=examples.RESULT_QUERY,
