@@ -109,7 +109,7 @@ class Exports:
     async def _table(self, task_id: int, kind: str) -> AsyncGenerator[bytes, None]:
         # Two passes may take long: whoever asked should hear at once that it has begun.
         yield b""
-        folder = Path(await asyncio.to_thread(self._make_folder))
+        folder = self._make_folder()
         spool = _Spool(folder)
         try:
             async for rows in self._collections.stream(task_id):
@@ -129,9 +129,10 @@ class Exports:
             spool.close()
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
-    def _make_folder(self) -> str:
+    def _make_folder(self) -> Path:
+        # Not in a thread: who is cancelled meanwhile would not know of it.
         self._folder.mkdir(parents=True, exist_ok=True)
-        return tempfile.mkdtemp(dir=self._folder)
+        return Path(tempfile.mkdtemp(dir=self._folder))
 
 
 async def _write_apart(kind: str, folder: Path, path: Path) -> None:
