@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+import aiohttp
 from chassis.stores import mongo_client, mongo_database
 from scraper.executor import Item
 from scraper.mongo_collections import Collections, collected_key
@@ -142,7 +143,8 @@ async def _export(live: TrawlLive, base: str, task: str, kind: str, rows: int) -
 
 
 async def _download(live: TrawlLive, url: str) -> AsyncIterator[bytes]:
-    async with asyncio.timeout(EXPORT_SECONDS), live.session() as client, client.post(url) as response:
+    patience = aiohttp.ClientTimeout(total=EXPORT_SECONDS)
+    async with live.session() as client, client.post(url, timeout=patience) as response:
         if response.status != 200:
             raise BenchmarkError(f"The export was refused with {response.status}: {await response.text()}")
         async for chunk in response.content.iter_chunked(2**18):
