@@ -306,6 +306,10 @@ def test_a_task_and_its_runs_are_seen_through_the_scheduler(system: System) -> N
     assert system.xget.get(f"/task-executions/exec-{run_id}")["task_id"] == task["id"]
     assert system.xget.call("POST", f"/tasks/{task['id']}/start").status == 400
     system.scrapers.complete(system.scrapers.take())
+    changed = {"metadata": native["metadata"] | {"params": {"username": "changed", "proxy_id": "p"}}}
+    assert request("PUT", f"{system.cell.api}/tasks/{number}", changed, key).status == 200
+    seen = system.xget.task(task)
+    assert (seen["parameters"], seen["proxy_id"], seen["task_name"]) == ({"username": "changed"}, "p", "seen by all")
     system.xget.start(task)
     run = system.scrapers.take()
     listed = request("GET", f"{system.cell.api}/runs?task_id={number}", headers=key).json["data"]["items"]

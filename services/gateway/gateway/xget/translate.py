@@ -7,11 +7,14 @@ from trawl.scheduler.v1 import runs_pb2, standings_pb2, tasks_pb2
 from trawl.scraper.v1 import collections_pb2
 
 from gateway.times import iso_seconds
+from gateway.xget.errors import Unprocessable
 from gateway.xget.ids import execution_id_of, task_id_of
-from gateway.xget.models import NewTask, canonical_type
+from gateway.xget.models import NewTask, canonical_type, check_parameters
 
 Json = Any
 CONTRACT = "xget"
+# What of a task reaches an executor beside its parameters.
+FIXED = ("account_id", "proxy_id")
 RETRIES = 3
 TIMEOUT_SECONDS = 6 * 3600
 STATES = {
@@ -66,30 +69,45 @@ class Given:
 
     def metadata(self, metadata: dict[str, Json], parameters: dict[str, Json]) -> bytes:
         """`metadata` with this in it. `parameters` are what an executor gets, with account and proxy."""
-        fixed = {"account_id": self.account_id, "proxy_id": self.proxy_id}
         own = {name: getattr(self, name) for name in self.__slots__}
         # As a text: names of parameters come from outside, and not every name can be one in the database.
         own["parameters"] = orjson.dumps(self.parameters).decode()
-        params = parameters | {name: value for name, value in fixed.items() if value is not None}
-        return orjson.dumps(metadata | {"params": params, CONTRACT: own})
+        return orjson.dumps(metadata | {"params": parameters | self.fixed(), CONTRACT: own})
+
+    def fixed(self) -> dict[str, Json]:
+        """Account and proxy, where the client has chosen them."""
+        return {name: value for name in FIXED if (value := getattr(self, name)) is not None}
 
 
 def given_of(standing: standings_pb2.Standing) -> Given:
-    """What the client has given; what another contract has taken away is made up from the task."""
+    """What the client has given. Where another contract has changed the task since, it says what runs get now."""
     task = standing.task
     metadata = metadata_of(standing)
-    own = metadata.get(CONTRACT)
-    own = own if isinstance(own, dict) else {}
-    params = metadata.get("params")
-    return Given(
+    own, params = (found if isinstance(found := metadata.get(name), dict) else {} for name in (CONTRACT, "params"))
+    given = Given(
         task_name=_text(own.get("task_name")) or task.name,
         describe=_text(own.get("describe")) if own else task.description or None,
         task_type=_text(own.get("task_type")) or task.task_type,
-        parameters=_loaded(own.get("parameters"), params if isinstance(params, dict) else {}),
+        parameters=_loaded(own.get("parameters"), {}),
         account_id=_text(own.get("account_id")),
         proxy_id=_text(own.get("proxy_id")),
         user_id=standing.owner,
     )
+    if canonical_type(given.task_type) != task.task_type:
+        given.task_type = task.task_type
+    if _params_of(given) != params:
+        given.parameters = {name: value for name, value in params.items() if name not in FIXED}
+        given.account_id, given.proxy_id = (_text(params.get(name)) for name in FIXED)
+    return given
+
+
+def _params_of(given: Given) -> dict[str, Json] | None:
+    """What an executor gets; None for what would not be taken."""
+    try:
+        parameters = check_parameters(given.task_type, given.parameters)
+    except (Unprocessable, KeyError):
+        return None
+    return parameters | given.fixed()
 
 
 def metadata_of(standing: standings_pb2.Standing) -> dict[str, Json]:
