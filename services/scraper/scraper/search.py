@@ -24,11 +24,11 @@ PAGE = 500
 COMMIT_EVERY = 20_000
 # While items keep coming, they are put in this often.
 QUIET_SECONDS = 1.0
-RECENT_MS, LATE_MS = 3_000, 120_000
+RECENT_MS, LATE_MS = 3_000, 150_000
 RESCAN_SECONDS = 30.0
 # A search waits for what was stored before it, but not longer than this.
 FRESH_SECONDS = 3.0
-MAX_SEEN = 50_000
+MAX_SEEN = 100_000
 
 
 class Search:
@@ -42,6 +42,7 @@ class Search:
         # What was put in lately, by its place in the order of changes, so that going back costs reading only.
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._complete = asyncio.Event()
+        self._just_opened = True
 
     async def run(self) -> None:
         """For ever: put in what is stored."""
@@ -74,26 +75,44 @@ class Search:
                 if not await self._collections.changed_after("", 1):
                     self._complete.set()
                     return
-                self._index = await asyncio.to_thread(self._open)
+                self._index = await self._opened()
             own = self._collections.take_changed()
             mark = self._index.mark
             if mark and not own and not back_ms and not await self._is_news(mark):
                 return
-            back_ms = max(back_ms, RECENT_MS)
-            start = stored_at(max(0, int(mark.partition(":")[0]) - back_ms)) if mark else ""
+            start = self._start(mark, max(back_ms, RECENT_MS), now_ms())
             if own and start:
                 start = min(start, own)
             try:
                 await self._follow(self._index, start)
-            except BaseException:
+            except BaseException as error:
                 self._seen.clear()
                 if own:
                     self._collections.note_unfollowed(own)
+                if isinstance(error, OSError | ValueError):
+                    # A full disk is no reason for runs to end: the next look opens the index again.
+                    self._index, self._just_opened = None, True
+                    raise Unavailable("the search index can't be written", dependency="search") from error
                 raise
             self._complete.set()
+            self._just_opened = False
+
+    def _start(self, mark: str, back_ms: int, now: int) -> str:
+        """Where to begin looking. What became visible late was written lately: behind an old mark all is in already,
+        but for what was on its way when an earlier life of this process ended.
+        """
+        if self._just_opened and mark:
+            return stored_at(max(0, int(mark.partition(":")[0]) - LATE_MS))
+        return min(mark, stored_at(now - back_ms))
 
     async def _is_news(self, mark: str) -> bool:
         return bool(await self._collections.changed_after(mark, 1) or await self._collections.dropped_after(mark, 1))
+
+    async def _opened(self) -> SearchIndex:
+        try:
+            return await asyncio.to_thread(self._open)
+        except (OSError, ValueError) as error:
+            raise Unavailable("the search index can't be opened", dependency="search") from error
 
     def _open(self) -> SearchIndex:
         index = SearchIndex(self._folder)
@@ -104,11 +123,12 @@ class Search:
 
     async def _follow(self, index: SearchIndex, start: str) -> None:
         """Put in the changes behind `start`: first what was dropped, then what is there."""
-        mark, waiting = index.mark, 0
-        place = start
+        # Until all rows are in, only they say how far it is: a drop may be newer than rows that are still to come.
+        mark = dropped = index.mark
+        waiting, place = 0, start
         while drops := await self._collections.dropped_after(place, PAGE):
             place = drops[-1].stored
-            mark = max(mark, place)
+            dropped = max(dropped, place)
             fresh = [drop for drop in drops if self._is_new(drop.stored)]
             if fresh:
                 items, tasks = [d.item for d in fresh if d.item], [d.task_id for d in fresh if not d.item]
@@ -126,6 +146,7 @@ class Search:
             if waiting >= COMMIT_EVERY:
                 await asyncio.to_thread(index.commit, mark)
                 waiting = 0
+        mark = max(mark, dropped)
         if waiting or mark != index.mark:
             await asyncio.to_thread(index.commit, mark)
 

@@ -30,7 +30,10 @@ class Entry:
 
 
 class SearchIndex:
-    """One process at a time may have a folder open; a killed one lets go of it."""
+    """One process at a time may have a folder open; a killed one lets go of it.
+
+    Opening and writing raise OSError or ValueError when the disk is full, or another process has the folder open.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._mark_file = folder / "index", folder / "mark.json"
@@ -41,7 +44,9 @@ class SearchIndex:
         self._folder.mkdir(parents=True, exist_ok=True)
         try:
             self._open()
-        except (ValueError, OSError):
+        except (ValueError, OSError) as error:
+            if "lock" in str(error).lower():
+                raise  # another process has it open, and it is as it should be
             # Half-written or foreign: a copy is not repaired, it is made again.
             shutil.rmtree(self._folder)
             self._folder.mkdir()
