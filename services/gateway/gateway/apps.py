@@ -15,6 +15,7 @@ from gateway.event_stream import Streams
 from gateway.failures import ErrorShape
 from gateway.guard import Guard
 from gateway.log_follower import LogFollower
+from gateway.management.workflows import WorkflowRoutes
 from gateway.mongo_keys import PoolGauge
 from gateway.native.envelope import SHAPE as NATIVE
 from gateway.native.examples import NOTES
@@ -31,6 +32,8 @@ from gateway.native.tasks import TaskRoutes
 from gateway.native.webhooks import WebhookRoutes
 from gateway.native.workers import WorkerRoutes
 from gateway.operations import OperationsRoutes
+from gateway.pipeline.routes import PipelineRoutes
+from gateway.pipeline.translate import SHAPE as PIPELINE
 from gateway.ports import Listener
 from gateway.probes import Probes
 from gateway.rate_limits import RateLimits
@@ -43,6 +46,7 @@ from gateway.smartrpa.translate import SHAPE as SMARTRPA
 from gateway.system_logs import LogFolder
 from gateway.traffic import Traffic
 from gateway.webhooks.service import Webhooks
+from gateway.xget.accounts import AccountRoutes
 from gateway.xget.errors import SHAPE as XGET
 from gateway.xget.examples import NOTES as XGET_NOTES
 from gateway.xget.routes import xget_endpoints
@@ -83,7 +87,7 @@ _MEMBERS = {
     "smartrpa": _Member("SmartRPA background service", SMARTRPA, "/rpa", "", ("scheduler", "message_queue")),
     "management": _Member("Task management", later.MANAGEMENT, "/management", "", ("scheduler",)),
     "xget": _Member("XGet scraper service", XGET, "/xget", "/api/v1", ("scheduler",), XGET_NOTES),
-    "pipeline": _Member("Pipeline tasks", later.PIPELINE, "/pipeline", "/api/v1", ("scheduler",)),
+    "pipeline": _Member("Pipeline tasks", PIPELINE, "/pipeline", "/api/v1", ("scheduler",)),
 }
 
 
@@ -158,7 +162,9 @@ def _native(parts: Parts) -> FastAPI:
 def _member(parts: Parts, name: str, member: _Member, access: Access | None) -> FastAPI:
     makers: dict[str, Callable[[], list[Endpoint]]] = {
         "smartrpa": SmartRpaRoutes(parts.backend, parts.watcher, parts.settings.wait_seconds).endpoints,
-        "xget": partial(xget_endpoints, parts.backend),
+        "management": WorkflowRoutes(parts.backend).endpoints,
+        "pipeline": PipelineRoutes(parts.backend).endpoints,
+        "xget": partial(xget_endpoints, parts.backend, AccountRoutes(parts.backend).endpoints()),
     }
     endpoints = makers[name]() if name in makers else []
     operations = OperationsRoutes(parts.probes, parts.traffic, member.needs)

@@ -10,8 +10,15 @@ from chassis.batching import Batcher
 from chassis.errors import TrawlError, error_of
 from chassis.grpc_client import GrpcClient
 from chassis.telemetry import current_traceparent
-from trawl.scheduler.v1 import lease_pb2_grpc, runs_pb2, runs_pb2_grpc, standings_pb2_grpc, tasks_pb2_grpc
-from trawl.scraper.v1 import collections_pb2_grpc, results_pb2_grpc
+from trawl.scheduler.v1 import (
+    lease_pb2_grpc,
+    runs_pb2,
+    runs_pb2_grpc,
+    standings_pb2_grpc,
+    tasks_pb2_grpc,
+    workflows_pb2_grpc,
+)
+from trawl.scraper.v1 import accounts_pb2_grpc, collections_pb2_grpc, papers_pb2_grpc, results_pb2_grpc
 from trawl.workerregistry.v1 import workers_pb2_grpc
 
 START_SECONDS = 10.0
@@ -39,9 +46,12 @@ class Backend:
         self.tasks: Any = self.scheduler.stub(tasks_pb2_grpc.TaskServiceStub)
         self.runs: Any = self.scheduler.stub(runs_pb2_grpc.RunServiceStub)
         self.leases: Any = self.scheduler.stub(lease_pb2_grpc.LeaseServiceStub)
+        self.workflows: Any = self.scheduler.stub(workflows_pb2_grpc.WorkflowServiceStub)
         self.results: Any = self.scraper.stub(results_pb2_grpc.ResultServiceStub)
         self.standings: Any = self.scheduler.stub(standings_pb2_grpc.StandingServiceStub)
         self.collections: Any = self.scraper.stub(collections_pb2_grpc.CollectionServiceStub)
+        self.papers: Any = self.scraper.stub(papers_pb2_grpc.PaperServiceStub)
+        self.accounts: Any = self.scraper.stub(accounts_pb2_grpc.AccountServiceStub)
         self.workers: Any = self.registry.stub(workers_pb2_grpc.WorkerServiceStub)
         self._starts: Batcher[runs_pb2.StartRun, runs_pb2.Run] = Batcher(
             self._send_starts,

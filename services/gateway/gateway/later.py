@@ -1,21 +1,21 @@
-"""The contracts that are only announced so far: management, pipeline. Owns: their error shapes."""
+"""The contract that is only announced so far: management. Owns: its error shape."""
 
 from typing import Any
 
 from chassis.errors import InvalidInput, TrawlError
 
-from gateway.failures import ErrorShape, Malformed
+from gateway.failures import ErrorShape
 
 Json = Any
 
 
 def _management(error: TrawlError, _status: int, _request_id: str) -> Json:
-    return {"status": "error", "message": error.message, "error": error.kind}
-
-
-def _pipeline(error: TrawlError, status: int, _request_id: str) -> Json:
-    return {"code": status, "message": error.message, "data": None}
+    shown = {"status": "error", "message": error.message, "error": error.kind}
+    if error.field is not None:
+        shown["field"] = error.field
+    if "step" in error.details:
+        shown["stepId"] = error.details["step"]
+    return shown
 
 
 MANAGEMENT = ErrorShape(_management, {InvalidInput: 400})
-PIPELINE = ErrorShape(_pipeline, {Malformed: 422})

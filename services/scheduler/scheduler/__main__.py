@@ -1,8 +1,9 @@
 """The scheduler's composition root: builds the parts, serves until told to stop."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from functools import partial
+from typing import Protocol
 
 from chassis.events import Events
 from chassis.grpc_client import GrpcClient
@@ -11,7 +12,14 @@ from chassis.health import Readiness, until_available
 from chassis.logs import get_logger
 from chassis.run import Lifetime, run_service
 from chassis.stores import mongo_client, mongo_database, redis_client
-from trawl.scheduler.v1 import lease_pb2_grpc, runs_pb2_grpc, standings_pb2_grpc, tasks_pb2_grpc, work_pb2_grpc
+from trawl.scheduler.v1 import (
+    lease_pb2_grpc,
+    runs_pb2_grpc,
+    standings_pb2_grpc,
+    tasks_pb2_grpc,
+    work_pb2_grpc,
+    workflows_pb2_grpc,
+)
 from wire import subjects
 
 from scheduler.abort_run import AbortRun, EndedRuns
@@ -37,6 +45,7 @@ from scheduler.standings import Standings
 from scheduler.start_runs import StartRuns
 from scheduler.work import Work
 from scheduler.worker_offers import WorkerOffers
+from scheduler.workflow_parts import WorkflowParts
 
 log = get_logger("main")
 # Ends are archived in batches: under load a few more milliseconds until a run reads as completed cost nobody anything.
@@ -68,37 +77,44 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
     )  # fmt: skip
     reader = ReadRuns(live, archive, durations)
     aborter = AbortRun(live=live, reader=reader, finish=finish, announcer=announcer, ended=ended)
-    selfstart.connect(starter, aborter)
     standings = Standings(database, tasks=tasks, reader=reader, announcer=announcer, watch=selfstart.watch)
     changes = ChangeTasks(
         tasks=tasks, live=live, announcer=announcer, starter=starter, dependencies=selfstart.dependencies,
         watch=selfstart.watch, standings=standings,
     )  # fmt: skip
+    workflows = WorkflowParts(
+        database, tasks=tasks, live=live, archive=archive, announcer=announcer, starter=starter, aborter=aborter,
+        changes=changes, dependencies=selfstart.dependencies,
+    )  # fmt: skip
+    selfstart.connect(starter, aborter, workflows.engine.on_run_ends)
     rebuilder = Rebuilder(live, archive, events, waiting=selfstart.waiting, leased=leasing.runs)
-    registry = GrpcClient("worker-registry", settings.registry_target)
-    offers, work = WorkerOffers(registry), Work(live, archive, announcer)
+    registry, work = GrpcClient("worker-registry", settings.registry_target), Work(live, archive, announcer)
+    offers = WorkerOffers(registry)
     explainer = ExplainRun(
         reader=reader, live=live, tasks=tasks, waiting=selfstart.waiting, live_tasks=selfstart.live_tasks,
         gate=selfstart.gate, offers=offers,
     )  # fmt: skip
 
     server = GrpcServer(settings.grpc_host, settings.grpc_port)
-    runs = RunApi(
+    run_api = RunApi(
         starter=starter, reader=reader, aborter=aborter, archive=archive, live=live, tasks=tasks, durations=durations,
         explainer=explainer,
     )  # fmt: skip
-    leases = leasing.connect(work=work, reader=reader, events=events, ended=ended)
-    for register, api in (
-        (runs_pb2_grpc.add_RunServiceServicer_to_server, runs),
+    for add, api in (
+        (runs_pb2_grpc.add_RunServiceServicer_to_server, run_api),
         (work_pb2_grpc.add_WorkServiceServicer_to_server, WorkApi(work)),
-        (lease_pb2_grpc.add_LeaseServiceServicer_to_server, leases),
+        (
+            lease_pb2_grpc.add_LeaseServiceServicer_to_server,
+            leasing.connect(work=work, reader=reader, events=events, ended=ended),
+        ),
         (
             tasks_pb2_grpc.add_TaskServiceServicer_to_server,
             TaskApi(tasks=tasks, changes=changes, reader=reader, fires=selfstart.fires),
         ),
         (standings_pb2_grpc.add_StandingServiceServicer_to_server, StandingApi(standings)),
+        (workflows_pb2_grpc.add_WorkflowServiceServicer_to_server, workflows.api),
     ):
-        server.add(register, api)
+        server.add(add, api)
 
     readiness = Readiness(
         {"nats": events.check, "redis": live.ping, "mongodb": archive.ping},
@@ -109,11 +125,7 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
     async def start() -> None:
         await events.connect()
         await events.declare_streams(subjects.STREAMS, settings.stream_replicas)
-        await until_available(
-            partial(
-                _prepare, *(part.prepare for part in (tasks, standings, archive, leasing, selfstart)), rebuilder.ensure
-            )
-        )
+        await until_available(lambda: _prepare((tasks, archive, standings, leasing, selfstart, workflows), rebuilder))
         await events.nc.subscribe(subjects.RUN_EVENTS, cb=ended.on_events)
         await server.start(serving=False)
         life.spawn("readiness", readiness.run())
@@ -131,11 +143,11 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
             "workers", events.consume(subjects.EVENTS_STREAM, "scheduler-workers", subjects.WORKER_EVENTS, lost.handle)
         )
         loops = {"offers": offers.run, "parked": parked.run, "sweeper": lost.run, "rebuild": rebuilder.run}
-        for name, loop in loops.items():
+        for name, loop in (loops | {"standings": partial(standings.run, events)}).items():
             life.spawn(name, loop())
-        standings.start(life, events)
         await leasing.start(life, events)
         await selfstart.start(life, events)
+        await workflows.start(life, events)
         log.info("serving", port=server.port)
 
     life.spawn("start", start())
@@ -148,9 +160,15 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
     mongo.close()
 
 
-async def _prepare(*steps: Callable[[], Awaitable[None]]) -> None:
-    for step in steps:
-        await step()
+async def _prepare(parts: "Sequence[_Prepared]", rebuilder: Rebuilder) -> None:
+    for part in parts:
+        await part.prepare()
+    await rebuilder.ensure()
+
+
+class _Prepared(Protocol):
+    async def prepare(self) -> None:
+        """Make the indexes."""
 
 
 def main() -> None:

@@ -91,6 +91,12 @@ class Announcer:
             with contextlib.suppress(*NATS_DOWN):
                 await self._events.nc.publish(subjects.LIVE_LOGS, " ".join(map(str, run_ids)).encode())
 
+    async def workflows_changed(self) -> None:
+        """Tell the other schedulers; not stored, since they look again by themselves."""
+        if self._events.connected:
+            with contextlib.suppress(*NATS_DOWN):
+                await self._events.nc.publish(subjects.LIVE_WORKFLOWS, b"")
+
     async def dead_letter(self, origin: str, payload: bytes, reason: str) -> None:
         """Keep what nobody can read, with the reason."""
         log.error("dead letter", origin=origin, reason=reason, bytes=len(payload))

@@ -74,6 +74,7 @@ def document(run: pb.Run) -> dict[str, Any]:
         "status": FROM_PROTO[run.status].value,
         "worker_id": run.worker_id,
         "contract": run.spec.contract,
+        "scope": run.spec.scope,
         "external_key": external_key(run.spec),
         "created_ms": run.spec.created_ms,
         "started_ms": run.started_ms,

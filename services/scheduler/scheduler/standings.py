@@ -8,7 +8,6 @@ from chassis.clock import now_ms
 from chassis.errors import Conflict, InvalidInput, TrawlError, Unavailable
 from chassis.events import Events, Msg
 from chassis.logs import get_logger
-from chassis.run import Lifetime
 from chassis.stores import Database
 from google.protobuf.message import DecodeError
 from trawl.scheduler.v1 import events_pb2
@@ -63,10 +62,9 @@ class Standings:
         """Make the indexes."""
         await self._rows.prepare()
 
-    def start(self, life: Lifetime, events: Events) -> None:
-        """Follow the runs."""
-        feed = events.consume(subjects.EVENTS_STREAM, "scheduler-standings", subjects.RUN_EVENTS, self.handle)
-        life.spawn("standings", feed)
+    async def run(self, events: Events) -> None:
+        """For ever: follow the runs."""
+        await events.consume(subjects.EVENTS_STREAM, "scheduler-standings", subjects.RUN_EVENTS, self.handle)
 
     async def create(self, wanted: Sequence[tuple[dict[str, Any], str]]) -> list[Standing]:
         """All tasks, given as `(fields, owner)`, or none. Raises `InvalidInput` whose field begins with `tasks[i]`."""
