@@ -1,7 +1,8 @@
 """The application of each port. Owns: which contract is served where, with which key and guard. Knows no resource."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 from fastapi import FastAPI
 
@@ -37,7 +38,7 @@ from gateway.ports import Listener
 from gateway.probes import Probes
 from gateway.rate_limits import RateLimits
 from gateway.redis_idempotency import Idempotency
-from gateway.routing import Contract, DirectFirst, Endpoint, build_app
+from gateway.routing import Contract, DirectFirst, Endpoint, SchemaNotes, build_app
 from gateway.run_watcher import RunWatcher
 from gateway.settings import GatewaySettings
 from gateway.smartrpa.routes import SmartRpaRoutes
@@ -46,6 +47,9 @@ from gateway.system_logs import LogFolder
 from gateway.traffic import Traffic
 from gateway.webhooks.service import Webhooks
 from gateway.xget.accounts import AccountRoutes
+from gateway.xget.errors import SHAPE as XGET
+from gateway.xget.examples import NOTES as XGET_NOTES
+from gateway.xget.routes import xget_endpoints
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +80,13 @@ class _Member:
     mount: str
     prefix: str
     needs: Sequence[str]
+    notes: SchemaNotes = field(default_factory=SchemaNotes)
 
 
 _MEMBERS = {
     "smartrpa": _Member("SmartRPA background service", SMARTRPA, "/rpa", "", ("scheduler", "message_queue")),
     "management": _Member("Task management", later.MANAGEMENT, "/management", "", ("scheduler",)),
-    "xget": _Member("XGet scraper service", later.XGET, "/xget", "/api/v1", ("scheduler",)),
+    "xget": _Member("XGet scraper service", XGET, "/xget", "/api/v1", ("scheduler",), XGET_NOTES),
     "pipeline": _Member("Pipeline tasks", PIPELINE, "/pipeline", "/api/v1", ("scheduler",)),
 }
 
@@ -159,9 +164,9 @@ def _member(parts: Parts, name: str, member: _Member, access: Access | None) -> 
         "smartrpa": SmartRpaRoutes(parts.backend, parts.watcher, parts.settings.wait_seconds).endpoints,
         "management": WorkflowRoutes(parts.backend).endpoints,
         "pipeline": PipelineRoutes(parts.backend).endpoints,
-        "xget": AccountRoutes(parts.backend).endpoints,
+        "xget": partial(xget_endpoints, parts.backend, AccountRoutes(parts.backend).endpoints()),
     }
     endpoints = makers[name]() if name in makers else []
     operations = OperationsRoutes(parts.probes, parts.traffic, member.needs)
-    contract = Contract(member.shape, access, parts.idempotency, parts.limits)
+    contract = Contract(member.shape, access, parts.idempotency, parts.limits, member.notes)
     return build_app(f"Trawl: {member.title}", contract, endpoints, operations.endpoints(), prefix=member.prefix)

@@ -1,4 +1,4 @@
-"""The contracts that are only announced so far: management, XGet. Owns: their error shapes."""
+"""The contract that is only announced so far: management. Owns: its error shape."""
 
 from typing import Any
 
@@ -18,11 +18,4 @@ def _management(error: TrawlError, _status: int, _request_id: str) -> Json:
     return shown
 
 
-def _xget(error: TrawlError, status: int, _request_id: str) -> Json:
-    if status == 422:
-        return {"detail": [{"loc": ["body", error.field], "msg": error.message, "type": "value_error"}]}
-    return {"detail": error.message}
-
-
 MANAGEMENT = ErrorShape(_management, {InvalidInput: 400})
-XGET = ErrorShape(_xget)
