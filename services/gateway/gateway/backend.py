@@ -11,7 +11,7 @@ from chassis.errors import TrawlError, error_of
 from chassis.grpc_client import GrpcClient
 from chassis.telemetry import current_traceparent
 from trawl.scheduler.v1 import lease_pb2_grpc, runs_pb2, runs_pb2_grpc, tasks_pb2_grpc, workflows_pb2_grpc
-from trawl.scraper.v1 import accounts_pb2_grpc, papers_pb2_grpc, results_pb2_grpc
+from trawl.scraper.v1 import accounts_pb2_grpc, browser_pb2_grpc, papers_pb2_grpc, results_pb2_grpc
 from trawl.workerregistry.v1 import workers_pb2_grpc
 
 START_SECONDS = 10.0
@@ -43,6 +43,7 @@ class Backend:
         self.results: Any = self.scraper.stub(results_pb2_grpc.ResultServiceStub)
         self.papers: Any = self.scraper.stub(papers_pb2_grpc.PaperServiceStub)
         self.accounts: Any = self.scraper.stub(accounts_pb2_grpc.AccountServiceStub)
+        self.browser: Any = self.scraper.stub(browser_pb2_grpc.BrowserServiceStub)
         self.workers: Any = self.registry.stub(workers_pb2_grpc.WorkerServiceStub)
         self._starts: Batcher[runs_pb2.StartRun, runs_pb2.Run] = Batcher(
             self._send_starts,
