@@ -1,6 +1,7 @@
 """What the browser tests share: a small site of this process's own, a run context that remembers, and a pool."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any
 from aiohttp import web
 from scraper.browser import BrowserPool, PoolSettings
 from scraper.egress import allow_all
-from scraper.executor import Guarded, Item, Job
+from scraper.executor import ExecutorError, Guarded, Item, Job
 from scraper.executors.rpa import RpaExecutor
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -133,6 +134,7 @@ class FakeRun:
     items: list[Item] = field(default_factory=list)
     blobs: dict[str, bytes] = field(default_factory=dict)
     guarded: list[Guarded] = field(default_factory=list)
+    trace: dict[str, Any] = field(default_factory=dict)
 
     def log(self, level: str, message: str, **data: Any) -> None:
         self.logs.append((level, message, data))
@@ -150,13 +152,20 @@ class FakeRun:
         self.guarded.append(what)
 
     async def save_blob(self, name: str, data: bytes, content_type: str) -> str:
-        assert content_type == "image/png"
-        self.blobs[name] = data
+        if name == "trace.json":
+            self.trace = json.loads(data)
+        else:
+            self.blobs[name] = data
         return name
+
+    async def read_blob(self, name: str) -> tuple[bytes, str]:
+        if name not in self.blobs:
+            raise ExecutorError("no such file", code="NO_SUCH_FILE", retryable=False)
+        return self.blobs[name], "text/plain"
 
     def said(self) -> str:
         """Everything that left the run, as one text."""
-        return repr((self.logs, self.steps, self.items, list(self.blobs)))
+        return repr((self.logs, self.steps, self.items, list(self.blobs), self.trace))
 
 
 def run_of(parameters: dict[str, Any], task_name: str = "OZON_data") -> FakeRun:

@@ -10,7 +10,7 @@ from chassis.health import Readiness, until_available
 from chassis.logs import get_logger
 from chassis.run import Lifetime, run_service
 from chassis.stores import mongo_client, mongo_database
-from trawl.scraper.v1 import accounts_pb2_grpc, papers_pb2_grpc, results_pb2_grpc
+from trawl.scraper.v1 import accounts_pb2_grpc, browser_pb2_grpc, papers_pb2_grpc, results_pb2_grpc
 from wire import subjects
 
 from scraper import registration
@@ -18,6 +18,7 @@ from scraper.account_parts import make_account_parts
 from scraper.blobs import LocalBlobs
 from scraper.composition import Executors, slot_limits
 from scraper.grpc_accounts import AccountApi
+from scraper.grpc_browser import BrowserApi
 from scraper.grpc_papers import PaperApi
 from scraper.grpc_results import ResultApi
 from scraper.held import HeldRuns
@@ -39,7 +40,7 @@ async def serve(settings: ScraperSettings, life: Lifetime) -> None:
     accounts = make_account_parts(settings, database, worker_id)
     scheduler = GrpcClient("scheduler", settings.scheduler_target)
     registry = GrpcClient("worker-registry", settings.registry_target)
-    executors = Executors(settings, worker_id, pipeline, accounts)
+    executors = Executors(settings, worker_id, database, pipeline, accounts)
     held = HeldRuns(*slot_limits(settings), total=settings.worker_slots)
     worker = Worker(
         identity=identity, events=events, scheduler=scheduler, results=results, blobs=blobs,
@@ -60,6 +61,8 @@ async def serve(settings: ScraperSettings, life: Lifetime) -> None:
     server.add(results_pb2_grpc.add_ResultServiceServicer_to_server, api)
     server.add(papers_pb2_grpc.add_PaperServiceServicer_to_server, PaperApi(pipeline.papers, pipeline.files))
     server.add(accounts_pb2_grpc.add_AccountServiceServicer_to_server, AccountApi(accounts.manage))
+    browser_api = BrowserApi(executors.sessions, executors.leases, executors.sealer)
+    server.add(browser_pb2_grpc.add_BrowserServiceServicer_to_server, browser_api)
 
     readiness = Readiness(
         {"nats": events.check, "mongodb": results.ping}, serving=asyncio.Event(), changed=server.set_serving
@@ -72,6 +75,7 @@ async def serve(settings: ScraperSettings, life: Lifetime) -> None:
         await until_available(results.prepare)
         await until_available(pipeline.papers.prepare)
         await until_available(accounts.prepare)
+        await until_available(executors.sessions.prepare)
         await server.start(serving=False)
         life.spawn("readiness", readiness.run())
         await worker.start()

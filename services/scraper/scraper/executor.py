@@ -111,6 +111,9 @@ class RunContext(Protocol):
     async def save_blob(self, name: str, data: bytes, content_type: str) -> str:
         """Keep a file with the run; answers the name to fetch it by."""
 
+    async def read_blob(self, name: str) -> tuple[bytes, str]:
+        """A kept file of any run, by the name that `save_blob` answered, and its content type. Raises ExecutorError."""
+
 
 class Executor(Protocol):
     """Does attempts. One instance serves all runs of a process."""

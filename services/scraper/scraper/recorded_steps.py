@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from scraper.executor import InvalidParameters, Json
-from scraper.steps import MAX_DEPTH, MAX_STEPS, Step, parse_steps
+from scraper.step_kinds import Step
+from scraper.steps import MAX_DEPTH, MAX_STEPS, parse_steps
 
 Pacing = Literal["none", "recorded", "human"]
 Raw = dict[str, Json]
