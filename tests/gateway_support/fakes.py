@@ -287,10 +287,20 @@ class FakeResults(results_pb2_grpc.ResultServiceServicer):
 
     def __init__(self) -> None:
         self.added: list[results_pb2.AddItemsRequest] = []
+        self.blobs: dict[str, tuple[str, bytes]] = {}
 
     async def AddItems(self, request: results_pb2.AddItemsRequest, context: Any) -> results_pb2.AddItemsResponse:  # noqa: N802
         self.added.append(request)
         return results_pb2.AddItemsResponse()
+
+    async def GetBlob(  # noqa: N802
+        self, request: results_pb2.GetBlobRequest, context: Any
+    ) -> AsyncIterator[results_pb2.BlobChunk]:
+        if request.name not in self.blobs:
+            raise NotFound("no such file")
+        content_type, data = self.blobs[request.name]
+        for start in range(0, len(data), 5):
+            yield results_pb2.BlobChunk(data=data[start : start + 5], content_type=content_type)
 
     async def ListResults(  # noqa: N802
         self, request: results_pb2.ListResultsRequest, context: Any
