@@ -90,6 +90,8 @@ async def site() -> AsyncIterator[Site]:
     )
     app.router.add_get("/lazy", _answer(lambda _: _html(LAZY)))
     app.router.add_get("/frames", _answer(lambda _: _html("<iframe id=f src='/detail?n=5'></iframe>")))
+    app.router.add_get("/files", _answer(lambda _: _html(FILES)))
+    app.router.add_get("/report.csv", _answer(_report))
     app.router.add_get("/missing", _answer(lambda _: _html("<h1>gone</h1>", 404)))
     app.router.add_get("/to", _answer(_redirect))
     app.router.add_get("/never", _never)
@@ -102,6 +104,20 @@ async def site() -> AsyncIterator[Site]:
         yield served
     finally:
         await runner.cleanup()
+
+
+FILES = """<!doctype html><title>Files</title><a id=get href="/report.csv">Report</a>
+<input type=file id=up multiple><p id=list></p><h1>Top</h1>
+<iframe name=inner srcdoc="<h2 id=deep>Inside</h2><button onclick=this.remove()>Away</button>"></iframe>
+<script>document.getElementById('up').onchange = async event => {
+  const texts = await Promise.all(Array.from(event.target.files).map(async one => one.name + '=' + await one.text()));
+  document.getElementById('list').textContent = texts.join(';'); };
+console.error('tea is cold'); setTimeout(() => { throw new Error('kettle broke') }, 0)</script>"""
+
+
+def _report(_request: web.Request) -> web.Response:
+    headers = {"Content-Disposition": 'attachment; filename="report 1.csv"'}
+    return web.Response(text="a,b\n1,2\n", content_type="text/csv", headers=headers)
 
 
 LAZY = """<!doctype html><title>Lazy</title><div id=list></div><script>
@@ -182,10 +198,10 @@ def pool_in(directory: Path, **settings: Any) -> BrowserPool:
 SECRETS = {"SHOP_PASSWORD": "s3cret&Wert"}
 
 
-async def do(pool: BrowserPool, parameters: dict[str, Any]) -> tuple[FakeRun, Any]:
+async def do(pool: BrowserPool, parameters: dict[str, Any], **parts: Any) -> tuple[FakeRun, Any]:
     """Run and answer what was said and the result."""
     run = run_of(parameters)
-    return run, await RpaExecutor(pool, SECRETS.get).run(run)
+    return run, await RpaExecutor(pool, SECRETS.get, **parts).run(run)
 
 
 async def until(true: Callable[[], bool], seconds: float = 5) -> None:
