@@ -16,6 +16,13 @@ from scraper.step_kinds import Target
 Node = Any
 MAX_FOUND = 10_000
 _NOT_TEXT = "not(self::script or self::style or self::template or self::noscript)"
+_CODE = frozenset({"script", "style", "template", "noscript"})
+# Elements that start a line, or a cell, of their own.
+_APART = frozenset({
+    "address", "article", "aside", "blockquote", "br", "dd", "div", "dl", "dt", "fieldset", "figcaption", "figure",
+    "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "nav", "ol", "option", "p",
+    "pre", "section", "table", "td", "th", "tr", "ul", "body", "head", "title",
+})  # fmt: skip
 _ROLES = {
     "link": ".//a[@href]",
     "button": ".//button | .//input[@type='submit' or @type='button'] | .//*[@role='button']",
@@ -105,8 +112,22 @@ def _containing(nodes: list[Node], text: str | None) -> list[Node]:
 
 
 def text_of(node: Node) -> str:
-    """What a reader would see of it, its white space made single."""
-    parts = node.xpath(f".//text()[not(ancestor::*[not({_NOT_TEXT})])]")
+    """What a reader would see of it, its white space made single; parts that stand apart are a space apart."""
+    parts: list[str] = []
+    skipped = 0
+    for event, one in etree.iterwalk(node, events=("start", "end", "comment", "pi")):
+        hidden = one.tag in _CODE
+        if event == "start":
+            skipped += hidden
+            if not skipped:
+                parts += [" " if one.tag in _APART else "", one.text or ""]
+            continue
+        if event == "end":
+            skipped -= hidden
+        if not skipped:
+            parts.append(" " if one.tag in _APART else "")
+            if one is not node:
+                parts.append(one.tail or "")
     return " ".join("".join(parts).split())
 
 

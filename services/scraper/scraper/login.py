@@ -28,6 +28,8 @@ USERNAME, PASSWORD = "LOGIN_USERNAME", "LOGIN_PASSWORD"
 MAX_PAGES = 3
 FIND_SECONDS = 10.0
 SUCCESS_SECONDS = 20.0
+# A new page that asks for the password again is an answer; scripts on it may still change that.
+ASKED_AGAIN_SECONDS = 3.0
 _MARK = "data-login-part"
 
 # Marks the parts of the likeliest login form, and answers which there are.
@@ -93,13 +95,14 @@ async def log_in(steps: BrowserSteps, order: LoginOrder, own: Sequence[Step]) ->
     """Log in, with the steps in `own` when there are any. Raises `ExecutorError` when that did not get in."""
     first = parse_steps([{"type": "navigate", "url": order.url}], "url")
     await steps.run(first, "url")
-    if order.selectors and await _got_in(steps, order, 0.0):
+    if order.selectors and await _got_in(steps, order, 0.0, steps.tools.tabs.navigations):
         return
+    before = steps.tools.tabs.navigations
     if own:
         await steps.run(own, "sortedData")
     else:
         await _fill_form(steps, order)
-    if not await _got_in(steps, order, SUCCESS_SECONDS):
+    if not await _got_in(steps, order, SUCCESS_SECONDS, before):
         page = await steps.reading(_address, 5)
         what = "none of successSelectors became visible" if order.selectors else "the password is still asked for"
         message = steps.tools.scope.redactor.text(f"not logged in: {what} on {page}")
@@ -155,28 +158,36 @@ async def _find_form(steps: BrowserSteps, *, wants_password: bool) -> list[str]:
         await asyncio.sleep(0.2)
 
 
-async def _got_in(steps: BrowserSteps, order: LoginOrder, seconds: float) -> bool:
-    async def is_in(page: Page) -> bool:
-        try:
-            for selector in order.selectors:
-                if await page.locator(f"css={selector}").filter(visible=True).count():
-                    return True
-            if order.selectors:
-                return False
-            await page.wait_for_load_state("load", timeout=5000)
-            return not await page.evaluate(_ASKS_STILL)
-        except PlaywrightError as error:
-            if not is_passing(error) and "Timeout" not in str(error):
-                raise
-            return False
-
+async def _got_in(steps: BrowserSteps, order: LoginOrder, seconds: float, before: int) -> bool:
+    """Whether it worked, waited for; `before`: what `Tabs.navigations` was before the form was sent."""
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
-    while not await steps.reading(is_in, 10):
-        if loop.time() >= until:
+    asked_again = 0.0
+    while True:
+        got_in, asks = await steps.reading(lambda page: _look(page, order.selectors), 10)
+        if got_in:
+            return True
+        now = loop.time()
+        asked_again = (asked_again or now) if asks and steps.tools.tabs.navigations > before else 0.0
+        if now >= until or (asked_again and now - asked_again >= ASKED_AGAIN_SECONDS):
             return False
         await asyncio.sleep(0.1)
-    return True
+
+
+async def _look(page: Page, selectors: Sequence[str]) -> tuple[bool, bool]:
+    """(whether it shows success, whether it asks for a password). Without selectors, not to ask is success."""
+    try:
+        for selector in selectors:
+            if await page.locator(f"css={selector}").filter(visible=True).count():
+                return True, False
+        if not selectors:
+            await page.wait_for_load_state("load", timeout=5000)
+        asks: bool = await page.evaluate(_ASKS_STILL)
+    except PlaywrightError as error:
+        if not is_passing(error) and "Timeout" not in str(error):
+            raise
+        return False, False
+    return not selectors and not asks, asks
 
 
 async def _address(page: Page) -> str:
