@@ -102,7 +102,7 @@ class _Importer:
         for index, event in _in_time_order(events, root):
             path = f"{root}[{index}]"
             kind = _required_text(event, "type", path)
-            if kind == "keydown" and event.get("key") in _NO_KEYS:
+            if kind == "keydown" and _text(event.get("key")) in _NO_KEYS:
                 continue
             now = _time(event)
             pause = _pause(self._recording.pacing, before, now)

@@ -93,9 +93,11 @@ def looks_recorded(events: Json) -> bool:
         if not isinstance(event, Mapping):
             continue
         kind = event.get("type")
+        if not isinstance(kind, str):
+            continue
         if kind in _RECORDED_TYPES or _RECORDED_MEMBERS & event.keys():
             return True
-        canonical |= (isinstance(kind, str) and kind not in _SHARED_TYPES) or bool(_CANONICAL_MEMBERS & event.keys())
+        canonical |= kind not in _SHARED_TYPES or bool(_CANONICAL_MEMBERS & event.keys())
     return not canonical
 
 

@@ -3,7 +3,10 @@
 Fernet (AES-128-CBC with HMAC-SHA256). Several keys: the first seals, all of them open, so that keys can be changed.
 """
 
+import base64
+import hashlib
 import os
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,15 +15,18 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from scraper.executor import ExecutorError
 
 _SEPARATOR = b"\0"
+SHORTEST_KEY = 20
 
 
 class Sealer:
-    """Seals and opens. `keys`: url-safe base64 of 32 bytes each; raises ValueError for anything else."""
+    """Seals and opens. A key is url-safe base64 of 32 bytes, or any other secret text of enough characters; raises
+    ValueError for a shorter one.
+    """
 
     def __init__(self, keys: Sequence[str]) -> None:
         if not keys:
             raise ValueError("there must be at least one key")
-        self._fernet = MultiFernet([Fernet(key.encode("ascii")) for key in keys])
+        self._fernet = MultiFernet([_fernet(key) for key in keys])
 
     def seal(self, use: str, data: bytes) -> str:
         """`data` as text that says nothing."""
@@ -38,6 +44,15 @@ class Sealer:
         return data
 
 
+def _fernet(key: str) -> Fernet:
+    try:
+        return Fernet(key.encode())
+    except ValueError:
+        if len(key) < SHORTEST_KEY:
+            raise ValueError(f"a session key has at least {SHORTEST_KEY} characters") from None
+        return Fernet(base64.urlsafe_b64encode(hashlib.sha256(key.encode()).digest()))
+
+
 def _not_ours() -> ExecutorError:
     message = "something sealed can't be opened: too old, or sealed with another key"
     return ExecutorError(message, code="NOT_OPENED", retryable=False)
@@ -51,7 +66,7 @@ def keys_of(setting: str, file: Path) -> list[str]:
     if keys := [key.strip() for key in setting.split(",") if key.strip()]:
         return keys
     if not file.exists():
-        draft = file.with_name(f".{file.name}.{os.getpid()}")
+        draft = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
         handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(handle, "wb") as out:
             out.write(Fernet.generate_key() + b"\n")
