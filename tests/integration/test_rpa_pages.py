@@ -40,6 +40,12 @@ async def test_downloads_are_kept_and_uploads_come_from_kept_files_or_the_step(p
     assert result["list"] == "report.csv=a,b 1,2 ;note.txt=hi"
 
 
+async def test_a_file_that_nobody_asked_for_is_not_taken(pool, shop):
+    steps = [{"type": "click", "target": {"id": "get"}}, {"type": "extract", "name": "h", "target": {"css": "h1"}}]
+    run, result = await do(pool, {"BASE_URL": f"{shop.url}/files", "steps": steps})
+    assert (result, run.blobs) == ({"h": "Top"}, {})
+
+
 async def test_frames_and_tabs_are_switched_to_and_back(pool, shop):
     steps = [
         {"type": "switch_frame", "target": {"css": "iframe"}},

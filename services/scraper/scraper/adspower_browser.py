@@ -61,6 +61,8 @@ class AttachedBrowser:
 
     def __init__(self, browser: Browser, context: BrowserContext) -> None:
         self._browser, self._context = browser, context
+        # The browser's own setting decides, and its disk is not ours.
+        self.downloads = True
 
     @property
     def context(self) -> BrowserContext:

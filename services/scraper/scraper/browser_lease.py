@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from chassis.logs import get_logger
-from playwright.async_api import BrowserContext, Page
+from playwright.async_api import BrowserContext, Download, Page
 
 from scraper.browser_chromium import CLOSE_SECONDS, Chromium, within
 
@@ -20,6 +20,9 @@ CLOSE_WAIT_SECONDS = 0.4
 
 class HeldBrowser(Protocol):
     """A run's context."""
+
+    # Whether a file may come now; what a page sends unasked is broken off.
+    downloads: bool
 
     @property
     def context(self) -> BrowserContext:
@@ -43,6 +46,7 @@ class BrowserLease:
         why: Callable[[str], str | None],
     ) -> None:
         self._context = context
+        self.downloads = False
         self.page_crashed = False
         self.chromium = chromium
         self._release = release
@@ -62,6 +66,11 @@ class BrowserLease:
 
     def _watch(self, page: Page) -> None:
         page.on("crash", self._crashed)
+        page.on("download", self._downloaded)
+
+    async def _downloaded(self, download: Download) -> None:
+        if not self.downloads:
+            await within(CLOSE_SECONDS, download.cancel())
 
     def _crashed(self, _page: Page) -> None:
         self.page_crashed = True

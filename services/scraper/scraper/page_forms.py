@@ -10,11 +10,13 @@ from playwright.async_api import Download, FilePayload
 from playwright.async_api import Error as PlaywrightError
 
 from scraper import step_kinds as kinds
+from scraper.browser_chromium import within
 from scraper.executor import Json
 from scraper.page_tools import PageTools, left_ms
 from scraper.step_error import StepError
 from scraper.step_templates import uses_secret
 
+CANCEL_SECONDS = 0.3
 MAX_FILE_BYTES = 50 * 1024 * 1024
 # Recordings know one event for every kind of field.
 _KIND = "element => element.localName === 'select' ? 'select' : (element.type || '')"
@@ -85,6 +87,15 @@ class PageForms:
 
     async def download(self, step: kinds.Download, deadline: float) -> None:
         """Keep the file that a click on the target brings, or that an address holds."""
+        held = self._tools.held
+        was, held.downloads = held.downloads, True
+        try:
+            kept = await self._keep(await self._downloaded(step, deadline), step.name)
+        finally:
+            held.downloads = was
+        self._tools.results.store(step.name or "download", kept)
+
+    async def _downloaded(self, step: kinds.Download, deadline: float) -> Download:
         page = self._tools.page
         async with page.expect_download(timeout=left_ms(deadline)) as coming:
             if step.url is not None:
@@ -94,12 +105,16 @@ class PageForms:
             else:
                 element = await self._tools.one(step.target, deadline)
                 await element.click(timeout=left_ms(deadline), no_wait_after=True)
-        kept = await self._keep(await coming.value, step.name)
-        self._tools.results.store(step.name or "download", kept)
+        return await coming.value
 
     async def _keep(self, download: Download, wanted: str | None) -> Json:
         try:
             path = await download.path()
+        except BaseException:
+            # Out of time, or cancelled: it must not go on filling the disk.
+            await within(CANCEL_SECONDS, download.cancel())
+            raise
+        try:
             size = path.stat().st_size
             if size > MAX_FILE_BYTES:
                 message = f"the file has {size} bytes, more than {MAX_FILE_BYTES}"

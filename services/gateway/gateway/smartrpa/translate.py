@@ -98,7 +98,7 @@ def heartbeat_json(task_id: str, run: runs_pb2.Run) -> dict[str, Json]:
     """A task's state, with when it last moved and what it does."""
     shown = status_json(task_id, run)
     shown["lastActivity"] = iso_milliseconds(run.updated_ms or run.started_ms or run.spec.created_ms)
-    shown["currentStep"] = run.step or None
+    shown["currentStep"] = run.step or run.waiting_reason or None
     return shown
 
 

@@ -77,6 +77,7 @@ class RpaExecutor:
             held, context, scope, rows=wanted.rows, base_url=wanted.base_url, custom=self._custom,
             pictures=wanted.pictures,
         )  # fmt: skip
+        steps.trace.facts = {"format": wanted.format, "browserId": wanted.browser_id or None}
         async with self._kept(context, steps, held, profile):
             result = await steps.run(wanted.steps, wanted.root, first=wanted.first)
             if wanted.steps:
