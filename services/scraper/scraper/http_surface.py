@@ -19,7 +19,7 @@ from scraper.addresses import shown_url
 from scraper.custom_actions import CustomActions, CustomCall
 from scraper.documents import Document, parse_document
 from scraper.executor import ExecutorError, InvalidParameters, Json, RunContext
-from scraper.fetch import FetchRequest, FetchSession
+from scraper.fetch import Fetched, FetchRequest, FetchSession
 from scraper.http_targets import find, text_of
 from scraper.step_error import StepError, TargetMissingError
 from scraper.step_extract import convert
@@ -30,6 +30,9 @@ from scraper.step_trace import Trace
 T = TypeVar("T")
 Node = Any
 MAX_TEXT = 200_000
+BUSY = frozenset({429, 500, 502, 503, 504})
+BUSY_TRIES = 3
+BUSY_SECONDS = 1.0
 MAX_LINKS = 1000
 SUPPORTED = frozenset({
     "navigate", "click", "scroll", "wait_for", "extract", "set_variable", "output", "assert", "if", "loop", "custom",
@@ -56,8 +59,10 @@ class HttpSurface:
 
     def __init__(
         self, session: FetchSession, run: RunContext, scope: Scope, *, results: StepResults, trace: Trace,
-        custom: CustomActions, base_url: str | None,
+        custom: CustomActions, base_url: str | None, strict: bool,
     ) -> None:  # fmt: skip
+        # Whether an answer that is no page fails its step; without steps its status is what is asked for.
+        self._strict = strict
         self.where, self.in_loop = "", False
         self.status: int | None = None
         self._session, self._run, self._scope, self._results = session, run, scope, results
@@ -140,8 +145,7 @@ class HttpSurface:
             url, parts = "", urlsplit("")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise StepError("the address must be an http or https URL", code="INVALID_URL", fatal=True)
-        seconds = max(deadline - asyncio.get_running_loop().time(), 0.1)
-        answer = await self._session.fetch(FetchRequest(url, timeout_seconds=seconds))
+        answer = await self._fetch(url, deadline)
         self.status = answer.status
         if answer.status >= 400:
             self._log("warn", f"the server answered {answer.status}", status=answer.status)
@@ -150,6 +154,22 @@ class HttpSurface:
         text = answer.text()
         self._document = await asyncio.to_thread(parse_document, text, url=answer.url, content_type=answer.content_type)
         self._within = None
+
+    async def _fetch(self, url: str, deadline: float) -> Fetched:
+        """The answer. A server that is busy is asked again when it says; one that stays so fails the step, because
+        what its page lacks would look like the end of a list.
+        """
+        loop = asyncio.get_running_loop()
+        for attempt in range(1, BUSY_TRIES + 1):
+            answer = await self._session.fetch(FetchRequest(url, timeout_seconds=max(deadline - loop.time(), 0.1)))
+            if answer.status not in BUSY or not self._strict:
+                return answer
+            wait = _retry_after(answer.headers.get("Retry-After")) or attempt * BUSY_SECONDS
+            if attempt == BUSY_TRIES or loop.time() + wait >= deadline:
+                break
+            self._log("info", f"the server answered {answer.status}, asking again in {wait:g} s")
+            await asyncio.sleep(wait)
+        raise StepError(f"the server answered {answer.status} for {shown_url(url)}", code="SERVER_BUSY")
 
     async def _navigate(self, step: kinds.Navigate, deadline: float) -> None:
         await self._open(self._scope.text(step.url), deadline)
@@ -280,6 +300,11 @@ class HttpSurface:
 
     def _log(self, level: str, message: str, **data: Json) -> None:
         self._run.log(level, f"{self.where}: {message}", **data)
+
+
+def _retry_after(value: str | None) -> float:
+    """Seconds; 0 for a date or nothing."""
+    return float(value) if value is not None and value.isascii() and value.isdigit() and len(value) < 6 else 0.0
 
 
 def _is_at(url: str, wanted: str) -> bool:

@@ -32,7 +32,14 @@ class RpaBaseExecutor:
         results, trace = StepResults(context, scope.redactor), Trace(job.run_id, job.attempt, scope.redactor)
         async with self._fetcher.session(user_agent=wanted.browser.user_agent) as session:
             surface = HttpSurface(
-                session, context, scope, results=results, trace=trace, custom=self._custom, base_url=wanted.base_url
+                session,
+                context,
+                scope,
+                results=results,
+                trace=trace,
+                custom=self._custom,
+                base_url=wanted.base_url,
+                strict=bool(wanted.steps),
             )
             engine = StepEngine(surface, context, scope, results, trace, rows=wanted.rows, pictures="never")
             try:
