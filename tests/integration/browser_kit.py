@@ -198,9 +198,11 @@ def pool_in(directory: Path, **settings: Any) -> BrowserPool:
 SECRETS = {"SHOP_PASSWORD": "s3cret&Wert"}
 
 
-async def do(pool: BrowserPool, parameters: dict[str, Any], **parts: Any) -> tuple[FakeRun, Any]:
+async def do(
+    pool: BrowserPool, parameters: dict[str, Any], task_name: str = "OZON_data", **parts: Any
+) -> tuple[FakeRun, Any]:
     """Run and answer what was said and the result."""
-    run = run_of(parameters)
+    run = run_of(parameters, task_name)
     return run, await RpaExecutor(pool, SECRETS.get, **parts).run(run)
 
 
