@@ -11,7 +11,7 @@ from playwright.async_api import Error as PlaywrightError
 
 from scraper import step_kinds as kinds
 from scraper.browser_chromium import within
-from scraper.executor import Json
+from scraper.executor import Json, KeptFiles
 from scraper.page_tools import PageTools, left_ms
 from scraper.step_error import StepError
 from scraper.step_templates import uses_secret
@@ -73,7 +73,10 @@ class PageForms:
     async def _file(self, value: kinds.UploadFile | str) -> FilePayload:
         if isinstance(value, str):
             name = self._tools.scope.text(value)
-            data, content_type = await self._tools.run.read_blob(name)
+            run = self._tools.run
+            if not isinstance(run, KeptFiles):
+                raise StepError("kept files can't be read here", code="NO_SUCH_FILE", fatal=True)
+            data, content_type = await run.read_blob(name)
             return {"name": Path(name).name, "mimeType": content_type, "buffer": data}
         name = self._tools.scope.text(value.name)
         if value.base64 is not None:
