@@ -110,7 +110,8 @@ async def logging_in(gateway: Gateway, body: Any) -> "asyncio.Task[Reply]":
 async def test_a_login_answers_once_it_has_worked_and_its_run_holds_no_password(gateway: Gateway) -> None:
     secret = {"username": "visitor", "password": "geheim-77", "row": {"browserId": 7, "pw": "geheim-78"}}
     waiting = await logging_in(gateway, LOGIN | secret)
-    start = gateway.scheduler.requests[-1].runs[0]
+    (asked,) = [one for one in gateway.scheduler.requests if isinstance(one, runs_pb2.StartRunsRequest)]
+    start = asked.runs[0]
     await gateway.scheduler.end(100, runs_pb2.RUN_STATUS_COMPLETED)
     reply = await waiting
     assert (reply.status, reply.json) == (200, {"status": "success", "message": "登录成功，cookies已保存"})
