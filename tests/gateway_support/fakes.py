@@ -7,10 +7,11 @@ from chassis.clock import now_ms
 from chassis.errors import Conflict, InvalidInput, NotFound, TrawlError
 from chassis.grpc_server import GrpcServer
 from trawl.scheduler.v1 import events_pb2, lease_pb2_grpc, runs_pb2, runs_pb2_grpc, tasks_pb2, tasks_pb2_grpc
-from trawl.scraper.v1 import papers_pb2, papers_pb2_grpc, results_pb2, results_pb2_grpc
+from trawl.scraper.v1 import browser_pb2_grpc, papers_pb2, papers_pb2_grpc, results_pb2, results_pb2_grpc
 from trawl.workerregistry.v1 import workers_pb2, workers_pb2_grpc
 from wire.subjects import queue_of
 
+from gateway_support.fake_browser import FakeBrowser
 from gateway_support.fake_leases import FakeLeases
 
 LIVE = (runs_pb2.RUN_STATUS_PENDING, runs_pb2.RUN_STATUS_RUNNING)
@@ -143,7 +144,10 @@ class FakeScheduler(tasks_pb2_grpc.TaskServiceServicer, runs_pb2_grpc.RunService
             and request.status in (0, run.status)
             and request.worker_id in ("", run.worker_id)
             and request.scope in ("", run.spec.scope, run.spec.scope.partition(":")[0])
+            and request.contract in ("", run.spec.contract)
         ]
+        if request.sort == "completed_at":
+            found.sort(key=lambda run: run.completed_ms, reverse=not request.ascending)
         part = found[request.offset : request.offset + request.limit]
         return runs_pb2.ListRunsResponse(runs=part, total=len(found))
 
@@ -163,6 +167,18 @@ class FakeScheduler(tasks_pb2_grpc.TaskServiceServicer, runs_pb2_grpc.RunService
         self._enter(request)
         old = self._run(request.run_id)
         return self._add(runs_pb2.StartRun(task_id=old.spec.task_id, contract="scheduler"))
+
+    async def ReportOutside(self, request: runs_pb2.OutsideReport, context: Any) -> runs_pb2.Run:  # noqa: N802
+        self._enter(request)
+        run = self._run(request.run_id)
+        if run.status not in LIVE:
+            raise Conflict("the run has ended")
+        if request.percent >= 0:
+            run.progress_done, run.progress_total = request.percent, 100
+        if request.status in (runs_pb2.RUN_STATUS_COMPLETED, runs_pb2.RUN_STATUS_FAILED):
+            fields = {"result_json": request.result_json, "error_message": request.error_message}
+            await self.end(request.run_id, request.status, **fields)
+        return run
 
     async def ListLogs(self, request: runs_pb2.ListLogsRequest, context: Any) -> runs_pb2.ListLogsResponse:  # noqa: N802
         self._enter(request)
@@ -271,10 +287,20 @@ class FakeResults(results_pb2_grpc.ResultServiceServicer):
 
     def __init__(self) -> None:
         self.added: list[results_pb2.AddItemsRequest] = []
+        self.blobs: dict[str, tuple[str, bytes]] = {}
 
     async def AddItems(self, request: results_pb2.AddItemsRequest, context: Any) -> results_pb2.AddItemsResponse:  # noqa: N802
         self.added.append(request)
         return results_pb2.AddItemsResponse()
+
+    async def GetBlob(  # noqa: N802
+        self, request: results_pb2.GetBlobRequest, context: Any
+    ) -> AsyncIterator[results_pb2.BlobChunk]:
+        if request.name not in self.blobs:
+            raise NotFound("no such file")
+        content_type, data = self.blobs[request.name]
+        for start in range(0, len(data), 5):
+            yield results_pb2.BlobChunk(data=data[start : start + 5], content_type=content_type)
 
     async def ListResults(  # noqa: N802
         self, request: results_pb2.ListResultsRequest, context: Any
@@ -324,7 +350,7 @@ class FakeServices:
 
     def __init__(self) -> None:
         self.scheduler, self.registry, self.results = FakeScheduler(), FakeRegistry(), FakeResults()
-        self.leases, self.papers = FakeLeases(), FakePapers()
+        self.leases, self.papers, self.browser = FakeLeases(), FakePapers(), FakeBrowser()
         self.server = self._server(0)
 
     def _server(self, port: int) -> GrpcServer:
@@ -335,6 +361,7 @@ class FakeServices:
         server.add(lease_pb2_grpc.add_LeaseServiceServicer_to_server, self.leases)
         server.add(results_pb2_grpc.add_ResultServiceServicer_to_server, self.results)
         server.add(papers_pb2_grpc.add_PaperServiceServicer_to_server, self.papers)
+        server.add(browser_pb2_grpc.add_BrowserServiceServicer_to_server, self.browser)
         return server
 
     async def restart(self) -> None:

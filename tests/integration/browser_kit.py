@@ -1,6 +1,7 @@
 """What the browser tests share: a small site of this process's own, a run context that remembers, and a pool."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any
 from aiohttp import web
 from scraper.browser import BrowserPool, PoolSettings
 from scraper.egress import allow_all
-from scraper.executor import Guarded, Item, Job
+from scraper.executor import ExecutorError, Guarded, Item, Job
 from scraper.executors.rpa import RpaExecutor
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -89,6 +90,8 @@ async def site() -> AsyncIterator[Site]:
     )
     app.router.add_get("/lazy", _answer(lambda _: _html(LAZY)))
     app.router.add_get("/frames", _answer(lambda _: _html("<iframe id=f src='/detail?n=5'></iframe>")))
+    app.router.add_get("/files", _answer(lambda _: _html(FILES)))
+    app.router.add_get("/report.csv", _answer(_report))
     app.router.add_get("/missing", _answer(lambda _: _html("<h1>gone</h1>", 404)))
     app.router.add_get("/to", _answer(_redirect))
     app.router.add_get("/never", _never)
@@ -101,6 +104,20 @@ async def site() -> AsyncIterator[Site]:
         yield served
     finally:
         await runner.cleanup()
+
+
+FILES = """<!doctype html><title>Files</title><a id=get href="/report.csv">Report</a>
+<input type=file id=up multiple><p id=list></p><h1>Top</h1>
+<iframe name=inner srcdoc="<h2 id=deep>Inside</h2><button onclick=this.remove()>Away</button>"></iframe>
+<script>document.getElementById('up').onchange = async event => {
+  const texts = await Promise.all(Array.from(event.target.files).map(async one => one.name + '=' + await one.text()));
+  document.getElementById('list').textContent = texts.join(';'); };
+console.error('tea is cold'); setTimeout(() => { throw new Error('kettle broke') }, 0)</script>"""
+
+
+def _report(_request: web.Request) -> web.Response:
+    headers = {"Content-Disposition": 'attachment; filename="report 1.csv"'}
+    return web.Response(text="a,b\n1,2\n", content_type="text/csv", headers=headers)
 
 
 LAZY = """<!doctype html><title>Lazy</title><div id=list></div><script>
@@ -133,6 +150,7 @@ class FakeRun:
     items: list[Item] = field(default_factory=list)
     blobs: dict[str, bytes] = field(default_factory=dict)
     guarded: list[Guarded] = field(default_factory=list)
+    trace: dict[str, Any] = field(default_factory=dict)
 
     def log(self, level: str, message: str, **data: Any) -> None:
         self.logs.append((level, message, data))
@@ -150,13 +168,20 @@ class FakeRun:
         self.guarded.append(what)
 
     async def save_blob(self, name: str, data: bytes, content_type: str) -> str:
-        assert content_type == "image/png"
-        self.blobs[name] = data
+        if name == "trace.json":
+            self.trace = json.loads(data)
+        else:
+            self.blobs[name] = data
         return name
+
+    async def read_blob(self, name: str) -> tuple[bytes, str]:
+        if name not in self.blobs:
+            raise ExecutorError("no such file", code="NO_SUCH_FILE", retryable=False)
+        return self.blobs[name], "text/plain"
 
     def said(self) -> str:
         """Everything that left the run, as one text."""
-        return repr((self.logs, self.steps, self.items, list(self.blobs)))
+        return repr((self.logs, self.steps, self.items, list(self.blobs), self.trace))
 
 
 def run_of(parameters: dict[str, Any], task_name: str = "OZON_data") -> FakeRun:
@@ -173,10 +198,12 @@ def pool_in(directory: Path, **settings: Any) -> BrowserPool:
 SECRETS = {"SHOP_PASSWORD": "s3cret&Wert"}
 
 
-async def do(pool: BrowserPool, parameters: dict[str, Any]) -> tuple[FakeRun, Any]:
+async def do(
+    pool: BrowserPool, parameters: dict[str, Any], task_name: str = "OZON_data", **parts: Any
+) -> tuple[FakeRun, Any]:
     """Run and answer what was said and the result."""
-    run = run_of(parameters)
-    return run, await RpaExecutor(pool, SECRETS.get).run(run)
+    run = run_of(parameters, task_name)
+    return run, await RpaExecutor(pool, SECRETS.get, **parts).run(run)
 
 
 async def until(true: Callable[[], bool], seconds: float = 5) -> None:

@@ -146,12 +146,14 @@ def _scraper(home: Home, environment: Mapping[str, str], tools: Mapping[str, str
         "ALLOWED_ADDRESSES": LOOPBACK,
         "CHROMIUM_PATH": tools.get(CHROMIUM.package, ""),
         "TESSERACT_PATH": tools.get(TESSERACT.package, ""),
+        "ADSPOWER_HOSTS": "127.0.0.1,localhost",
     }
     chosen = {name: environment.get(name) or value for name, value in suits.items()}
     folders = {
         "SCRIPTS_DIR": str(home.folder("scripts")),
         "WORK_DIR": str(home.folder("work")),
         "SEARCH_DIR": str(home.folder("search")),
+        "SESSION_KEY_FILE": str(home.path / "session-key"),
     }
     return {name: value for name, value in (chosen | folders).items() if value}
 

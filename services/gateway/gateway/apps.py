@@ -17,6 +17,7 @@ from gateway.guard import Guard
 from gateway.log_follower import LogFollower
 from gateway.management.workflows import WorkflowRoutes
 from gateway.mongo_keys import PoolGauge
+from gateway.native.browser import BrowserRoutes
 from gateway.native.envelope import SHAPE as NATIVE
 from gateway.native.examples import NOTES
 from gateway.native.keys import KeyRoutes
@@ -41,6 +42,7 @@ from gateway.redis_idempotency import Idempotency
 from gateway.routing import Contract, DirectFirst, Endpoint, SchemaNotes, build_app
 from gateway.run_watcher import RunWatcher
 from gateway.settings import GatewaySettings
+from gateway.smartrpa.keepsakes import KeepsakeRoutes
 from gateway.smartrpa.routes import SmartRpaRoutes
 from gateway.smartrpa.translate import SHAPE as SMARTRPA
 from gateway.system_logs import LogFolder
@@ -145,6 +147,7 @@ def _native(parts: Parts) -> FastAPI:
         WorkerRoutes(parts.backend),
         OutsideWorkerRoutes(parts.backend),
         RunReportRoutes(parts.backend),
+        BrowserRoutes(parts.backend),
         KeyRoutes(parts.access),
         WebhookRoutes(parts.webhooks),
         streams,
@@ -161,7 +164,10 @@ def _native(parts: Parts) -> FastAPI:
 
 def _member(parts: Parts, name: str, member: _Member, access: Access | None) -> FastAPI:
     makers: dict[str, Callable[[], list[Endpoint]]] = {
-        "smartrpa": SmartRpaRoutes(parts.backend, parts.watcher, parts.settings.wait_seconds).endpoints,
+        "smartrpa": lambda: [
+            *SmartRpaRoutes(parts.backend, parts.watcher, parts.settings.wait_seconds).endpoints(),
+            *KeepsakeRoutes(parts.backend).endpoints(),
+        ],
         "management": WorkflowRoutes(parts.backend).endpoints,
         "pipeline": PipelineRoutes(parts.backend).endpoints,
         "xget": partial(xget_endpoints, parts.backend, AccountRoutes(parts.backend).endpoints()),

@@ -18,7 +18,13 @@ from trawl.scheduler.v1 import (
     tasks_pb2_grpc,
     workflows_pb2_grpc,
 )
-from trawl.scraper.v1 import accounts_pb2_grpc, collections_pb2_grpc, papers_pb2_grpc, results_pb2_grpc
+from trawl.scraper.v1 import (
+    accounts_pb2_grpc,
+    browser_pb2_grpc,
+    collections_pb2_grpc,
+    papers_pb2_grpc,
+    results_pb2_grpc,
+)
 from trawl.workerregistry.v1 import workers_pb2_grpc
 
 START_SECONDS = 10.0
@@ -52,6 +58,7 @@ class Backend:
         self.collections: Any = self.scraper.stub(collections_pb2_grpc.CollectionServiceStub)
         self.papers: Any = self.scraper.stub(papers_pb2_grpc.PaperServiceStub)
         self.accounts: Any = self.scraper.stub(accounts_pb2_grpc.AccountServiceStub)
+        self.browser: Any = self.scraper.stub(browser_pb2_grpc.BrowserServiceStub)
         self.workers: Any = self.registry.stub(workers_pb2_grpc.WorkerServiceStub)
         self._starts: Batcher[runs_pb2.StartRun, runs_pb2.Run] = Batcher(
             self._send_starts,

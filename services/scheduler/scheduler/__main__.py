@@ -35,6 +35,7 @@ from scheduler.leasing import Leasing
 from scheduler.lost_runs import LostRuns
 from scheduler.mongo_runs import Archive
 from scheduler.mongo_tasks import Tasks
+from scheduler.outside_reports import OutsideReports
 from scheduler.parked import ParkedRuns
 from scheduler.read_runs import ReadRuns
 from scheduler.rebuild import Rebuilder
@@ -99,6 +100,7 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
     run_api = RunApi(
         starter=starter, reader=reader, aborter=aborter, archive=archive, live=live, tasks=tasks, durations=durations,
         explainer=explainer,
+        outside=OutsideReports(live=live, reader=reader, finish=finish, announcer=announcer),
     )  # fmt: skip
     for add, api in (
         (runs_pb2_grpc.add_RunServiceServicer_to_server, run_api),

@@ -13,6 +13,7 @@ from scheduler.durations import BOUNDS, Durations
 from scheduler.explain_run import ExplainRun
 from scheduler.mongo_runs import Archive
 from scheduler.mongo_tasks import Tasks
+from scheduler.outside_reports import OutsideReports
 from scheduler.read_runs import ReadRuns
 from scheduler.redis_runs import Holder, LiveRuns
 from scheduler.start_runs import StartRuns
@@ -32,9 +33,9 @@ class RunApi(runs_pb2_grpc.RunServiceServicer):
 
     def __init__(
         self, *, starter: StartRuns, reader: ReadRuns, aborter: AbortRun, archive: Archive, live: LiveRuns,
-        tasks: Tasks, durations: Durations, explainer: ExplainRun,
+        tasks: Tasks, durations: Durations, explainer: ExplainRun, outside: OutsideReports,
     ) -> None:  # fmt: skip
-        self._explainer = explainer
+        self._explainer, self._outside = explainer, outside
         self._durations = durations
         self._starter, self._reader, self._aborter = starter, reader, aborter
         self._archive, self._live, self._tasks = archive, live, tasks
@@ -86,6 +87,10 @@ class RunApi(runs_pb2_grpc.RunServiceServicer):
         if result.HasField("error"):
             raise error_of(result.error.kind, result.error.message, result.error.field or None)
         return result.run
+
+    async def ReportOutside(self, request: pb.OutsideReport, context: Any) -> pb.Run:
+        """Progress or end by a client's word."""
+        return await self._outside.report(request)
 
     async def ListLogs(self, request: pb.ListLogsRequest, context: Any) -> pb.ListLogsResponse:
         """Log lines of a run."""

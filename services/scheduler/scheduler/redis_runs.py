@@ -166,8 +166,10 @@ class LiveRuns:
         self._confirmed: set[str] = set()
         self._scripts = {
             name: Script(redis, name)
-            for name in ("accept", "claim", "report", "finish", "forget", "abort", "lose", "release", "version")
-        }
+            for name in (
+                "accept", "claim", "report", "finish", "forget", "abort", "lose", "outside", "release", "version",
+            )
+        }  # fmt: skip
 
     async def _run(self, name: str, arguments: Sequence[Any]) -> Any:
         return await self._scripts[name].run(arguments)
@@ -244,6 +246,11 @@ class LiveRuns:
     async def abort(self, run_id: int, now: int, summary: bytes) -> tuple[str, str]:
         """(aborted | asked | done | unknown, the holder's session)."""
         verdict, session = await self._run("abort", (run_id, now, summary))
+        return verdict.decode(), session.decode()
+
+    async def outside(self, run_id: int, now: int, percent: str, summary: bytes) -> tuple[str, str]:
+        """(ok | ended | done | unknown, the session of a worker that has it)."""
+        verdict, session = await self._run("outside", (run_id, now, percent, summary))
         return verdict.decode(), session.decode()
 
     async def lose(

@@ -10,7 +10,13 @@ from chassis.health import Readiness, until_available
 from chassis.logs import get_logger
 from chassis.run import Lifetime, run_service
 from chassis.stores import mongo_client, mongo_database
-from trawl.scraper.v1 import accounts_pb2_grpc, collections_pb2_grpc, papers_pb2_grpc, results_pb2_grpc
+from trawl.scraper.v1 import (
+    accounts_pb2_grpc,
+    browser_pb2_grpc,
+    collections_pb2_grpc,
+    papers_pb2_grpc,
+    results_pb2_grpc,
+)
 from wire import subjects
 
 from scraper import registration
@@ -19,6 +25,7 @@ from scraper.blobs import LocalBlobs
 from scraper.composition import Executors, slot_limits
 from scraper.exports import Exports
 from scraper.grpc_accounts import AccountApi
+from scraper.grpc_browser import BrowserApi
 from scraper.grpc_collections import CollectionApi
 from scraper.grpc_papers import PaperApi
 from scraper.grpc_results import ResultApi
@@ -42,7 +49,7 @@ async def serve(settings: ScraperSettings, life: Lifetime) -> None:
     accounts = make_account_parts(settings, database, worker_id)
     scheduler = GrpcClient("scheduler", settings.scheduler_target)
     registry = GrpcClient("worker-registry", settings.registry_target)
-    executors = Executors(settings, worker_id, pipeline, accounts)
+    executors = Executors(settings, worker_id, database, pipeline, accounts)
     held = HeldRuns(*slot_limits(settings), total=settings.worker_slots)
     worker = Worker(
         identity=identity, events=events, scheduler=scheduler, results=results, blobs=blobs,
@@ -59,16 +66,18 @@ async def serve(settings: ScraperSettings, life: Lifetime) -> None:
         interval_seconds=settings.heartbeat_seconds,
     )  # fmt: skip
     server = GrpcServer(settings.grpc_host, settings.grpc_port)
-    api = ResultApi(results, blobs, list(executors.by_name))
-    server.add(results_pb2_grpc.add_ResultServiceServicer_to_server, api)
-    server.add(papers_pb2_grpc.add_PaperServiceServicer_to_server, PaperApi(pipeline.papers, pipeline.files))
-    server.add(accounts_pb2_grpc.add_AccountServiceServicer_to_server, AccountApi(accounts.manage))
     search = Search(results.collections, settings.search_dir / f"index-{worker_id}")
     exports = Exports(results.collections, settings.work_dir / "exports")
-    server.add(
-        collections_pb2_grpc.add_CollectionServiceServicer_to_server,
-        CollectionApi(results.collections, search, exports),
-    )
+    collections = CollectionApi(results.collections, search, exports)
+    browser = BrowserApi(executors.sessions, executors.leases, executors.sealer)
+    for register, api in (
+        (results_pb2_grpc.add_ResultServiceServicer_to_server, ResultApi(results, blobs, list(executors.by_name))),
+        (papers_pb2_grpc.add_PaperServiceServicer_to_server, PaperApi(pipeline.papers, pipeline.files)),
+        (accounts_pb2_grpc.add_AccountServiceServicer_to_server, AccountApi(accounts.manage)),
+        (collections_pb2_grpc.add_CollectionServiceServicer_to_server, collections),
+        (browser_pb2_grpc.add_BrowserServiceServicer_to_server, browser),
+    ):
+        server.add(register, api)
 
     readiness = Readiness(
         {"nats": events.check, "mongodb": results.ping}, serving=asyncio.Event(), changed=server.set_serving
@@ -79,9 +88,8 @@ async def serve(settings: ScraperSettings, life: Lifetime) -> None:
         exports.clear()
         await events.connect()
         await events.declare_streams(subjects.STREAMS, settings.stream_replicas)
-        await until_available(results.prepare)
-        await until_available(pipeline.papers.prepare)
-        await until_available(accounts.prepare)
+        for part in (results, pipeline.papers, accounts, executors.sessions):
+            await until_available(part.prepare)
         await server.start(serving=False)
         life.spawn("readiness", readiness.run())
         await worker.start()

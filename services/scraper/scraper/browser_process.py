@@ -15,6 +15,8 @@ from pathlib import Path
 
 import psutil
 
+# The folder in a profile that takes downloads.
+DOWNLOADS = "downloads"
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 DEBIAN_CHROMIUM = Path("/usr/bin/chromium")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")

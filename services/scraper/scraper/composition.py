@@ -6,23 +6,32 @@ from functools import partial
 from pathlib import Path
 
 from chassis.logs import get_logger
+from chassis.stores import Database, redis_client
 
 from scraper.account_parts import AccountParts
 from scraper.addresses import AddressGuard, AddressNotAllowed
+from scraper.adspower import AdsPowerRules
+from scraper.adspower_browser import AdsPower
 from scraper.browser import BrowserPool, PoolSettings
 from scraper.browser_process import reap_browsers
+from scraper.browser_profiles import Profiles
+from scraper.custom_actions import RegisteredActions
 from scraper.executor import Executor
 from scraper.executors.http import HttpExecutor
 from scraper.executors.noop import NoopExecutor
 from scraper.executors.python import PythonExecutor
 from scraper.executors.rpa import RpaExecutor
+from scraper.executors.rpa_base import RpaBaseExecutor
 from scraper.executors.scrape import ScrapeExecutor
 from scraper.executors.shell import ShellExecutor
 from scraper.executors.x import XExecutor
 from scraper.fetch import Fetcher
+from scraper.mongo_sessions import MongoSessions
 from scraper.pipeline import Pipeline
 from scraper.processes import CommandRunner, reap_leftovers
+from scraper.redis_profiles import RedisProfiles
 from scraper.renderer import BrowserRenderer
+from scraper.sealing import Sealer, keys_of
 from scraper.settings import ScraperSettings
 from scraper.step_templates import environment_secrets
 from scraper.x_run import XParts, XSettings
@@ -40,7 +49,10 @@ GROUPS = {
 class Executors:
     """The executors by name, and what they share."""
 
-    def __init__(self, settings: ScraperSettings, worker_id: str, pipeline: Pipeline, accounts: AccountParts) -> None:
+    def __init__(
+        self, settings: ScraperSettings, worker_id: str, database: Database, pipeline: Pipeline,
+        accounts: AccountParts,
+    ) -> None:  # fmt: skip
         work_dir = Path(settings.work_dir)
         self._fetcher = Fetcher(AddressGuard(settings.allowed_addresses))
         self._runner = CommandRunner(worker_id=worker_id, work_dir=work_dir)
@@ -55,14 +67,30 @@ class Executors:
             self._may_connect,
         )
         self._work_dir = work_dir
-        secrets = environment_secrets()
+        secrets, custom = environment_secrets(), RegisteredActions()
+        self.sealer = Sealer(keys_of(settings.session_key.get_secret_value(), settings.session_key_file))
+        self.sessions = MongoSessions(database, self.sealer)
+        self._redis = redis_client(settings)
+        self.leases = RedisProfiles(self._redis)
+        profiles = Profiles(self.sessions, self.leases)
+        adspower = AdsPower(
+            AdsPowerRules(
+                hosts=settings.adspower_hosts,
+                api_key=settings.adspower_api_key.get_secret_value(),
+                requests_per_second=settings.adspower_requests_per_second,
+            )
+        )
+        self._adspower = adspower
         self._pipeline = pipeline
         x = self._x_parts(settings, accounts)
         builders: Mapping[str, Callable[[], Executor]] = {
             "noop": NoopExecutor,
             "http": lambda: HttpExecutor(fetcher=self._fetcher),
             "shell": lambda: ShellExecutor(runner=self._runner),
-            "rpa": lambda: RpaExecutor(self._browsers, secrets),
+            "rpa": lambda: RpaExecutor(
+                self._browsers, secrets, profiles=profiles, adspower=adspower, sealer=self.sealer, custom=custom
+            ),
+            "rpa_base": lambda: RpaBaseExecutor(self._fetcher, secrets, custom),
             "scrape": lambda: ScrapeExecutor(fetcher=self._fetcher, renderer=BrowserRenderer(self._browsers, secrets)),
             "python": lambda: PythonExecutor(runner=self._runner, scripts_dir=settings.scripts_dir),
             **pipeline.builders(self._fetcher, self._runner),
@@ -103,6 +131,8 @@ class Executors:
         for executor in self.by_name.values():
             await executor.close()
         await self._browsers.close()
+        await self._adspower.close()
+        await self._redis.aclose()
         await self._fetcher.close()
         await self._pipeline.close()
 

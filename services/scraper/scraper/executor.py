@@ -7,7 +7,7 @@ second to clean up. Whatever it starts outside the event loop (a process group, 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 Json = Any
 
@@ -112,6 +112,14 @@ class RunContext(Protocol):
 
     async def save_blob(self, name: str, data: bytes, content_type: str) -> str:
         """Keep a file with the run; answers the name to fetch it by."""
+
+
+@runtime_checkable
+class KeptFiles(Protocol):
+    """What a run context may offer besides: reading what runs have kept."""
+
+    async def read_blob(self, name: str) -> tuple[bytes, str]:
+        """A kept file of any run, by the name that `save_blob` answered, and its content type. Raises ExecutorError."""
 
 
 class Executor(Protocol):

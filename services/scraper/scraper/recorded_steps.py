@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from scraper.executor import InvalidParameters, Json
-from scraper.steps import MAX_DEPTH, MAX_STEPS, Step, parse_steps
+from scraper.step_kinds import Step
+from scraper.steps import MAX_DEPTH, MAX_STEPS, parse_steps
 
 Pacing = Literal["none", "recorded", "human"]
 Raw = dict[str, Json]
@@ -101,7 +102,7 @@ class _Importer:
         for index, event in _in_time_order(events, root):
             path = f"{root}[{index}]"
             kind = _required_text(event, "type", path)
-            if kind == "keydown" and event.get("key") in _NO_KEYS:
+            if kind == "keydown" and _text(event.get("key")) in _NO_KEYS:
                 continue
             now = _time(event)
             pause = _pause(self._recording.pacing, before, now)

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Page, Response
 
-from scraper.browser import BrowserLease, BrowserPool, browser_crashed, is_driver_end
+from scraper.browser import BrowserPool
+from scraper.browser_chromium import browser_crashed, is_driver_end
+from scraper.browser_lease import HeldBrowser
 from scraper.browser_options import parse_browser_options
+from scraper.browser_steps import BrowserSteps
 from scraper.executor import ExecutorError, Json, RunContext
 from scraper.page_reading import read_html, scroll_to_end, settle_page
 from scraper.rendering import RenderSession
-from scraper.step_engine import StepEngine
 from scraper.step_error import StepError
 from scraper.step_templates import Scope, Secrets
 from scraper.steps import parse_steps
@@ -49,7 +51,7 @@ class BrowserRenderer:
 
 
 class _Session:
-    def __init__(self, lease: BrowserLease, run: RunContext, secrets: Secrets) -> None:
+    def __init__(self, lease: HeldBrowser, run: RunContext, secrets: Secrets) -> None:
         self._lease, self._run = lease, run
         self._scope = Scope(secrets)
         self._tabs = Tabs(lease)
@@ -65,7 +67,7 @@ class _Session:
                 response = await self._go(url, timeout_seconds)
                 await self._prepare(wait_for, scroll=scroll, seconds=timeout_seconds)
                 if checked:
-                    await StepEngine(self._lease, self._run, self._scope, tabs=self._tabs, base_url=url).run(checked)
+                    await BrowserSteps(self._lease, self._run, self._scope, tabs=self._tabs, base_url=url).run(checked)
                     await settle_page(self._tabs.page, SETTLE_SECONDS)
                 page = self._tabs.page
                 return Rendered(page.url, response.status if response else 0, await read_html(page))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import orjson
 from chassis.clock import now_ms
-from chassis.errors import Unavailable
+from chassis.errors import NotFound, Unavailable
 
 from scraper.blobs import LocalBlobs
 from scraper.executor import ExecutorError, Guarded, Item, Job, Json
@@ -144,6 +144,16 @@ class Context:
     async def save_blob(self, name: str, data: bytes, content_type: str) -> str:  # noqa: ARG002 - by its name's ending
         """Keep a file with the run."""
         return await self._blobs.save(self.job.run_id, name, data)
+
+    async def read_blob(self, name: str) -> tuple[bytes, str]:
+        """A kept file and its content type. Raises `ExecutorError`."""
+        try:
+            path, content_type = self._blobs.find(name)
+        except NotFound as error:
+            raise ExecutorError(
+                f"there is no kept file {name[:200]!r}", code="NO_SUCH_FILE", retryable=False
+            ) from error
+        return b"".join([chunk async for chunk in self._blobs.read(path)]), content_type
 
     async def complete(self) -> None:
         """The attempt succeeded: store the rest, and forget what only earlier attempts had. Raises `Unavailable`."""

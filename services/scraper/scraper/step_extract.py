@@ -12,7 +12,7 @@ from price_parser import Price
 
 from scraper.executor import Json
 from scraper.step_error import StepError
-from scraper.steps import ExtractField
+from scraper.step_kinds import ExtractField
 
 MAX_ELEMENTS = 10_000
 MAX_VALUES = 1000

@@ -5,7 +5,7 @@ Filling in happens once: what a value brings in is text, never a template again.
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -15,6 +15,8 @@ import orjson
 from scraper.executor import ExecutorError, Json
 
 _TEMPLATE = re.compile(r"\{\{\s*([^{}]{1,300}?)\s*\}\}")
+# Keys of a row whose values are kept out of everything that leaves a run.
+_SECRET_KEY = re.compile(r"pass(word|wd|phrase)?$|^pwd|secret|token|密码|口令", re.IGNORECASE)
 _SECRET_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 HIDDEN = "***"
 # A shorter secret is hidden where it stands alone; within other text it would hide half of everything.
@@ -87,6 +89,13 @@ class Scope:
     redactor: Redactor = field(default_factory=Redactor)
     row: Mapping[str, Json] = field(default_factory=dict)
     variables: dict[str, Json] = field(default_factory=dict)
+
+    def hide_row_secrets(self, rows: Iterable[Mapping[str, Json]]) -> None:
+        """Never show what the rows hold under names like `password`."""
+        for row in rows:
+            for key, value in row.items():
+                if _SECRET_KEY.search(str(key)) and isinstance(value, str | int) and str(value):
+                    self.redactor.hide(str(value))
 
     def fill(self, value: Json) -> Json:
         """`value` with its templates filled in; a string that is one template keeps that value's type."""

@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from chassis.logs import get_logger
+from playwright.async_api import ConsoleMessage, Frame, Page, Request
 from playwright.async_api import Error as PlaywrightError
-from playwright.async_api import Frame, Page, Request
 
-from scraper.browser import BrowserLease
+from scraper.browser_lease import HeldBrowser
 from scraper.egress import NOT_ALLOWED, NOT_CONNECTED, PROXY_ERROR
 from scraper.step_error import StepError
 
@@ -23,10 +24,11 @@ ARRIVE_SECONDS = 10.0
 class Tabs:
     """Follows the tabs that clicks open, while `follow` is set."""
 
-    def __init__(self, lease: BrowserLease) -> None:
+    def __init__(self, lease: HeldBrowser) -> None:
         self._lease = lease
         self._page: Page | None = None
         self.follow = False
+        self._watched: set[Page] = set()
         self._moving: set[Request] = set()
         # The host of the last navigation that the proxy could not make; after redirects it is not the one asked for.
         self._unreachable = ""
@@ -34,6 +36,10 @@ class Tabs:
         self.navigations = 0
         # Counts the tabs that were followed.
         self.followed = 0
+        # Told of (kind, text, address) when a page complains: console errors, uncaught exceptions.
+        self.on_trouble: Callable[[str, str, str], None] = lambda _kind, _text, _url: None
+        # Top-level origins that the run has been on, in order.
+        self.origins: dict[str, None] = {}
 
     async def open(self) -> None:
         """Make sure that there is a page."""
@@ -44,12 +50,22 @@ class Tabs:
     def page(self) -> Page:
         """The page to work in; when it has closed itself, the newest other one."""
         if self._page is None or self._page.is_closed():
-            pages = [page for page in self._lease.context.pages if not page.is_closed()]
+            pages = self.all()
             if not pages:
                 raise StepError("the page has closed itself", code="PAGE_CLOSED")
             self._take(pages[-1])
         assert self._page is not None
         return self._page
+
+    def all(self) -> list[Page]:
+        """Every open tab, the oldest first."""
+        return [page for page in self._lease.context.pages if not page.is_closed()]
+
+    async def take(self, page: Page) -> None:
+        """Make another tab the current one."""
+        if page is not self._page:
+            self._take(page)
+            await page.bring_to_front()
 
     async def settle(self) -> None:
         """Wait, a few seconds at most, until the current page's document is there."""
@@ -83,6 +99,11 @@ class Tabs:
 
     def _take(self, page: Page) -> None:
         self._page = page
+        if page in self._watched:
+            return
+        self._watched.add(page)
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.on_trouble("exception", error.message, page.url))
         page.on("popup", self._popup)
         page.on("framenavigated", self._navigated)
         page.on("request", self._asked)
@@ -95,6 +116,10 @@ class Tabs:
             self.followed += 1
             self.navigations += 1
             self._take(page)
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.on_trouble("console", message.text, str(message.location.get("url", "")))
 
     def _asked(self, request: Request) -> None:
         if not request.is_navigation_request():
@@ -119,5 +144,8 @@ class Tabs:
 
     def _navigated(self, frame: Frame) -> None:
         if frame.parent_frame is None:
+            parts = urlsplit(frame.url)
+            if parts.scheme in ("http", "https"):
+                self.origins[f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"] = None
             self.navigations += 1
             self._moving.clear()

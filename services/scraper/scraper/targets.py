@@ -12,7 +12,7 @@ from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import FrameLocator, Locator, Page
 
 from scraper.step_error import StepError, TargetMissingError
-from scraper.steps import Target
+from scraper.step_kinds import Target
 from scraper.tabs import Tabs
 
 Root = Page | Locator | FrameLocator
@@ -83,6 +83,8 @@ class Finder:
     def __init__(self, tabs: Tabs) -> None:
         self._tabs = tabs
         self.within: Locator | None = None
+        # The frame that was switched to: targets are looked for in it instead of the page.
+        self.frame: FrameLocator | None = None
 
     async def one(self, targets: Sequence[Target], deadline: float, *, hidden: bool = False) -> Found:
         """The element of the first alternative that matches exactly one; `hidden` admits invisible ones too."""
@@ -114,7 +116,7 @@ class Finder:
     async def _ask(
         self, way: Way, enough: Callable[[int], bool], counts: dict[Way, int], *, hidden: bool
     ) -> Found | None:
-        roots: list[Root] = [self._tabs.page]
+        roots: list[Root] = [self.frame or self._tabs.page]
         if self.within is not None:
             roots.insert(0, self.within)
         for root in roots:
@@ -137,12 +139,17 @@ async def _count(locator: Locator, way: Way) -> int:
         return await locator.count()
     except PlaywrightError as error:
         text = str(error)
-        if any(passing in text for passing in _PASSING):
+        if is_passing(error):
             return 0
         if GONE.search(text):
             raise
         message = f"{way.by} {way.selector!r} can't be used: {text.splitlines()[0][:200]}"
         raise StepError(message, code="INVALID_SELECTOR", fatal=True) from error
+
+
+def is_passing(error: PlaywrightError) -> bool:
+    """Whether the page only moved on while it was asked: it can be asked again."""
+    return any(passing in str(error) for passing in _PASSING)
 
 
 def _tried(way: Way, counts: dict[Way, int]) -> str:

@@ -15,7 +15,8 @@ import orjson
 from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Request, Response, Route
 
-from scraper.browser import BrowserLease, browser_crashed, is_driver_end
+from scraper.browser_chromium import browser_crashed, is_driver_end
+from scraper.browser_lease import BrowserLease
 from scraper.egress import NOT_ALLOWED, PROXY_ERROR
 from scraper.executor import ExecutorError
 from scraper.proxy_chain import PROXY_FAILED

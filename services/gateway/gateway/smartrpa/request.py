@@ -1,4 +1,7 @@
-"""A SmartRPA task as a client sends it. Owns: its fields' names, aliases and limits. Pure."""
+"""A SmartRPA task as a client sends it. Owns: its fields' names, aliases and limits. Pure.
+
+A login's own request is in `login.py`.
+"""
 
 import hashlib
 from dataclasses import dataclass
@@ -14,6 +17,8 @@ Json = Any
 CONTRACT = "smartrpa"
 MAX_MINUTES = 30
 MAX_TASK_ID = 256
+# Executors: steps in Chromium, and the steps that make sense without one.
+BROWSER, WITHOUT_BROWSER = "rpa", "rpa_base"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,36 +30,42 @@ class RpaTask:
     timeout_ms: int
     body: dict[str, Json]
 
-    def start(self) -> runs_pb2.StartRun:
+    def start(self, executor: str = BROWSER) -> runs_pb2.StartRun:
         """The run to start: the same body under the same id is a repeat, another body a clash."""
         canonical = orjson.dumps(self.body, option=orjson.OPT_SORT_KEYS)
+        digested = canonical if executor == BROWSER else executor.encode() + canonical
         return runs_pb2.StartRun(
-            inline=runs_pb2.TaskDefinition(name=self.task_name, task_type="rpa", executor="rpa"),
+            inline=runs_pb2.TaskDefinition(name=self.task_name, task_type=executor, executor=executor),
             retry_crashes_only=True,
             parameters_json=canonical,
             timeout_ms=self.timeout_ms,
             contract=CONTRACT,
             external_id=self.task_id,
-            request_digest=hashlib.sha256(canonical).hexdigest(),
+            request_digest=hashlib.sha256(digested).hexdigest(),
         )
 
 
 def parse_task(raw: dict[str, Json]) -> RpaTask:
     """The task. Raises `InvalidInput` that names the field."""
     fields = Fields(raw)
-    name = _first(raw, "task_name", "taskName")
-    if name is None or not str(name).strip():
-        raise invalid("task_name", "required", "是必填项", name)
-    task_name = check_text("task_name", name, 200, one_line=True)
+    task_name = task_name_of(raw)
     task_id = _task_id(raw)
     if (events := raw.get("sortedData")) is not None:
         check_events(events)
-    _check_row(raw.get("row"))
+    check_row(raw.get("row"))
     for field in ("BASE_URL", "adsPowerId", "pacing"):
         fields.text(field, 8_192)
-    minutes = _minutes(raw.get("timeout"))
+    minutes = minutes_of(raw.get("timeout"))
     body = {**raw, "taskId": task_id, "task_name": task_name}
     return RpaTask(task_id, task_name, int(minutes * 60_000), body)
+
+
+def task_name_of(raw: dict[str, Json]) -> str:
+    """The task's name, under either spelling. Raises `InvalidInput`."""
+    name = _first(raw, "task_name", "taskName")
+    if name is None or not str(name).strip():
+        raise invalid("task_name", "required", "是必填项", name)
+    return check_text("task_name", name, 200, one_line=True)
 
 
 def text_id(name: str, value: Json) -> str:
@@ -75,7 +86,8 @@ def _task_id(raw: dict[str, Json]) -> str:
     return text_id("taskId", value)
 
 
-def _check_row(row: Json) -> None:
+def check_row(row: Json) -> None:
+    """`row` is an object or a list of objects. Raises `InvalidInput`."""
     if row is None or isinstance(row, dict):
         return
     if not isinstance(row, list):
@@ -85,7 +97,7 @@ def _check_row(row: Json) -> None:
             raise invalid(f"row[{index}]", "object", "必须是对象", entry)
 
 
-def _minutes(value: Json) -> float:
+def minutes_of(value: Json) -> float:
     """The time limit; what is over the maximum ends at the maximum, as the contract says of every task."""
     if value is None:
         return MAX_MINUTES

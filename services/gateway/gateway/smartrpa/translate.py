@@ -94,6 +94,45 @@ def not_found(task_id: str) -> dict[str, Json]:
     }
 
 
+def heartbeat_json(task_id: str, run: runs_pb2.Run) -> dict[str, Json]:
+    """A task's state, with when it last moved and what it does."""
+    shown = status_json(task_id, run)
+    shown["lastActivity"] = iso_milliseconds(run.updated_ms or run.started_ms or run.spec.created_ms)
+    shown["currentStep"] = run.step or run.waiting_reason or None
+    return shown
+
+
+def running_json(run: runs_pb2.Run, now_ms: int) -> dict[str, Json]:
+    """An entry of the list of tasks that have not ended."""
+    began = run.started_ms or run.spec.created_ms
+    return {
+        "taskId": run.spec.external_id,
+        "status": "running",
+        "startTime": iso_milliseconds(began),
+        "runningTime": max(0, now_ms - began),
+    }
+
+
+def ended_json(run: runs_pb2.Run) -> dict[str, Json]:
+    """An entry of the list of tasks that have ended."""
+    return {
+        "taskId": run.spec.external_id,
+        "status": _STATUSES[run.status],
+        "completedAt": iso_milliseconds(run.completed_ms),
+    }
+
+
+def login_failed(run: runs_pb2.Run) -> dict[str, Json]:
+    """The login's answer when it did not succeed."""
+    cancelled = run.status == runs_pb2.RUN_STATUS_ABORTED
+    return {
+        "status": "error",
+        "message": CANCELLED if cancelled else "登录失败",
+        "error": run.error_message or run.error_code or CANCELLED,
+        "taskId": run.spec.external_id,
+    }
+
+
 def percent(run: runs_pb2.Run) -> int:
     """Progress in whole percent; 100 only when completed."""
     if run.status == runs_pb2.RUN_STATUS_COMPLETED:

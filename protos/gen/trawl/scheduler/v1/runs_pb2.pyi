@@ -627,6 +627,41 @@ class AbortRunRequest(_message.Message):
 Global___AbortRunRequest: _TypeAlias = AbortRunRequest  # noqa: Y015
 
 @_typing.final
+class OutsideReport(_message.Message):
+    """What a client says about a run that it knows by other means than a lease."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    PERCENT_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    RESULT_JSON_FIELD_NUMBER: _builtins.int
+    ERROR_MESSAGE_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.int
+    percent: _builtins.int
+    """0 to 100; -1: not said."""
+    status: Global___RunStatus.ValueType
+    """UNSPECIFIED or RUNNING: it goes on. COMPLETED or FAILED: this ends it, whoever works on it."""
+    result_json: _builtins.bytes
+    error_message: _builtins.str
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.int = ...,
+        percent: _builtins.int = ...,
+        status: Global___RunStatus.ValueType = ...,
+        result_json: _builtins.bytes = ...,
+        error_message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error_message", b"error_message", "percent", b"percent", "result_json", b"result_json", "run_id", b"run_id", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OutsideReport: _TypeAlias = OutsideReport  # noqa: Y015
+
+@_typing.final
 class RestartRunRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -61,6 +61,11 @@ class RunServiceStub:
                 request_serializer=trawl_dot_scheduler_dot_v1_dot_runs__pb2.RestartRunRequest.SerializeToString,
                 response_deserializer=trawl_dot_scheduler_dot_v1_dot_runs__pb2.Run.FromString,
                 _registered_method=True)
+        self.ReportOutside = channel.unary_unary(
+                '/trawl.scheduler.v1.RunService/ReportOutside',
+                request_serializer=trawl_dot_scheduler_dot_v1_dot_runs__pb2.OutsideReport.SerializeToString,
+                response_deserializer=trawl_dot_scheduler_dot_v1_dot_runs__pb2.Run.FromString,
+                _registered_method=True)
         self.ListLogs = channel.unary_unary(
                 '/trawl.scheduler.v1.RunService/ListLogs',
                 request_serializer=trawl_dot_scheduler_dot_v1_dot_runs__pb2.ListLogsRequest.SerializeToString,
@@ -119,6 +124,13 @@ class RunServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportOutside(self, request, context):
+        """Progress or end by a client's word. FAILED_PRECONDITION once it has ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListLogs(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -169,6 +181,11 @@ def add_RunServiceServicer_to_server(servicer, server):
             'RestartRun': grpc.unary_unary_rpc_method_handler(
                     servicer.RestartRun,
                     request_deserializer=trawl_dot_scheduler_dot_v1_dot_runs__pb2.RestartRunRequest.FromString,
+                    response_serializer=trawl_dot_scheduler_dot_v1_dot_runs__pb2.Run.SerializeToString,
+            ),
+            'ReportOutside': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportOutside,
+                    request_deserializer=trawl_dot_scheduler_dot_v1_dot_runs__pb2.OutsideReport.FromString,
                     response_serializer=trawl_dot_scheduler_dot_v1_dot_runs__pb2.Run.SerializeToString,
             ),
             'ListLogs': grpc.unary_unary_rpc_method_handler(
@@ -328,6 +345,33 @@ class RunService:
             target,
             '/trawl.scheduler.v1.RunService/RestartRun',
             trawl_dot_scheduler_dot_v1_dot_runs__pb2.RestartRunRequest.SerializeToString,
+            trawl_dot_scheduler_dot_v1_dot_runs__pb2.Run.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportOutside(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trawl.scheduler.v1.RunService/ReportOutside',
+            trawl_dot_scheduler_dot_v1_dot_runs__pb2.OutsideReport.SerializeToString,
             trawl_dot_scheduler_dot_v1_dot_runs__pb2.Run.FromString,
             options,
             channel_credentials,

@@ -41,6 +41,8 @@ class RunServiceStub:
     ListRuns: _grpc.UnaryUnaryMultiCallable[_runs_pb2.ListRunsRequest, _runs_pb2.ListRunsResponse]
     AbortRun: _grpc.UnaryUnaryMultiCallable[_runs_pb2.AbortRunRequest, _runs_pb2.Run]
     RestartRun: _grpc.UnaryUnaryMultiCallable[_runs_pb2.RestartRunRequest, _runs_pb2.Run]
+    ReportOutside: _grpc.UnaryUnaryMultiCallable[_runs_pb2.OutsideReport, _runs_pb2.Run]
+    """Progress or end by a client's word. FAILED_PRECONDITION once it has ended."""
     ListLogs: _grpc.UnaryUnaryMultiCallable[_runs_pb2.ListLogsRequest, _runs_pb2.ListLogsResponse]
     GetParameters: _grpc.UnaryStreamMultiCallable[_runs_pb2.GetParametersRequest, _runs_pb2.ParametersChunk]
     GetStats: _grpc.UnaryUnaryMultiCallable[_runs_pb2.GetStatsRequest, _runs_pb2.Stats]
@@ -59,6 +61,8 @@ class RunServiceAsyncStub(RunServiceStub):
     ListRuns: _aio.UnaryUnaryMultiCallable[_runs_pb2.ListRunsRequest, _runs_pb2.ListRunsResponse]  # type: ignore[assignment]
     AbortRun: _aio.UnaryUnaryMultiCallable[_runs_pb2.AbortRunRequest, _runs_pb2.Run]  # type: ignore[assignment]
     RestartRun: _aio.UnaryUnaryMultiCallable[_runs_pb2.RestartRunRequest, _runs_pb2.Run]  # type: ignore[assignment]
+    ReportOutside: _aio.UnaryUnaryMultiCallable[_runs_pb2.OutsideReport, _runs_pb2.Run]  # type: ignore[assignment]
+    """Progress or end by a client's word. FAILED_PRECONDITION once it has ended."""
     ListLogs: _aio.UnaryUnaryMultiCallable[_runs_pb2.ListLogsRequest, _runs_pb2.ListLogsResponse]  # type: ignore[assignment]
     GetParameters: _aio.UnaryStreamMultiCallable[_runs_pb2.GetParametersRequest, _runs_pb2.ParametersChunk]  # type: ignore[assignment]
     GetStats: _aio.UnaryUnaryMultiCallable[_runs_pb2.GetStatsRequest, _runs_pb2.Stats]  # type: ignore[assignment]
@@ -104,6 +108,14 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _runs_pb2.RestartRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_runs_pb2.Run, _abc.Awaitable[_runs_pb2.Run]]: ...
+
+    @_abc_1.abstractmethod
+    def ReportOutside(
+        self,
+        request: _runs_pb2.OutsideReport,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runs_pb2.Run, _abc.Awaitable[_runs_pb2.Run]]:
+        """Progress or end by a client's word. FAILED_PRECONDITION once it has ended."""
 
     @_abc_1.abstractmethod
     def ListLogs(

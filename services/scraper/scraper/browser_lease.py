@@ -1,0 +1,116 @@
+"""What a run holds of a browser. Owns: the lease that a supervisor can end without the run's help.
+
+`HeldBrowser` is what steps need of a browser, whether it is the pool's own or one that was only attached to.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from chassis.logs import get_logger
+from playwright.async_api import BrowserContext, Download, Page
+
+from scraper.browser_chromium import CLOSE_SECONDS, Chromium, within
+
+log = get_logger("browser")
+
+# A cancelled run has half a second to clean up; the pool goes on closing after that.
+CLOSE_WAIT_SECONDS = 0.4
+
+
+class HeldBrowser(Protocol):
+    """A run's context."""
+
+    # Whether a file may come now; what a page sends unasked is broken off.
+    downloads: bool
+
+    @property
+    def context(self) -> BrowserContext:
+        """Where its pages are."""
+
+    async def crashed(self) -> bool:
+        """Whether the browser under this run is gone, rather than the page closed by itself."""
+
+    def why(self, host: str) -> str | None:
+        """Why no connection to a host was made, where that is known."""
+
+
+class BrowserLease:
+    """A run's own context. `Guarded`: the supervisor may end it at any time."""
+
+    def __init__(
+        self,
+        chromium: Chromium,
+        context: BrowserContext,
+        release: "Callable[[BrowserLease], None]",
+        why: Callable[[str], str | None],
+    ) -> None:
+        self._context = context
+        self.downloads = False
+        self.page_crashed = False
+        self.chromium = chromium
+        self._release = release
+        self._why = why
+        self._closing: asyncio.Task[None] | None = None
+        self._ended = False
+        context.on("page", self._watch)
+
+    @property
+    def context(self) -> BrowserContext:
+        """The run's own."""
+        return self._context
+
+    def why(self, host: str) -> str | None:
+        """See `EgressProxy.why`."""
+        return self._why(host)
+
+    def _watch(self, page: Page) -> None:
+        page.on("crash", self._crashed)
+        page.on("download", self._downloaded)
+
+    async def _downloaded(self, download: Download) -> None:
+        if not self.downloads:
+            await within(CLOSE_SECONDS, download.cancel())
+
+    def _crashed(self, _page: Page) -> None:
+        self.page_crashed = True
+
+    async def crashed(self) -> bool:
+        """Whether the browser under this run is gone, rather than the page closed by itself."""
+        return self.page_crashed or not await self.chromium.responds()
+
+    def terminate(self) -> None:
+        """Start closing the context."""
+        self._close()
+
+    def kill(self) -> int:
+        """Close the context; a close that hangs for a second ends the whole browser."""
+        if self._ended:
+            return 0
+        self._close()
+        return 1
+
+    def alive(self) -> bool:
+        """Whether the context may still be open."""
+        return not self._ended
+
+    async def release(self) -> None:
+        """Nothing is left to clean up: the context has no files."""
+
+    async def close(self) -> None:
+        """Close the context; comes back within half a second even when that takes longer."""
+        await asyncio.wait({self._close()}, timeout=CLOSE_WAIT_SECONDS)
+
+    def _close(self) -> "asyncio.Task[None]":
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._end(), name="browser context close")
+        return self._closing
+
+    async def _end(self) -> None:
+        try:
+            if not await within(CLOSE_SECONDS, self._context.close()) and not self.chromium.dead:
+                log.warning("a browser context would not close, so its browser is ended", pid=self.chromium.pid)
+                self.chromium.kill()
+        finally:
+            self._ended = True
+            self._release(self)
