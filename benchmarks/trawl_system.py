@@ -38,6 +38,7 @@ PROGRAMS = (
     ("trawl_local.mongo_standin", "mongodb"),
     ("worker_registry", "worker-registry"),
     ("scheduler", "scheduler"),
+    ("scraper.export_files", "export writer"),
     ("scraper", "scraper"),
     ("gateway", "gateway"),
 )
