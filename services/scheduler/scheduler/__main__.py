@@ -9,7 +9,7 @@ from chassis.health import Readiness, until_available
 from chassis.logs import get_logger
 from chassis.run import Lifetime, run_service
 from chassis.stores import mongo_client, mongo_database, redis_client
-from trawl.scheduler.v1 import lease_pb2_grpc, runs_pb2_grpc, tasks_pb2_grpc, work_pb2_grpc
+from trawl.scheduler.v1 import lease_pb2_grpc, queues_pb2_grpc, runs_pb2_grpc, tasks_pb2_grpc, work_pb2_grpc
 from wire import subjects
 
 from scheduler.abort_run import AbortRun, EndedRuns
@@ -25,6 +25,7 @@ from scheduler.lost_runs import LostRuns
 from scheduler.mongo_runs import Archive
 from scheduler.mongo_tasks import Tasks
 from scheduler.parked import ParkedRuns
+from scheduler.queueing import Queueing
 from scheduler.read_runs import ReadRuns
 from scheduler.rebuild import Rebuilder
 from scheduler.redis_runs import LiveRuns
@@ -49,7 +50,7 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
     live = LiveRuns(redis, lease_ms=lease_ms, deadline_grace_ms=grace_ms, max_pending=settings.max_pending_runs)
     announcer, durations, ended = Announcer(events), Durations(), EndedRuns()
     selfstart = SelfStarting(database, redis, tasks=tasks, archive=archive, live=live, announcer=announcer)
-    parked = ParkedRuns(live, archive, announcer)
+    parked, queueing = ParkedRuns(live, archive, announcer), Queueing(database, redis, announcer)
     finish = FinishRuns(live=live, archive=archive, announcer=announcer, parked=parked, durations=durations)
     leasing = Leasing(
         database, redis, live=live, archive=archive, announcer=announcer, finish=finish, lease_ms=lease_ms,
@@ -71,10 +72,10 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
     )  # fmt: skip
     rebuilder = Rebuilder(live, archive, events, waiting=selfstart.waiting, leased=leasing.runs)
     registry = GrpcClient("worker-registry", settings.registry_target)
-    offers, work = WorkerOffers(registry), Work(live, archive, announcer)
+    offers, work = WorkerOffers(registry), Work(live, archive, announcer, queueing.pauses)
     explainer = ExplainRun(
         reader=reader, live=live, tasks=tasks, waiting=selfstart.waiting, live_tasks=selfstart.live_tasks,
-        gate=selfstart.gate, offers=offers,
+        gate=selfstart.gate, offers=offers, pauses=queueing.pauses,
     )  # fmt: skip
 
     server = GrpcServer(settings.grpc_host, settings.grpc_port)
@@ -94,8 +95,15 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
     server.add(work_pb2_grpc.add_WorkServiceServicer_to_server, WorkApi(work))
     server.add(
         lease_pb2_grpc.add_LeaseServiceServicer_to_server,
-        leasing.connect(work=work, reader=reader, events=events, ended=ended),
+        leasing.connect(work=work, reader=reader, events=events, ended=ended, pauses=queueing.pauses),
     )
+    server.add(
+        queues_pb2_grpc.add_QueueServiceServicer_to_server,
+        queueing.connect(
+            live=live, finish=finish, ended=ended, tasks=tasks, archive=archive, offers=offers, reader=reader,
+            starter=starter, events=events,
+        ),
+    )  # fmt: skip
     server.add(
         tasks_pb2_grpc.add_TaskServiceServicer_to_server,
         TaskApi(tasks=tasks, changes=changes, reader=reader, fires=selfstart.fires),
