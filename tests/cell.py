@@ -39,7 +39,10 @@ class Cell:
     def __post_init__(self) -> None:
         broker, redis = stores.nats_server(self.directory / "nats"), stores.redis_server(self.directory / "redis")
         mongodb = stores.mongodb_stand_in(self.directory / "mongodb")
-        ports = {name: stores.free_port() for name in ("registry", "scheduler", "scraper", "gateway", "smartrpa")}
+        ports = {
+            name: stores.free_port()
+            for name in ("registry", "scheduler", "scraper", "gateway", "smartrpa", "management")
+        }
         (self.directory / "scripts").mkdir(parents=True, exist_ok=True)
         shared = {
             "NATS_URL": broker.url,
@@ -57,7 +60,7 @@ class Cell:
             "BLOB_DIR": str(self.directory / "blobs"),
             "PORT_SCHEDULER": str(ports["gateway"]),
             "PORT_SMARTRPA": str(ports["smartrpa"]),
-            "PORT_MANAGEMENT": "0",
+            "PORT_MANAGEMENT": str(ports["management"]),
             "PORT_XGET": "0",
             "PORT_PIPELINE": "0",
         } | self.environment
@@ -69,6 +72,7 @@ class Cell:
             self.programs[name] = stores.service(module, self.directory / name, environment, ports[name])
         self.api = f"http://127.0.0.1:{ports['gateway']}/api"
         self.smartrpa = f"http://127.0.0.1:{ports['smartrpa']}"
+        self.management = f"http://127.0.0.1:{ports['management']}"
         channels = {
             name: grpc.insecure_channel(f"127.0.0.1:{ports[name]}", options=OPTIONS)
             for name in ("scheduler", "scraper")

@@ -14,6 +14,8 @@ from gateway.event_stream import Streams
 from gateway.failures import ErrorShape
 from gateway.guard import Guard
 from gateway.log_follower import LogFollower
+from gateway.management.routes import management_endpoints
+from gateway.management.translate import SHAPE as MANAGEMENT
 from gateway.mongo_keys import PoolGauge
 from gateway.native.envelope import SHAPE as NATIVE
 from gateway.native.examples import NOTES
@@ -76,7 +78,7 @@ class _Member:
 
 _MEMBERS = {
     "smartrpa": _Member("SmartRPA background service", SMARTRPA, "/rpa", "", ("scheduler", "message_queue")),
-    "management": _Member("Task management", later.MANAGEMENT, "/management", "", ("scheduler",)),
+    "management": _Member("Task management", MANAGEMENT, "/management", "", ("scheduler",)),
     "xget": _Member("XGet scraper service", later.XGET, "/xget", "/api/v1", ("scheduler",)),
     "pipeline": _Member("Pipeline tasks", later.PIPELINE, "/pipeline", "/api/v1", ("scheduler",)),
 }
@@ -153,6 +155,7 @@ def _native(parts: Parts) -> FastAPI:
 def _member(parts: Parts, name: str, member: _Member, access: Access | None) -> FastAPI:
     makers: dict[str, Callable[[], list[Endpoint]]] = {
         "smartrpa": SmartRpaRoutes(parts.backend, parts.watcher, parts.settings.wait_seconds).endpoints,
+        "management": lambda: management_endpoints(parts.backend),
     }
     endpoints = makers[name]() if name in makers else []
     operations = OperationsRoutes(parts.probes, parts.traffic, member.needs)

@@ -1,16 +1,12 @@
-"""The contracts that are only announced so far: management, XGet, pipeline. Owns: their error shapes."""
+"""The contracts that are only announced so far: XGet, pipeline. Owns: their error shapes."""
 
 from typing import Any
 
-from chassis.errors import InvalidInput, TrawlError
+from chassis.errors import TrawlError
 
 from gateway.failures import ErrorShape, Malformed
 
 Json = Any
-
-
-def _management(error: TrawlError, _status: int, _request_id: str) -> Json:
-    return {"status": "error", "message": error.message, "error": error.kind}
 
 
 def _xget(error: TrawlError, status: int, _request_id: str) -> Json:
@@ -23,6 +19,5 @@ def _pipeline(error: TrawlError, status: int, _request_id: str) -> Json:
     return {"code": status, "message": error.message, "data": None}
 
 
-MANAGEMENT = ErrorShape(_management, {InvalidInput: 400})
 XGET = ErrorShape(_xget)
 PIPELINE = ErrorShape(_pipeline, {Malformed: 422})

@@ -1,0 +1,1 @@
+"""The task management contract, port 8083."""
