@@ -1,4 +1,4 @@
-"""Tasks written in Python, and a client that runs tasks. Imported as `trawl`; must not know how Trawl's services work."""
+"""Tasks written in Python, and a client that runs tasks. Imported as `trawl`; must not know how the services work."""
 
 from trawl_sdk.client import AsyncRun, AsyncTrawl, Run, Trawl
 from trawl_sdk.context import AsyncContext, Checkpoint, Context

@@ -5,6 +5,7 @@ its own, and kills all of that when the other side is gone.
 """
 
 import asyncio
+import ctypes
 import importlib
 import io
 import os
@@ -121,27 +122,15 @@ class Runner:
         task = self._app.tasks.get(order["task"])
         if task is None:
             return _failed("the worker has no such task any more", "NO_SUCH_TASK", retryable=True)
-        facts = RunFacts(
-            order["run_id"], order["execution_id"], task.name, order["attempt"], order["params"], order["checkpoint"]
-        )
+        facts = RunFacts(order["run_id"], task.name, order["attempt"], order["params"], order["checkpoint"])
         try:
-            result = self._call(task, facts)
-            data = orjson.dumps(result, option=orjson.OPT_NON_STR_KEYS)
+            return _completed(self._call(task, facts))
         except (Cancelled, asyncio.CancelledError):
             return {"say": "end", "outcome": "cancelled"}
-        except PermanentFailure as error:
-            return _failed(str(error) or "failed", "PERMANENT_FAILURE", retryable=False)
-        except _BadParameters as error:
-            return _failed(str(error), "INVALID_PARAMETERS", retryable=False)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the author's code raises is the run's failure
-            if isinstance(error, TypeError) and "not JSON serializable" in str(error):
-                return _failed(f"the result is not JSON: {error}", "INVALID_RESULT", retryable=False)
-            self._line.send({"say": "log", "level": "error", "message": _trace(error), "data": {}})
-            return _failed(f"{type(error).__name__}: {error}", "EXECUTION_FAILED", retryable=True)
-        if len(data) > MAX_RESULT_BYTES:
-            return _failed(f"the result has more than {MAX_RESULT_BYTES} bytes: emit items instead",
-                           "RESULT_TOO_LARGE", retryable=False)  # fmt: skip
-        return {"say": "end", "outcome": "completed", "result": orjson.Fragment(data)}
+            if not isinstance(error, PermanentFailure | _BadParameters):
+                self._line.send({"say": "log", "level": "error", "message": _trace(error), "data": {}})
+            return _failure(error)
 
     def _call(self, task: Task[..., Any], facts: RunFacts) -> Json:
         return self._call_async(task, facts) if task.is_async else self._call_plain(task, facts)
@@ -193,6 +182,25 @@ def _bind(task: Task[..., Any], context: Any, facts: RunFacts) -> Any:
         raise _BadParameters(f"the parameters don't fit {task.name}: {error}") from error
 
 
+def _completed(result: Json) -> Mapping[str, Json]:
+    try:
+        data = orjson.dumps(result, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError as error:
+        return _failed(f"the result is not JSON: {error}", "INVALID_RESULT", retryable=False)
+    if len(data) > MAX_RESULT_BYTES:
+        message = f"the result has more than {MAX_RESULT_BYTES} bytes: emit items instead"
+        return _failed(message, "RESULT_TOO_LARGE", retryable=False)
+    return {"say": "end", "outcome": "completed", "result": orjson.Fragment(data)}
+
+
+def _failure(error: BaseException) -> Mapping[str, Json]:
+    if isinstance(error, PermanentFailure):
+        return _failed(str(error) or "failed", "PERMANENT_FAILURE", retryable=False)
+    if isinstance(error, _BadParameters):
+        return _failed(str(error), "INVALID_PARAMETERS", retryable=False)
+    return _failed(f"{type(error).__name__}: {error}", "EXECUTION_FAILED", retryable=True)
+
+
 def _failed(message: str, code: str, *, retryable: bool) -> Mapping[str, Json]:
     shown = message[:MAX_ERROR_CHARACTERS]
     return {"say": "end", "outcome": "failed", "error": shown, "code": code, "retryable": retryable}
@@ -206,9 +214,17 @@ def _trace(error: BaseException) -> str:
     return "".join(lines)[-MAX_ERROR_CHARACTERS:]
 
 
+def _die_with_parent() -> None:
+    """On Linux the kernel sees to it, even while the author's code holds the interpreter."""
+    if sys.platform == "linux":
+        set_death_signal = 1
+        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
+
+
 def main() -> None:
     """Say what there is to run, then run it."""
     target, descriptor = sys.argv[1:3]
+    _die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     line = Connection(socket.socket(fileno=int(descriptor)))
     try:
@@ -224,7 +240,7 @@ def main() -> None:
     line.send({"say": "ready", "tasks": definitions})
     threading.Thread(target=line.read, daemon=True).start()
     runner = Runner(app, line)
-    sys.stdout, sys.stderr = _Printed(line, "info"), _Printed(line, "warn")  # type: ignore[assignment]  # they are text streams
+    sys.stdout, sys.stderr = _Printed(line, "info"), _Printed(line, "warn")
     while True:
         order = line.orders.get()
         if order["do"] == "exit":

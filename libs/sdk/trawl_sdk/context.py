@@ -32,7 +32,6 @@ class RunFacts:
     """What is known of a run when it starts."""
 
     run_id: int
-    execution_id: str
     task_name: str
     # 1 for the first.
     attempt: int

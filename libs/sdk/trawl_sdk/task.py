@@ -1,4 +1,6 @@
-"""What a task is: a function with a name and its limits. Owns the decorator and what it refuses. Must not know who runs it."""
+"""What a task is: a function with a name and its limits. Owns the decorator and what it refuses. Must not know who runs
+it.
+"""
 
 import hashlib
 import inspect
