@@ -465,3 +465,40 @@ def test_the_names_of_paused_queues_are_told_to_workers(cell: cells.Cell) -> Non
         stub = queues_pb2_grpc.QueueServiceStub(channel)
         assert "rpa" in stub.PausedQueues(queues_pb2.PausedQueuesRequest(), timeout=10).names
     ok(cell, "POST", "/queues/rpa/resume", {})
+
+
+# --- endpoints
+
+
+def test_endpoints_are_watched_and_shown_beside_the_workers(cell: cells.Cell) -> None:
+    wanted = {"name": "the API itself", "url": f"{cell.management}/healthz", "intervalSeconds": 1}
+    added = ok(cell, "POST", "/endpoints", wanted)
+    assert {name: added[name] for name in wanted} == wanted
+    assert ok(cell, "GET", "/endpoints")[0]["id"] == added["id"]
+
+    def health() -> Any:
+        found = ok(cell, "GET", "/endpoints/health?history=true")
+        return next((entry for entry in found if entry["id"] == added["id"] and entry["status"] == "healthy"), None)
+
+    seen = eventually(health)
+    assert (seen["kind"], seen["httpStatus"], seen["uptime"], seen["lastError"]) == ("http", 200, 1, None)
+    assert seen["latencyMs"] > 0
+    assert seen["history"][0]["healthy"] is True
+    workers = [entry for entry in ok(cell, "GET", "/endpoints/health") if entry["kind"] == "worker"]
+    assert ("worker-001", "healthy") in [(worker["id"], worker["status"]) for worker in workers]
+    assert ok(cell, "DELETE", f"/endpoints/{added['id']}") == {"id": added["id"], "deleted": True}
+    assert call(cell, "DELETE", f"/endpoints/{added['id']}")[0] == 404
+    for bad in ({}, {"url": "ftp://x"}, {"url": "http://x", "intervalSeconds": 0}, {"url": "http://x", "name": 1}):
+        assert call(cell, "POST", "/endpoints", bad)[0] == 400
+
+
+def test_the_contract_is_the_same_below_the_schedulers_port_with_a_key(cell: cells.Cell) -> None:
+    base = cell.api.removesuffix("/api") + "/management"
+    request = urllib.request.Request(f"{base}/queues")
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request, timeout=30)
+    with caught.value as refused:
+        assert (refused.code, json.load(refused)["status"]) == (401, "error")
+    request.add_header("Authorization", f"Bearer {cell.api_key}")
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert "shell" in [entry["name"] for entry in json.load(answer)]
