@@ -340,7 +340,6 @@ def test_a_worker_that_is_told_to_stop_gives_back_what_does_not_end(
     ("source", "why"),
     [
         ("import nothing_of_that_name", "ModuleNotFoundError"),
-        ("x = 1", "has no tasks"),
         ("from trawl import task\n@task(name='python-worker-clash')\ndef f(): ...", "rename one of them"),
     ],
 )

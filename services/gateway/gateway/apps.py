@@ -1,7 +1,7 @@
 """The application of each port. Owns: which contract is served where, with which key and guard. Knows no resource."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fastapi import FastAPI
 
@@ -14,6 +14,7 @@ from gateway.event_stream import Streams
 from gateway.failures import ErrorShape
 from gateway.guard import Guard
 from gateway.log_follower import LogFollower
+from gateway.management.examples import NOTES as MANAGEMENT_NOTES
 from gateway.management.routes import management_endpoints
 from gateway.management.translate import SHAPE as MANAGEMENT
 from gateway.mongo_keys import PoolGauge
@@ -36,7 +37,7 @@ from gateway.ports import Listener
 from gateway.probes import Probes
 from gateway.rate_limits import RateLimits
 from gateway.redis_idempotency import Idempotency
-from gateway.routing import Contract, DirectFirst, Endpoint, build_app
+from gateway.routing import Contract, DirectFirst, Endpoint, SchemaNotes, build_app
 from gateway.run_watcher import RunWatcher
 from gateway.settings import GatewaySettings
 from gateway.smartrpa.routes import SmartRpaRoutes
@@ -74,11 +75,12 @@ class _Member:
     mount: str
     prefix: str
     needs: Sequence[str]
+    notes: SchemaNotes = field(default_factory=SchemaNotes)
 
 
 _MEMBERS = {
     "smartrpa": _Member("SmartRPA background service", SMARTRPA, "/rpa", "", ("scheduler", "message_queue")),
-    "management": _Member("Task management", MANAGEMENT, "/management", "", ("scheduler",)),
+    "management": _Member("Task management", MANAGEMENT, "/management", "", ("scheduler",), MANAGEMENT_NOTES),
     "xget": _Member("XGet scraper service", later.XGET, "/xget", "/api/v1", ("scheduler",)),
     "pipeline": _Member("Pipeline tasks", later.PIPELINE, "/pipeline", "/api/v1", ("scheduler",)),
 }
@@ -159,5 +161,5 @@ def _member(parts: Parts, name: str, member: _Member, access: Access | None) -> 
     }
     endpoints = makers[name]() if name in makers else []
     operations = OperationsRoutes(parts.probes, parts.traffic, member.needs)
-    contract = Contract(member.shape, access, parts.idempotency, parts.limits)
+    contract = Contract(member.shape, access, parts.idempotency, parts.limits, member.notes)
     return build_app(f"Trawl: {member.title}", contract, endpoints, operations.endpoints(), prefix=member.prefix)

@@ -1,4 +1,16 @@
-"""Examples for the task management contract's OpenAPI document."""
+"""Examples for the task management contract's OpenAPI document, and what they don't tell."""
+
+from gateway.routing import SchemaNotes
+
+NOTES = SchemaNotes(
+    nullable=(
+        "command", "schedule", "nextRunAt", "lastRunAt", "timeZone", "reason", "executionId", "taskName", "queue",
+        "oldestWaitSeconds", "workers", "changedAt", "url", "latencyMs", "httpStatus", "uptime", "checks",
+        "countedSince", "lastCheckedAt", "lastError", "lastErrorAt", "lastHeartbeat", "errorCode", "failedAt",
+    ),
+    free=("params", "data", "arguments", "intervalSeconds"),
+    outermost=True,
+)  # fmt: skip
 
 _ID = "9c1f04b7-52ae-4d0e-8000-00000000002a"
 _OTHER = "3d7a90e1-b16c-4f52-8000-00000000002b"
