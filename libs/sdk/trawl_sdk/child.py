@@ -110,6 +110,11 @@ class _Printed(io.TextIOBase):
                 self._line.send({"say": "log", "level": self._level, "message": line[:8_000], "data": {}})
         return len(text)
 
+    def finish(self) -> None:
+        """What was printed last may have had no end of line."""
+        if getattr(self._rest, "text", ""):
+            self.write("\n")
+
 
 class Runner:
     """Does runs, one at a time."""
@@ -240,12 +245,16 @@ def main() -> None:
     line.send({"say": "ready", "tasks": definitions})
     threading.Thread(target=line.read, daemon=True).start()
     runner = Runner(app, line)
-    sys.stdout, sys.stderr = _Printed(line, "info"), _Printed(line, "warn")
+    printed = _Printed(line, "info"), _Printed(line, "warn")
+    sys.stdout, sys.stderr = printed
     while True:
         order = line.orders.get()
         if order["do"] == "exit":
             return
-        line.send(runner.run(order))
+        end = runner.run(order)
+        for stream in printed:
+            stream.finish()
+        line.send(end)
 
 
 if __name__ == "__main__":

@@ -71,6 +71,11 @@ class ChildProcess:
         while (message := await self.receive()) is not None:
             yield message
 
+    @property
+    def alive(self) -> bool:
+        """Whether it could do another run."""
+        return self._process.returncode is None and not self._reader.at_eof()
+
     def send(self, message: Mapping[str, Json]) -> None:
         """Tell it something; one that has died hears nothing."""
         with contextlib.suppress(ConnectionError, RuntimeError):
@@ -102,7 +107,12 @@ class Pool:
 
     async def take(self) -> ChildProcess:
         """A child that is free. Raises `Unusable`."""
-        return self._idle.pop() if self._idle else await ChildProcess.start(self._target)
+        while self._idle:
+            child = self._idle.pop()
+            if child.alive:
+                return child
+            await child.end()
+        return await ChildProcess.start(self._target)
 
     def give_back(self, child: ChildProcess) -> None:
         """It has done its run and can do another."""

@@ -47,6 +47,7 @@ class Worker:
         self._freed = asyncio.Event()
         self._active = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._registered = False
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT. Raises `Unusable` for a module that can't be loaded, `NameTaken`."""
@@ -97,6 +98,7 @@ class Worker:
     async def _register(self) -> None:
         worker_id = await self._until_answered(lambda: self._fleet.register(self._identity))
         self._identity = replace(self._identity, worker_id=worker_id)
+        self._registered = True
         self._active.set()
 
     async def _heartbeats(self) -> None:
@@ -179,7 +181,7 @@ class Worker:
             await asyncio.wait(self._tasks, timeout=10)
 
     async def _leave(self) -> None:
-        if self._identity.worker_id and self._active.is_set():
+        if self._registered:
             with contextlib.suppress(TrawlError, TimeoutError):
                 async with asyncio.timeout(LEAVE_SECONDS):
                     await self._fleet.leave(self._identity.worker_id, self._identity.session)
