@@ -8,6 +8,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -370,6 +371,31 @@ def test_a_paused_queue_gives_out_nothing_until_it_is_resumed_whatever_restarts(
     for run_id in waiting:
         run = cell.await_run(run_id, seconds=60)
         assert (run.status, run.attempt) == (COMPLETED, 1)
+
+
+def test_a_worker_that_leases_gets_nothing_of_a_paused_queue_until_it_is_resumed(cell: cells.Cell) -> None:
+    """Neither when it asks, nor when it was waiting already."""
+    ok(cell, "POST", "/tasks", {"taskName": "leased", "taskType": "leased-type"})
+    with grpc.insecure_channel(cell.shared["SCHEDULER_TARGET"]) as channel:
+        stub = lease_pb2_grpc.LeaseServiceStub(channel)
+
+        def lease(wait_ms: int) -> list[int]:
+            wanted = lease_pb2.LeaseRequest(worker_id="patient", worker_session="outside-patient", slots=5, max_runs=5,
+                                            task_types=["leased-type"], wait_ms=wait_ms)  # fmt: skip
+            return [run.spec.run_id for run in stub.Lease(wanted, timeout=60).runs]
+
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(lease, 30_000)
+            assert ok(cell, "POST", "/queues/leased-type/pause", {})["paused"] is True
+            execution = execute(cell, "leased")
+            assert lease(1_000) == []
+            if waiting.done():
+                assert waiting.result() == []
+                waiting = pool.submit(lease, 30_000)
+            ok(cell, "POST", "/queues/leased-type/resume", {})
+            found = waiting.result(60) or eventually(lambda: lease(5_000))
+    assert found == [state(cell, execution, detail="true")["runId"]]
+    ok(cell, "DELETE", f"/tasks/executions/cancel/by-ids?executionIds={execution}")
 
 
 def flush_redis(cell: cells.Cell) -> None:

@@ -47,9 +47,11 @@ class QueueControl:
 
     async def queue(self, name: str) -> pb.Queue:
         """One of them. Raises `NotFound`."""
-        for queue in await self.queues():
-            if queue.name == name:
-                return queue
+        for _ in range(2):
+            for queue in await self.queues():
+                if queue.name == name:
+                    return queue
+            self._fresh_until = 0.0  # it may be younger than what was counted last
         raise NotFound(f"no queue is named {name!r}", resource="queue", name=name)
 
     async def _count(self) -> list[pb.Queue]:
