@@ -41,7 +41,7 @@ class Cell:
         mongodb = stores.mongodb_stand_in(self.directory / "mongodb")
         ports = {
             name: stores.free_port()
-            for name in ("registry", "scheduler", "scraper", "gateway", "smartrpa", "management")
+            for name in ("registry", "scheduler", "scraper", "gateway", "smartrpa", "management", "pipeline")
         }
         (self.directory / "scripts").mkdir(parents=True, exist_ok=True)
         shared = {
@@ -53,7 +53,7 @@ class Cell:
             "REGISTRY_TARGET": f"127.0.0.1:{ports['registry']}",
             "TRAWL_API_KEY": self.api_key,
             "WORKER_ID": "worker-001",
-            "EXECUTORS": "http,scrape,rpa,noop,shell,python",
+            "EXECUTORS": "http,scrape,rpa,noop,shell,python,pipeline",
             "ALLOWED_ADDRESSES": "127.0.0.0/8,::1/128",
             "SCRIPTS_DIR": str(self.directory / "scripts"),
             "WORK_DIR": str(self.directory / "work"),
@@ -62,7 +62,7 @@ class Cell:
             "PORT_SMARTRPA": str(ports["smartrpa"]),
             "PORT_MANAGEMENT": str(ports["management"]),
             "PORT_XGET": "0",
-            "PORT_PIPELINE": "0",
+            "PORT_PIPELINE": str(ports["pipeline"]),
         } | self.environment
         self.programs = {"nats": broker, "redis": redis, "mongodb": mongodb}
         self.shared = shared
@@ -73,6 +73,7 @@ class Cell:
         self.api = f"http://127.0.0.1:{ports['gateway']}/api"
         self.smartrpa = f"http://127.0.0.1:{ports['smartrpa']}"
         self.management = f"http://127.0.0.1:{ports['management']}"
+        self.pipeline = f"http://127.0.0.1:{ports['pipeline']}/api/v1"
         channels = {
             name: grpc.insecure_channel(f"127.0.0.1:{ports[name]}", options=OPTIONS)
             for name in ("scheduler", "scraper")

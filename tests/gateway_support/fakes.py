@@ -7,8 +7,9 @@ from chassis.clock import now_ms
 from chassis.errors import Conflict, InvalidInput, NotFound, TrawlError
 from chassis.grpc_server import GrpcServer
 from trawl.scheduler.v1 import events_pb2, lease_pb2_grpc, runs_pb2, runs_pb2_grpc, tasks_pb2, tasks_pb2_grpc
-from trawl.scraper.v1 import results_pb2, results_pb2_grpc
+from trawl.scraper.v1 import papers_pb2, papers_pb2_grpc, results_pb2, results_pb2_grpc
 from trawl.workerregistry.v1 import workers_pb2, workers_pb2_grpc
+from wire.subjects import queue_of
 
 from gateway_support.fake_leases import FakeLeases
 
@@ -118,6 +119,7 @@ class FakeScheduler(tasks_pb2_grpc.TaskServiceServicer, runs_pb2_grpc.RunService
             run_id=run_id, task_id=start.task_id or 999, task_name=name, parameters_json=start.parameters_json,
             timeout_ms=start.timeout_ms or 3_600_000, created_ms=now_ms(), contract=start.contract,
             external_id=start.external_id, request_digest=start.request_digest, traceparent=start.traceparent,
+            queue=queue_of(start.inline.task_type, start.inline.executor),
         )  # fmt: skip
         run = runs_pb2.Run(spec=spec, status=runs_pb2.RUN_STATUS_PENDING)
         self.runs[run_id] = run
@@ -140,6 +142,7 @@ class FakeScheduler(tasks_pb2_grpc.TaskServiceServicer, runs_pb2_grpc.RunService
             if request.task_id in (0, run.spec.task_id)
             and request.status in (0, run.status)
             and request.worker_id in ("", run.worker_id)
+            and request.scope in ("", run.spec.scope, run.spec.scope.partition(":")[0])
         ]
         part = found[request.offset : request.offset + request.limit]
         return runs_pb2.ListRunsResponse(runs=part, total=len(found))
@@ -287,12 +290,41 @@ class FakeResults(results_pb2_grpc.ResultServiceServicer):
         return results_pb2.ListResultsResponse(items=part, total=len(items))
 
 
+class FakePapers(papers_pb2_grpc.PaperServiceServicer):
+    """One paper in every project, found by every query; `requests` are what was asked."""
+
+    def __init__(self) -> None:
+        self.requests: list[Any] = []
+
+    def _paper(self, project_id: int) -> papers_pb2.Paper:
+        source = papers_pb2.PaperSource(source="arxiv", id="2401.00001")
+        return papers_pb2.Paper(
+            id="0" * 24, project_id=project_id, title="A title", authors=["Ada"], citations=-1, sources=[source],
+            created_ms=1_741_773_600_000, updated_ms=1_741_773_600_999,
+        )  # fmt: skip
+
+    async def ListPapers(  # noqa: N802
+        self, request: papers_pb2.ListPapersRequest, context: Any
+    ) -> papers_pb2.ListPapersResponse:
+        self.requests.append(request)
+        return papers_pb2.ListPapersResponse(papers=[self._paper(request.project_id)], total=7)
+
+    async def SearchPapers(  # noqa: N802
+        self, request: papers_pb2.SearchPapersRequest, context: Any
+    ) -> papers_pb2.SearchPapersResponse:
+        self.requests.append(request)
+        hit = papers_pb2.PaperHit(
+            paper=self._paper(request.project_id), score=1.5, highlights={"title": "A <em>title</em>"}
+        )
+        return papers_pb2.SearchPapersResponse(hits=[hit], total=1, indexed_ms=1)
+
+
 class FakeServices:
-    """All three on one gRPC server; `target` is its address."""
+    """All of them on one gRPC server; `target` is its address."""
 
     def __init__(self) -> None:
         self.scheduler, self.registry, self.results = FakeScheduler(), FakeRegistry(), FakeResults()
-        self.leases = FakeLeases()
+        self.leases, self.papers = FakeLeases(), FakePapers()
         self.server = self._server(0)
 
     def _server(self, port: int) -> GrpcServer:
@@ -302,6 +334,7 @@ class FakeServices:
         server.add(workers_pb2_grpc.add_WorkerServiceServicer_to_server, self.registry)
         server.add(lease_pb2_grpc.add_LeaseServiceServicer_to_server, self.leases)
         server.add(results_pb2_grpc.add_ResultServiceServicer_to_server, self.results)
+        server.add(papers_pb2_grpc.add_PaperServiceServicer_to_server, self.papers)
         return server
 
     async def restart(self) -> None:

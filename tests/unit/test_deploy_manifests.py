@@ -22,7 +22,7 @@ K8S = ROOT / "deploy" / "k8s"
 SERVICES = {"gateway": "gateway", "scheduler": "scheduler", "scraper": "scraper", "worker-registry": "worker_registry"}
 STORES = {"mongodb", "redis", "nats"}
 OVERLAYS = ("dev", "prod")
-SECRETS = {"TRAWL_API_KEY", "MONGODB_PASSWORD", "MONGODB_REPLICA_KEY", "REDIS_PASSWORD", "NATS_TOKEN"}
+SECRETS = {"TRAWL_API_KEY", "MONGODB_PASSWORD", "MONGODB_REPLICA_KEY", "REDIS_PASSWORD", "NATS_TOKEN", "SECRETS_KEY"}
 # What manifests say to each other and no service reads.
 BETWEEN_MANIFESTS = {"NATS_TOKEN", "REDIS_PASSWORD", "MONGODB_PASSWORD", "MONGODB_HOSTS"}
 # Settings that services agree on, for services whose settings can't be imported.

@@ -96,7 +96,7 @@ class TestTools:
     """Finding and installing the programs."""
 
     def test_all_are_found_on_path(self, tmp_path: Path) -> None:
-        environment = programs(tmp_path, "nats-server", "redis-server", "google-chrome")
+        environment = programs(tmp_path, "nats-server", "redis-server", "google-chrome", "tesseract")
         found = tools.ensure(environment, Console(quiet=True))
         assert found["chromium"] == str(tmp_path / "google-chrome")
 
@@ -104,19 +104,20 @@ class TestTools:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("os.geteuid", lambda: 1000)
-        environment = programs(tmp_path, "chromium", "apt-get")
+        environment = programs(tmp_path, "chromium", "tesseract", "apt-get")
         with pytest.raises(Refusal) as refused:
             tools.ensure(environment, Console(quiet=True))
         line = "sudo apt-get install -y --no-install-recommends nats-server redis-server"
         assert str(refused.value) == f"nats-server and redis-server are missing: sudo apt-get update && {line}"
 
     def test_without_apt_the_refusal_names_the_programs(self, tmp_path: Path) -> None:
-        with pytest.raises(Refusal, match="nats-server, redis-server and chromium are missing and there is no apt-get"):
+        missing = "nats-server, redis-server, chromium and tesseract-ocr are missing and there is no apt-get"
+        with pytest.raises(Refusal, match=missing):
             tools.ensure({"PATH": str(tmp_path)}, Console(quiet=True))
 
     def test_as_root_what_is_missing_is_installed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("os.geteuid", lambda: 0)
-        environment = programs(tmp_path, "nats-server", "redis-server", "apt-get")
+        environment = programs(tmp_path, "nats-server", "redis-server", "tesseract", "apt-get")
         # The index can't be refreshed, the installation works.
         apt = """#!/bin/sh
             echo "$@" >> said
@@ -135,13 +136,13 @@ class TestTools:
 
     def test_an_installation_that_fails_says_why(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("os.geteuid", lambda: 0)
-        environment = programs(tmp_path, "nats-server", "redis-server", "apt-get")
+        environment = programs(tmp_path, "nats-server", "redis-server", "tesseract", "apt-get")
         (tmp_path / "apt-get").write_text("#!/bin/sh\necho reading\necho 'E: no such package' >&2\nexit 100\n")
         with pytest.raises(Refusal, match=r"Could not install chromium \(E: no such package\)"):
             tools.ensure(environment, Console(quiet=True))
 
     def test_a_named_chromium_must_be_a_program(self, tmp_path: Path) -> None:
-        environment = programs(tmp_path, "nats-server", "redis-server", "chromium")
+        environment = programs(tmp_path, "nats-server", "redis-server", "chromium", "tesseract")
         with pytest.raises(Refusal, match="CHROMIUM_PATH names"):
             tools.ensure({**environment, "CHROMIUM_PATH": str(tmp_path)}, Console(quiet=True))
 

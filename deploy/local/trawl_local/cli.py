@@ -18,7 +18,7 @@ from trawl_local.home import Home
 EPILOG = """\
 Environment: TRAWL_HOME (data; default .trawl), TRAWL_API_KEY (first admin key; else one is generated),
 PORT_SCHEDULER 8080, PORT_SMARTRPA 8082, PORT_MANAGEMENT 8083, PORT_XGET 8003, PORT_PIPELINE 8000 (0 = off),
-MONGODB_URI (a real MongoDB; else the embedded stand-in), CHROMIUM_PATH, LOG_LEVEL.
+MONGODB_URI (a real MongoDB; else the embedded stand-in), CHROMIUM_PATH, TESSERACT_PATH, LOG_LEVEL.
 """
 
 app = typer.Typer(
@@ -85,7 +85,7 @@ def demo(
 
 @app.command()
 def tools() -> None:
-    """See to it that nats-server, redis-server and Chromium are there."""
+    """See to it that nats-server, redis-server, Chromium and Tesseract are there."""
 
     def work() -> int:
         from trawl_local import tools as programs

@@ -35,6 +35,11 @@ class Home:
         return self.path / "api-key"
 
     @property
+    def key_of_secrets(self) -> Path:
+        """What encrypts stored secrets; the scraper makes it on first use."""
+        return self.path / "secrets-key"
+
+    @property
     def state_file(self) -> Path:
         """What runs now; see `write_state`."""
         return self.path / "run" / "stack.json"

@@ -9,7 +9,7 @@ from trawl_local import ports, readiness
 from trawl_local.home import Home
 from trawl_local.ports import HOST
 from trawl_local.supervise import Program
-from trawl_local.tools import CHROMIUM, NATS, REDIS
+from trawl_local.tools import CHROMIUM, NATS, REDIS, TESSERACT
 
 # Runs and webhooks may call this machine itself, though its addresses are private.
 LOOPBACK = "127.0.0.0/8,::1/128"
@@ -141,9 +141,11 @@ def _scraper(home: Home, environment: Mapping[str, str], tools: Mapping[str, str
     """What suits one machine, unless the environment says otherwise."""
     suits = {
         "WORKER_ID": "worker-001",
-        "EXECUTORS": "http,scrape,rpa,noop,shell,python",
+        "EXECUTORS": "http,scrape,rpa,noop,shell,python,pipeline,x",
+        "SECRETS_KEY_FILE": str(home.key_of_secrets),
         "ALLOWED_ADDRESSES": LOOPBACK,
         "CHROMIUM_PATH": tools.get(CHROMIUM.package, ""),
+        "TESSERACT_PATH": tools.get(TESSERACT.package, ""),
     }
     chosen = {name: environment.get(name) or value for name, value in suits.items()}
     folders = {"SCRIPTS_DIR": str(home.folder("scripts")), "WORK_DIR": str(home.folder("work"))}

@@ -32,7 +32,8 @@ class Tool:
 NATS = Tool("nats-server", ("nats-server",))
 REDIS = Tool("redis-server", ("redis-server", "valkey-server"))
 CHROMIUM = Tool("chromium", ("chromium", "chromium-browser", "google-chrome"), "CHROMIUM_PATH")
-ALL = (NATS, REDIS, CHROMIUM)
+TESSERACT = Tool("tesseract-ocr", ("tesseract",), "TESSERACT_PATH")
+ALL = (NATS, REDIS, CHROMIUM, TESSERACT)
 
 
 def find(tool: Tool, environment: Mapping[str, str]) -> str | None:

@@ -9,6 +9,7 @@ Core NATS (not stored)
     `trawl.live.logs`, new log lines are stored for these runs: their ids in decimal, separated by spaces
     `trawl.live.queues`, a queue was paused or resumed: its name
     `trawl.live.webhooks`, the gateway's webhooks have changed: no payload
+    `trawl.live.workflows`, a workflow's schedule may have changed: no payload
 """
 
 import re
@@ -28,6 +29,7 @@ ALL_EVENTS: Final = "trawl.events.>"
 LIVE_LOGS: Final = "trawl.live.logs"
 LIVE_QUEUES: Final = "trawl.live.queues"
 LIVE_WEBHOOKS: Final = "trawl.live.webhooks"
+LIVE_WORKFLOWS: Final = "trawl.live.workflows"
 
 # In the order of service: workers pull from the first to the last.
 PRIORITIES: Final = ("critical", "high", "normal", "low")
@@ -35,7 +37,19 @@ DEFAULT_PRIORITY: Final = "normal"
 
 # Executors that the scraper ships. A run of one of these queues under the executor's name; any other run queues
 # under its task type, for the outside workers that offer that type.
-BUILT_IN_EXECUTORS: Final = frozenset({"http", "noop", "python", "rpa", "scrape", "shell"})
+# The pipeline contract's task types can be named as executors as well. Their words are common ones, so their queues
+# have a prefix: somebody's own task type `search` stays his.
+PIPELINE_TYPES: Final = ("search", "dedup", "crawl", "ocr", "index", "keyword_expand")
+PIPELINE: Final = "pipeline"
+PIPELINE_QUEUES: Final = {name: f"{PIPELINE}_{name}" for name in PIPELINE_TYPES}
+
+X_EXECUTORS: Final = frozenset(
+    {"USER_TWEETS", "USER_INFO", "KEYWORD_SEARCH", "HASHTAG_SEARCH", "USER_FOLLOWERS", "USER_FOLLOWING"}
+)
+
+BUILT_IN_EXECUTORS: Final = frozenset(
+    {"http", "noop", "python", "rpa", "scrape", "shell", *PIPELINE_QUEUES.values(), *X_EXECUTORS}
+)
 
 # How the consumers of `ready_consumer` are made, whoever comes first: a delivered message comes again after this long.
 READY_ACK_WAIT_SECONDS: Final = 30.0
@@ -78,7 +92,18 @@ def is_queue_name(name: str) -> bool:
 
 def queue_of(task_type: str, executor: str) -> str:
     """The queue that a run of this task waits in."""
+    executor = PIPELINE_QUEUES.get(executor, executor)
     return executor if executor in BUILT_IN_EXECUTORS else task_type
+
+
+def is_pipeline_queue(queue: str) -> bool:
+    """Whether runs of that queue belong to a project of the pipeline contract."""
+    return queue in PIPELINE_QUEUES.values()
+
+
+def project_scope(project_id: int) -> str:
+    """The scope of a project's runs; `PIPELINE` alone stands for all projects."""
+    return f"{PIPELINE}:{project_id}"
 
 
 def ready_subject(queue: str, priority: str) -> str:

@@ -33,6 +33,8 @@ from gateway.native.tasks import TaskRoutes
 from gateway.native.webhooks import WebhookRoutes
 from gateway.native.workers import WorkerRoutes
 from gateway.operations import OperationsRoutes
+from gateway.pipeline.routes import PipelineRoutes
+from gateway.pipeline.translate import SHAPE as PIPELINE
 from gateway.ports import Listener
 from gateway.probes import Probes
 from gateway.rate_limits import RateLimits
@@ -45,6 +47,7 @@ from gateway.smartrpa.translate import SHAPE as SMARTRPA
 from gateway.system_logs import LogFolder
 from gateway.traffic import Traffic
 from gateway.webhooks.service import Webhooks
+from gateway.xget.accounts import AccountRoutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ _MEMBERS = {
     "smartrpa": _Member("SmartRPA background service", SMARTRPA, "/rpa", "", ("scheduler", "message_queue")),
     "management": _Member("Task management", MANAGEMENT, "/management", "", ("scheduler",), MANAGEMENT_NOTES),
     "xget": _Member("XGet scraper service", later.XGET, "/xget", "/api/v1", ("scheduler",)),
-    "pipeline": _Member("Pipeline tasks", later.PIPELINE, "/pipeline", "/api/v1", ("scheduler",)),
+    "pipeline": _Member("Pipeline tasks", PIPELINE, "/pipeline", "/api/v1", ("scheduler",)),
 }
 
 
@@ -158,6 +161,8 @@ def _member(parts: Parts, name: str, member: _Member, access: Access | None) -> 
     makers: dict[str, Callable[[], list[Endpoint]]] = {
         "smartrpa": SmartRpaRoutes(parts.backend, parts.watcher, parts.settings.wait_seconds).endpoints,
         "management": lambda: management_endpoints(parts.backend),
+        "pipeline": PipelineRoutes(parts.backend).endpoints,
+        "xget": AccountRoutes(parts.backend).endpoints,
     }
     endpoints = makers[name]() if name in makers else []
     operations = OperationsRoutes(parts.probes, parts.traffic, member.needs)

@@ -10,8 +10,15 @@ from chassis.batching import Batcher
 from chassis.errors import TrawlError, error_of
 from chassis.grpc_client import GrpcClient
 from chassis.telemetry import current_traceparent
-from trawl.scheduler.v1 import lease_pb2_grpc, queues_pb2_grpc, runs_pb2, runs_pb2_grpc, tasks_pb2_grpc
-from trawl.scraper.v1 import results_pb2_grpc
+from trawl.scheduler.v1 import (
+    lease_pb2_grpc,
+    queues_pb2_grpc,
+    runs_pb2,
+    runs_pb2_grpc,
+    tasks_pb2_grpc,
+    workflows_pb2_grpc,
+)
+from trawl.scraper.v1 import accounts_pb2_grpc, papers_pb2_grpc, results_pb2_grpc
 from trawl.workerregistry.v1 import endpoints_pb2_grpc, workers_pb2_grpc
 
 START_SECONDS = 10.0
@@ -40,7 +47,10 @@ class Backend:
         self.runs: Any = self.scheduler.stub(runs_pb2_grpc.RunServiceStub)
         self.queues: Any = self.scheduler.stub(queues_pb2_grpc.QueueServiceStub)
         self.leases: Any = self.scheduler.stub(lease_pb2_grpc.LeaseServiceStub)
+        self.workflows: Any = self.scheduler.stub(workflows_pb2_grpc.WorkflowServiceStub)
         self.results: Any = self.scraper.stub(results_pb2_grpc.ResultServiceStub)
+        self.papers: Any = self.scraper.stub(papers_pb2_grpc.PaperServiceStub)
+        self.accounts: Any = self.scraper.stub(accounts_pb2_grpc.AccountServiceStub)
         self.workers: Any = self.registry.stub(workers_pb2_grpc.WorkerServiceStub)
         self.endpoints: Any = self.registry.stub(endpoints_pb2_grpc.EndpointServiceStub)
         self._starts: Batcher[runs_pb2.StartRun, runs_pb2.Run] = Batcher(

@@ -1,10 +1,10 @@
-"""The contracts that are only announced so far: XGet, pipeline. Owns: their error shapes."""
+"""The contract that is only announced so far: XGet. Owns: its error shape."""
 
 from typing import Any
 
 from chassis.errors import TrawlError
 
-from gateway.failures import ErrorShape, Malformed
+from gateway.failures import ErrorShape
 
 Json = Any
 
@@ -15,9 +15,4 @@ def _xget(error: TrawlError, status: int, _request_id: str) -> Json:
     return {"detail": error.message}
 
 
-def _pipeline(error: TrawlError, status: int, _request_id: str) -> Json:
-    return {"code": status, "message": error.message, "data": None}
-
-
 XGET = ErrorShape(_xget)
-PIPELINE = ErrorShape(_pipeline, {Malformed: 422})

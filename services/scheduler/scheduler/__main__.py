@@ -1,6 +1,8 @@
 """The scheduler's composition root: builds the parts, serves until told to stop."""
 
 import asyncio
+from collections.abc import Sequence
+from typing import Protocol
 
 from chassis.events import Events
 from chassis.grpc_client import GrpcClient
@@ -9,7 +11,14 @@ from chassis.health import Readiness, until_available
 from chassis.logs import get_logger
 from chassis.run import Lifetime, run_service
 from chassis.stores import mongo_client, mongo_database, redis_client
-from trawl.scheduler.v1 import lease_pb2_grpc, queues_pb2_grpc, runs_pb2_grpc, tasks_pb2_grpc, work_pb2_grpc
+from trawl.scheduler.v1 import (
+    lease_pb2_grpc,
+    queues_pb2_grpc,
+    runs_pb2_grpc,
+    tasks_pb2_grpc,
+    work_pb2_grpc,
+    workflows_pb2_grpc,
+)
 from wire import subjects
 
 from scheduler.abort_run import AbortRun, EndedRuns
@@ -34,6 +43,7 @@ from scheduler.settings import SchedulerSettings
 from scheduler.start_runs import StartRuns
 from scheduler.work import Work
 from scheduler.worker_offers import WorkerOffers
+from scheduler.workflow_parts import WorkflowParts
 
 log = get_logger("main")
 # Ends are archived in batches: under load a few more milliseconds until a run reads as completed cost nobody anything.
@@ -65,49 +75,57 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
     )  # fmt: skip
     reader = ReadRuns(live, archive, durations)
     aborter = AbortRun(live=live, reader=reader, finish=finish, announcer=announcer, ended=ended)
-    selfstart.connect(starter, aborter)
     changes = ChangeTasks(
         tasks=tasks, live=live, announcer=announcer, starter=starter, dependencies=selfstart.dependencies,
         watch=selfstart.watch,
     )  # fmt: skip
+    workflows = WorkflowParts(
+        database, tasks=tasks, live=live, archive=archive, announcer=announcer, starter=starter, aborter=aborter,
+        changes=changes, dependencies=selfstart.dependencies,
+    )  # fmt: skip
+    selfstart.connect(starter, aborter, workflows.engine.on_run_ends)
     rebuilder = Rebuilder(live, archive, events, waiting=selfstart.waiting, leased=leasing.runs)
-    registry = GrpcClient("worker-registry", settings.registry_target)
-    offers, work = WorkerOffers(registry), Work(live, archive, announcer, queueing.pauses)
+    registry, work = (
+        GrpcClient("worker-registry", settings.registry_target),
+        Work(live, archive, announcer, queueing.pauses),
+    )
+    offers = WorkerOffers(registry)
     explainer = ExplainRun(
         reader=reader, live=live, tasks=tasks, waiting=selfstart.waiting, live_tasks=selfstart.live_tasks,
         gate=selfstart.gate, offers=offers, pauses=queueing.pauses,
     )  # fmt: skip
 
     server = GrpcServer(settings.grpc_host, settings.grpc_port)
-    server.add(
-        runs_pb2_grpc.add_RunServiceServicer_to_server,
-        RunApi(
-            starter=starter,
-            reader=reader,
-            aborter=aborter,
-            archive=archive,
-            live=live,
-            tasks=tasks,
-            durations=durations,
-            explainer=explainer,
-        ),
-    )
-    server.add(work_pb2_grpc.add_WorkServiceServicer_to_server, WorkApi(work))
-    server.add(
-        lease_pb2_grpc.add_LeaseServiceServicer_to_server,
-        leasing.connect(work=work, reader=reader, events=events, ended=ended, pauses=queueing.pauses),
-    )
-    server.add(
-        queues_pb2_grpc.add_QueueServiceServicer_to_server,
-        queueing.connect(
-            live=live, finish=finish, ended=ended, tasks=tasks, archive=archive, offers=offers, reader=reader,
-            starter=starter, events=events,
-        ),
+    run_api = RunApi(
+        starter=starter, reader=reader, aborter=aborter, archive=archive, live=live, tasks=tasks, durations=durations,
+        explainer=explainer,
     )  # fmt: skip
-    server.add(
-        tasks_pb2_grpc.add_TaskServiceServicer_to_server,
-        TaskApi(tasks=tasks, changes=changes, reader=reader, fires=selfstart.fires),
-    )
+    task_api = TaskApi(tasks=tasks, changes=changes, reader=reader, fires=selfstart.fires)
+    for add, api in (
+        (runs_pb2_grpc.add_RunServiceServicer_to_server, run_api),
+        (work_pb2_grpc.add_WorkServiceServicer_to_server, WorkApi(work)),
+        (
+            lease_pb2_grpc.add_LeaseServiceServicer_to_server,
+            leasing.connect(work=work, reader=reader, events=events, ended=ended, pauses=queueing.pauses),
+        ),
+        (tasks_pb2_grpc.add_TaskServiceServicer_to_server, task_api),
+        (workflows_pb2_grpc.add_WorkflowServiceServicer_to_server, workflows.api),
+        (
+            queues_pb2_grpc.add_QueueServiceServicer_to_server,
+            queueing.connect(
+                live=live,
+                finish=finish,
+                ended=ended,
+                tasks=tasks,
+                archive=archive,
+                offers=offers,
+                reader=reader,
+                starter=starter,
+                events=events,
+            ),
+        ),
+    ):
+        server.add(add, api)
 
     readiness = Readiness(
         {"nats": events.check, "redis": live.ping, "mongodb": archive.ping},
@@ -118,7 +136,7 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
     async def start() -> None:
         await events.connect()
         await events.declare_streams(subjects.STREAMS, settings.stream_replicas)
-        await until_available(lambda: _prepare(tasks, archive, leasing, selfstart, rebuilder))
+        await until_available(lambda: _prepare((tasks, archive, leasing, selfstart, workflows), rebuilder))
         await events.nc.subscribe(subjects.RUN_EVENTS, cb=ended.on_events)
         await server.start(serving=False)
         life.spawn("readiness", readiness.run())
@@ -140,6 +158,7 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
             life.spawn(name, loop())
         await leasing.start(life, events)
         await selfstart.start(life, events)
+        await workflows.start(life, events)
         log.info("serving", port=server.port)
 
     life.spawn("start", start())
@@ -152,14 +171,15 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
     mongo.close()
 
 
-async def _prepare(
-    tasks: Tasks, archive: Archive, leasing: Leasing, selfstart: SelfStarting, rebuilder: Rebuilder
-) -> None:
-    await tasks.prepare()
-    await archive.prepare()
-    await leasing.prepare()
-    await selfstart.prepare()
+async def _prepare(parts: "Sequence[_Prepared]", rebuilder: Rebuilder) -> None:
+    for part in parts:
+        await part.prepare()
     await rebuilder.ensure()
+
+
+class _Prepared(Protocol):
+    async def prepare(self) -> None:
+        """Make the indexes."""
 
 
 def main() -> None:

@@ -84,6 +84,12 @@ class Announcer:
             with contextlib.suppress(*NATS_DOWN):
                 await self._events.nc.publish(subjects.LIVE_LOGS, " ".join(map(str, run_ids)).encode())
 
+    async def workflows_changed(self) -> None:
+        """Tell the other schedulers; not stored, since they look again by themselves."""
+        if self._events.connected:
+            with contextlib.suppress(*NATS_DOWN):
+                await self._events.nc.publish(subjects.LIVE_WORKFLOWS, b"")
+
     async def queue_changed(self, name: str) -> None:
         """Tell whoever pulls that a queue was paused or resumed; who misses it learns it from claims, or by asking."""
         if self._events.connected:

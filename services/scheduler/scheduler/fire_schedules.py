@@ -1,26 +1,26 @@
-"""Use case: fire schedules. Every scheduler may; the record of a fire time, inserted first, decides who does.
+"""Use case: fire schedules, of tasks and of workflows. Every scheduler may; the record of a fire time, inserted first,
+decides who does.
 
 Owns what becomes of each fire time. No polling: sleeps until the next fire time, or until the schedules change.
 """
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from chassis.clock import now_ms
 from chassis.errors import Unavailable
 from chassis.logs import get_logger
+from trawl.scheduler.v1 import runs_pb2
 
 from scheduler.misfires import LATE_MS, MAX_CAP, make_up
 from scheduler.mongo_fires import Fire, Fires, fire_key
-from scheduler.mongo_tasks import Tasks
-from scheduler.redis_tasks import LiveTasks
-from scheduler.reserved_runs import Promise, ReservedRuns
+from scheduler.reserved_runs import Promise
 from scheduler.schedule import FireTime, between, next_after
 from scheduler.schedule_book import ScheduleBook
 from scheduler.task import Task
-from scheduler.task_watch import TaskWatch
 
 log = get_logger("fire")
 CHUNK = 500
@@ -36,6 +36,57 @@ KEEP_RECORDS = 500_000
 MAX_QUEUED = 1_000
 # Sorting by next run needs no more than this; what is shown is exact.
 NEXT_RUN_SECONDS = 30.0
+
+
+class Watch(Protocol):
+    """Keeps the book as it is in the store; `changed` is set when it may fire at another time."""
+
+    changed: asyncio.Event
+
+    def touch(self, task_id: int) -> None:
+        """Read this one again."""
+
+    async def refresh(self) -> None:
+        """Do so now."""
+
+
+class Sources(Protocol):
+    """Where those are kept that have schedules."""
+
+    async def many(self, task_ids: Sequence[int]) -> dict[int, Task]:
+        """Those that exist."""
+
+    async def set_next_runs(self, next_runs: Mapping[int, int]) -> None:
+        """When they fire next, for sorting."""
+
+
+class LiveState(Protocol):
+    """What is known of them now."""
+
+    async def versions(self, task_ids: Sequence[int]) -> list[int]:
+        """The newest known version of each."""
+
+    async def raise_versions(self, versions: Mapping[int, int]) -> None:
+        """Make older copies stale."""
+
+    async def live_runs(self, task_ids: Sequence[int]) -> list[tuple[int, int]]:
+        """(how many of its runs are live, the oldest of them or 0) for each."""
+
+
+class Starter(Protocol):
+    """Starts what records promise."""
+
+    async def reserve(self, count: int) -> list[int]:
+        """New ids."""
+
+    def prime(self, tasks: Sequence[Task]) -> None:
+        """These are about to start."""
+
+    async def start(self, promises: Sequence[Promise]) -> list[runs_pb2.StartRunResult]:
+        """Start under those ids."""
+
+    async def keep(self, promise: Promise) -> str:
+        """Start it unless it was; answers why it can't be."""
 
 
 @dataclass(slots=True)
@@ -63,8 +114,8 @@ class FireSchedules:
     """One loop in each scheduler."""
 
     def __init__(
-        self, *, book: ScheduleBook, watch: TaskWatch, fires: Fires, tasks: Tasks, live_tasks: LiveTasks,
-        reserved: ReservedRuns,
+        self, *, book: ScheduleBook, watch: Watch, fires: Fires, tasks: Sources, live_tasks: LiveState,
+        reserved: Starter,
     ) -> None:  # fmt: skip
         self._book, self._watch, self._fires, self._tasks = book, watch, fires, tasks
         self._live, self._reserved = live_tasks, reserved

@@ -1,4 +1,5 @@
-"""What became of each fire time, in MongoDB. Owns `schedule_fires`, `schedule_batches`, `schedule_state`.
+"""What became of each fire time, in MongoDB. Owns `schedule_fires`, `schedule_batches`, `schedule_state`, and the same
+for workflows with `workflow_` in front.
 
 Must not know Redis, NATS or gRPC.
 
@@ -62,9 +63,9 @@ def _fire(raw: dict[str, Any]) -> Fire:
 class Fires:
     """Every method raises `Unavailable` when MongoDB can't be reached."""
 
-    def __init__(self, database: AsyncIOMotorDatabase[dict[str, Any]]) -> None:
-        self._fires, self._state = database["schedule_fires"], database["schedule_state"]
-        self._batches = database["schedule_batches"]
+    def __init__(self, database: AsyncIOMotorDatabase[dict[str, Any]], prefix: Literal["", "workflow_"] = "") -> None:
+        self._fires, self._state = database[f"{prefix}schedule_fires"], database[f"{prefix}schedule_state"]
+        self._batches = database[f"{prefix}schedule_batches"]
 
     async def prepare(self) -> None:
         """Make the indexes."""

@@ -63,10 +63,12 @@ class Archive:
         """Make the indexes: a single-field one for each filter and sort, and MongoDB's own compound ones."""
         with mongo_errors():
             # Each costs every run that ends: none without a filter or a sort that a contract offers.
-            for name in ("created_ms", "task_id", "status", "worker_id", "external_key", "started_ms", "completed_ms"):
+            filtered = ("created_ms", "task_id", "status", "worker_id", "external_key", "started_ms", "completed_ms")
+            for name in (*filtered, "scope"):
                 await self._runs.create_index([(name, ASCENDING)])
             await self._runs.create_index([("task_id", ASCENDING), ("created_ms", DESCENDING)])
             await self._runs.create_index([("status", ASCENDING), ("created_ms", DESCENDING)])
+            await self._runs.create_index([("scope", ASCENDING), ("created_ms", DESCENDING)])
             await self._logs.create_index([("run_id", ASCENDING)])
             await self._parked.create_index([("release_ms", ASCENDING)])
             await self._parameters.create_index([("run_id", ASCENDING)])
@@ -97,6 +99,22 @@ class Archive:
         with mongo_errors():
             rows = await self._runs.find({"_id": {"$in": [key(i) for i in run_ids]}}, {"run_id": 1}).to_list(None)
         return {int(row["_id"]) for row in rows}
+
+    async def statuses(self, run_ids: Sequence[int]) -> dict[int, str]:
+        """How those of the runs ended that are archived."""
+        if not run_ids:
+            return {}
+        with mongo_errors():
+            query = {"_id": {"$in": [key(i) for i in run_ids]}}
+            rows = await self._runs.find(query, {"status": 1}).to_list(None)
+        return {int(row["_id"]): row["status"] for row in rows}
+
+    async def many(self, run_ids: Sequence[int]) -> list[dict[str, Any]]:
+        """Those of the runs that are archived, in no order."""
+        if not run_ids:
+            return []
+        with mongo_errors():
+            return await self._runs.find({"_id": {"$in": [key(i) for i in run_ids]}}).to_list(None)
 
     async def by_external(self, external_key: str) -> dict[str, Any] | None:
         """The newest archived run with that external key."""

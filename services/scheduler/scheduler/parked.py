@@ -107,4 +107,5 @@ def rebuilt(spec: pb.RunSpec, raw: bytes, state: str, not_before_ms: int = 0) ->
         digest=spec.request_digest,
         state="k" if state == "k" else "p",
         not_before_ms=not_before_ms,
+        scope=spec.scope,
     )

@@ -90,6 +90,8 @@ class ReadRuns:
         """The live runs that match, sorted, and how many there are."""
         if request.task_id:
             indexes = [f"task:{request.task_id}"]
+        elif request.scope:
+            indexes = [f"scope:{request.scope}"]
         elif status is Status.RUNNING or request.worker_id:
             indexes = ["running"]
         elif status is Status.PENDING:
@@ -140,6 +142,7 @@ def _matches(run: pb.Run, request: pb.ListRunsRequest, status: Status | None) ->
         (status is None or FROM_PROTO[run.status] is status)
         and (not request.worker_id or run.worker_id == request.worker_id)
         and (not request.contract or run.spec.contract == request.contract)
+        and (not request.scope or request.scope in (run.spec.scope, run.spec.scope.partition(":")[0]))
         and (not request.from_ms or created >= request.from_ms)
         and (not request.until_ms or created < request.until_ms)
     )
@@ -155,6 +158,10 @@ def _archive_query(request: pb.ListRunsRequest, status: Status | None) -> dict[s
         query["worker_id"] = request.worker_id
     if request.contract:
         query["contract"] = request.contract
+    if request.scope:
+        # The whole family: everything that begins with its name and a colon.
+        family = {"$gte": f"{request.scope}:", "$lt": f"{request.scope};"}
+        query["scope"] = request.scope if ":" in request.scope else family
     created = {}
     if request.from_ms:
         created["$gte"] = request.from_ms

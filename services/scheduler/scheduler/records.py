@@ -75,6 +75,7 @@ def document(run: pb.Run) -> dict[str, Any]:
         "worker_id": run.worker_id,
         "queue": run.spec.queue,
         "contract": run.spec.contract,
+        "scope": run.spec.scope,
         "external_key": external_key(run.spec),
         "created_ms": run.spec.created_ms,
         "started_ms": run.started_ms,

@@ -37,12 +37,14 @@ class NewRun:
     state: State = "p"
     not_before_ms: int = 0
     task_version: str = ""
+    scope: str = ""
 
     def arguments(self) -> tuple[Any, ...]:
         """In the order of `accept.lua`."""
         return (
             self.run_id, self.task_id, self.created_ms, self.queue, self.max_retries, self.timeout_ms, self.attempt,
             self.spec, self.external_key, self.digest, self.state, self.not_before_ms, self.task_version,
+            self.scope,
         )  # fmt: skip
 
 
@@ -281,7 +283,7 @@ class LiveRuns:
         return int(cast("bytes", held).split(b" ")[0]) if held else None
 
     async def ids(self, index: str, *, newest_first: bool, offset: int = 0, limit: int = 1000) -> list[int]:
-        """Ids of one index (pending | parked | task:<id>) by creation; of `running` in no order that means anything."""
+        """Ids of one index (pending | parked | task:<id> | scope:<scope>) by creation; of `running` in no order."""
         with redis_errors():
             rows = await self._redis.zrange(_index_key(index), offset, offset + limit - 1, desc=newest_first)
         return [int(cast("bytes", row)) for row in rows]

@@ -1,10 +1,10 @@
-"""Use case: what follows from a run's end for other tasks: dependents start, queued runs go on.
+"""Use case: what follows from a run's end for other tasks: dependents start, queued runs go on, workflows are told.
 
 Owns the reaction to the run events, and the slow repair of what was missed.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from chassis.errors import Unavailable
 from chassis.events import Msg
@@ -22,14 +22,18 @@ from scheduler.task_watch import TaskWatch
 log = get_logger("followers")
 ENDS = frozenset({"completed", "failed", "aborted"})
 REPAIR_SECONDS = 15.0
+# Hears of ends first, and raises `Unavailable` when they must come again.
+WorkflowEnds = Callable[[Sequence[events_pb2.RunEvent]], Awaitable[None]]
 
 
 class RunFollowers:
     """Handles batches of `RunEvents`. A batch that failed half-way is handled again."""
 
     def __init__(
-        self, *, held: HeldRuns, waiting: WaitingRuns, tasks: Tasks, book: ScheduleBook, watch: TaskWatch
-    ) -> None:
+        self, *, held: HeldRuns, waiting: WaitingRuns, tasks: Tasks, book: ScheduleBook, watch: TaskWatch,
+        workflows: WorkflowEnds,
+    ) -> None:  # fmt: skip
+        self._workflows = workflows
         self._held, self._waiting, self._tasks = held, waiting, tasks
         self._book, self._watch = book, watch
 
@@ -39,7 +43,9 @@ class RunFollowers:
         queues: set[int] = set()
         stuck: set[int] = set()
         completed: dict[int, set[int]] = {}
-        for event in self._ends(messages):
+        ends = self._ends(messages)
+        await self._workflows(ends)
+        for event in ends:
             if (task := self._book.get(event.task_id)) is not None and may_queue(task):
                 queues.add(task.id)
             for dependent in self._book.dependents(event.task_id, event.task_name):

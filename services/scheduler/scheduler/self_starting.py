@@ -19,7 +19,7 @@ from scheduler.mongo_waiting import WaitingRuns
 from scheduler.redis_runs import LiveRuns
 from scheduler.redis_tasks import LiveTasks
 from scheduler.reserved_runs import ReservedRuns
-from scheduler.run_followers import RunFollowers
+from scheduler.run_followers import RunFollowers, WorkflowEnds
 from scheduler.schedule_book import ScheduleBook
 from scheduler.start_runs import StartRuns
 from scheduler.task_watch import TaskWatch
@@ -40,7 +40,7 @@ class SelfStarting:
             waiting=self.waiting, live_tasks=self.live_tasks, archive=archive, dependencies=self.dependencies
         )
 
-    def connect(self, starter: StartRuns, aborter: AbortRun) -> None:
+    def connect(self, starter: StartRuns, aborter: AbortRun, workflows: WorkflowEnds) -> None:
         """Build the loops."""
         reserved = ReservedRuns(
             starter=starter, live=self._live, archive=self._archive, waiting=self.waiting,
@@ -51,8 +51,9 @@ class SelfStarting:
             archive=self._archive, announcer=self._announcer, reserved=reserved, aborter=aborter,
         )  # fmt: skip
         self._followers = RunFollowers(
-            held=self._held, waiting=self.waiting, tasks=self._tasks, book=self._book, watch=self.watch
-        )
+            held=self._held, waiting=self.waiting, tasks=self._tasks, book=self._book, watch=self.watch,
+            workflows=workflows,
+        )  # fmt: skip
         self._firing = FireSchedules(
             book=self._book, watch=self.watch, fires=self.fires, tasks=self._tasks, live_tasks=self.live_tasks,
             reserved=reserved,

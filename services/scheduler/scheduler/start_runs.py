@@ -76,6 +76,7 @@ class _Draft:
     raw: bytes
     large_parameters: bytes | None
     checked_version: bool
+    max_retries: int
     reserved: bool = False
     # Why it waits: what for, and in words.
     hold: Kind | None = None
@@ -300,12 +301,19 @@ class StartRuns:
         large = None
         if request.parameters_json:
             own.parameters_json = _overlay(cached.task, request.parameters_json)
-            if len(own.parameters_json) > self._inline_bytes:
-                large, own.parameters_json = own.parameters_json, b"{}"
-                own.parameters_by_reference = True
+        own.scope = scope_of(cached.task, own.parameters_json)
+        if len(own.parameters_json) > self._inline_bytes:
+            large, own.parameters_json = own.parameters_json, b"{}"
+            own.parameters_by_reference = True
         # Serialised messages that stand one after the other are merged by a reader: the later field wins.
         raw = cached.template + own.SerializeToString()
-        return _Draft(index, cached, own, raw, large, request.HasField("inline"))
+        if request.HasField("retry"):
+            # Merging would keep the task's value wherever the override says 0.
+            whole = pb.RunSpec.FromString(raw)
+            whole.retry.CopyFrom(request.retry)
+            raw = whole.SerializeToString()
+        retries = request.retry.max_retries if request.HasField("retry") else cached.task.retry_count
+        return _Draft(index, cached, own, raw, large, request.HasField("inline"), retries)
 
     async def _commit(self, drafts: Sequence[_Draft], results: Sequence[pb.StartRunResult]) -> list[int]:
         """Write, publish, confirm. Answers the indexes of those whose cached task was stale."""
@@ -412,6 +420,18 @@ def _overlay(task: Task, parameters_json: bytes) -> bytes:
     return orjson.dumps({**task.parameters, **own})
 
 
+def scope_of(task: Task, parameters_json: bytes) -> str:
+    """What the run belongs to besides its task: the project of a pipeline run, whichever contract started it."""
+    if not subjects.is_pipeline_queue(task.queue):
+        return ""
+    try:
+        parameters = orjson.loads(parameters_json) if parameters_json else task.parameters
+    except orjson.JSONDecodeError as error:
+        raise InvalidInput("the parameters are not JSON", field="parameters") from error
+    project = parameters.get("project_id") if isinstance(parameters, Mapping) else None
+    return subjects.project_scope(project if type(project) is int and project > 0 else 0)
+
+
 def _new_run(draft: _Draft) -> NewRun:
     task, spec = draft.cached.task, draft.spec
     return NewRun(
@@ -419,7 +439,7 @@ def _new_run(draft: _Draft) -> NewRun:
         task_id=task.id,
         created_ms=spec.created_ms,
         queue=task.queue,
-        max_retries=task.retry_count,
+        max_retries=draft.max_retries,
         timeout_ms=spec.timeout_ms or task.timeout_seconds * 1000,
         attempt=0,
         spec=draft.raw,
@@ -427,6 +447,7 @@ def _new_run(draft: _Draft) -> NewRun:
         digest=spec.request_digest,
         state="k" if draft.hold else "p",
         task_version="" if draft.checked_version else str(task.version),
+        scope=spec.scope,
     )
 
 

@@ -10,15 +10,19 @@ from chassis.health import Readiness, until_available
 from chassis.logs import get_logger
 from chassis.run import Lifetime, run_service
 from chassis.stores import mongo_client, mongo_database
-from trawl.scraper.v1 import results_pb2_grpc
+from trawl.scraper.v1 import accounts_pb2_grpc, papers_pb2_grpc, results_pb2_grpc
 from wire import subjects
 
 from scraper import registration
+from scraper.account_parts import make_account_parts
 from scraper.blobs import LocalBlobs
 from scraper.composition import Executors, slot_limits
+from scraper.grpc_accounts import AccountApi
+from scraper.grpc_papers import PaperApi
 from scraper.grpc_results import ResultApi
 from scraper.held import HeldRuns
 from scraper.mongo_results import Results
+from scraper.pipeline import Pipeline
 from scraper.settings import ScraperSettings
 from scraper.worker import Identity, Worker
 
@@ -30,10 +34,12 @@ async def serve(settings: ScraperSettings, life: Lifetime) -> None:
     worker_id = settings.worker_id or f"worker-{settings.hostname}"
     identity = Identity(worker_id, f"{worker_id}-{uuid.uuid4().hex[:12]}".replace(".", "_"), settings.hostname)
     events, mongo = Events(settings.nats_url, worker_id), mongo_client(settings)
-    results, blobs = Results(mongo_database(mongo, settings, "scraper")), LocalBlobs(settings.blob_dir)
+    database, blobs = mongo_database(mongo, settings, "scraper"), LocalBlobs(settings.blob_dir)
+    results, pipeline = Results(database), Pipeline(settings, database, blobs)
+    accounts = make_account_parts(settings, database, worker_id)
     scheduler = GrpcClient("scheduler", settings.scheduler_target)
     registry = GrpcClient("worker-registry", settings.registry_target)
-    executors = Executors(settings, worker_id)
+    executors = Executors(settings, worker_id, pipeline, accounts)
     held = HeldRuns(*slot_limits(settings), total=settings.worker_slots)
     worker = Worker(
         identity=identity, events=events, scheduler=scheduler, results=results, blobs=blobs,
@@ -52,6 +58,8 @@ async def serve(settings: ScraperSettings, life: Lifetime) -> None:
     server = GrpcServer(settings.grpc_host, settings.grpc_port)
     api = ResultApi(results, blobs, list(executors.by_name))
     server.add(results_pb2_grpc.add_ResultServiceServicer_to_server, api)
+    server.add(papers_pb2_grpc.add_PaperServiceServicer_to_server, PaperApi(pipeline.papers, pipeline.files))
+    server.add(accounts_pb2_grpc.add_AccountServiceServicer_to_server, AccountApi(accounts.manage))
 
     readiness = Readiness(
         {"nats": events.check, "mongodb": results.ping}, serving=asyncio.Event(), changed=server.set_serving
@@ -62,6 +70,8 @@ async def serve(settings: ScraperSettings, life: Lifetime) -> None:
         await events.connect()
         await events.declare_streams(subjects.STREAMS, settings.stream_replicas)
         await until_available(results.prepare)
+        await until_available(pipeline.papers.prepare)
+        await until_available(accounts.prepare)
         await server.start(serving=False)
         life.spawn("readiness", readiness.run())
         await worker.start()
@@ -77,6 +87,7 @@ async def serve(settings: ScraperSettings, life: Lifetime) -> None:
     await life.cancel_all()
     await presence.leave()
     await executors.close()
+    await accounts.close()
     await scheduler.close()
     await registry.close()
     await events.close()

@@ -3,7 +3,8 @@
 import asyncio
 import mimetypes
 import re
-from collections.abc import AsyncIterator
+import shutil
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from chassis.errors import NotFound
@@ -21,17 +22,35 @@ class LocalBlobs:
 
     async def save(self, run_id: int, name: str, data: bytes) -> str:
         """Store a file; answers the name to fetch it by, `<run id>/<file>`."""
+        return await self.save_for(str(run_id), name, data)
+
+    async def save_for(self, folder: str, name: str, data: bytes) -> str:
+        """Store a file that outlives its run; answers `<folder>/<file>`. `folder` is the caller's own word."""
+        return await self._place(folder, name, lambda path: path.write_bytes(data))
+
+    async def copy_for(self, folder: str, name: str, source: Path) -> str:
+        """As `save_for`, for what is too large for memory."""
+        return await self._place(folder, name, lambda path: shutil.copyfile(source, path))
+
+    async def _place(self, folder: str, name: str, fill: Callable[[Path], object]) -> str:
         safe = _UNSAFE.sub("_", name).lstrip(".")[:MAX_NAME] or "file"
-        path = self._root / str(run_id) / safe
+        path = self._root / folder / safe
 
         def write() -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = path.with_name(path.name + ".part")
-            temporary.write_bytes(data)
+            fill(temporary)
             temporary.replace(path)
 
         await asyncio.to_thread(write)
-        return f"{run_id}/{safe}"
+        return f"{folder}/{safe}"
+
+    def remove_others(self, folder: str, keep: Sequence[str]) -> None:
+        """Remove the folder's files whose names (`<folder>/<file>`) are not among `keep`. Blocks."""
+        place = self._root / folder
+        for path in place.iterdir() if place.is_dir() else ():
+            if f"{folder}/{path.name}" not in keep and not path.name.endswith(".part"):
+                path.unlink(missing_ok=True)
 
     def find(self, name: str) -> tuple[Path, str]:
         """The file and its content type. Raises `NotFound`."""

@@ -221,12 +221,20 @@ class BrowserPool:
 
     @asynccontextmanager
     async def lease(
-        self, options: BrowserOptions, guard: Callable[[Guarded], None], storage_state: Json = None
+        self,
+        options: BrowserOptions,
+        guard: Callable[[Guarded], None],
+        storage_state: Json = None,
+        *,
+        way_out: EgressProxy | None = None,
     ) -> AsyncIterator[BrowserLease]:
-        """A fresh context, waited for while all slots are taken. `guard` is the run's `RunContext.guard`."""
+        """A fresh context, waited for while all slots are taken. `guard` is the run's `RunContext.guard`.
+
+        `way_out`: a started proxy that this context goes through instead of the pool's own.
+        """
         await self._slots.acquire()
         try:
-            lease = await self._open(options, storage_state)
+            lease = await self._open(options, storage_state, way_out)
         except BaseException:
             self._slots.release()
             self._watch_idle()
@@ -253,13 +261,14 @@ class BrowserPool:
             await asyncio.wait(self._work)
         await self._proxy.close()
 
-    async def _open(self, options: BrowserOptions, storage_state: Json) -> BrowserLease:
+    async def _open(self, options: BrowserOptions, storage_state: Json, way_out: EgressProxy | None) -> BrowserLease:
+        proxy = await way_out.start() if way_out else None
         for attempt in (1, 2):
             chromium = await self._chromium()
             chromium.runs += 1
             try:
                 async with asyncio.timeout(CONTEXT_SECONDS):
-                    context = await _new_context(chromium, options, storage_state)
+                    context = await _new_context(chromium, options, storage_state, proxy)
             except (PlaywrightError, TimeoutError) as error:
                 # It may have died while nobody looked. Twice in a row is worth the run's attempt.
                 if await chromium.responds():
@@ -268,7 +277,7 @@ class BrowserPool:
                 if attempt == 2:
                     raise browser_crashed() from error
                 continue
-            lease = BrowserLease(chromium, context, self._released, self._proxy.why)
+            lease = BrowserLease(chromium, context, self._released, (way_out or self._proxy).why)
             chromium.leases.add(lease)
             return lease
         raise AssertionError("unreachable")
@@ -402,7 +411,9 @@ async def _found(driver: Playwright, root: BrowserContext, profile: Path) -> _Ch
     return _Chromium(driver, root, root.browser, pid, profile)
 
 
-async def _new_context(chromium: _Chromium, options: BrowserOptions, storage_state: Json) -> BrowserContext:
+async def _new_context(
+    chromium: _Chromium, options: BrowserOptions, storage_state: Json, proxy: str | None
+) -> BrowserContext:
     context = await chromium.browser.new_context(
         user_agent=options.user_agent,
         viewport={"width": options.viewport.width, "height": options.viewport.height},
@@ -410,6 +421,7 @@ async def _new_context(chromium: _Chromium, options: BrowserOptions, storage_sta
         timezone_id=options.timezone,
         accept_downloads=False,
         storage_state=storage_state,
+        proxy={"server": proxy, "bypass": "<-loopback>"} if proxy else None,
     )
     if options.block:
 

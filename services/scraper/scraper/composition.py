@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from chassis.logs import get_logger
 
+from scraper.account_parts import AccountParts
 from scraper.addresses import AddressGuard, AddressNotAllowed
 from scraper.browser import BrowserPool, PoolSettings
 from scraper.browser_process import reap_browsers
@@ -16,21 +18,29 @@ from scraper.executors.python import PythonExecutor
 from scraper.executors.rpa import RpaExecutor
 from scraper.executors.scrape import ScrapeExecutor
 from scraper.executors.shell import ShellExecutor
+from scraper.executors.x import XExecutor
 from scraper.fetch import Fetcher
+from scraper.pipeline import Pipeline
 from scraper.processes import CommandRunner, reap_leftovers
 from scraper.renderer import BrowserRenderer
 from scraper.settings import ScraperSettings
 from scraper.step_templates import environment_secrets
+from scraper.x_run import XParts, XSettings
+from scraper.x_tasks import TASK_TYPES as X_TASK_TYPES
 
 log = get_logger("composition")
 # Executors that share slots: a browser, or a process of their own, costs more than a request.
-GROUPS = {"rpa": "browser", "scrape": "pages", "shell": "process", "python": "process"}
+GROUPS = {
+    "rpa": "browser", "scrape": "pages", "shell": "process", "python": "process", "pipeline_dedup": "process",
+    "pipeline_ocr": "process", "pipeline_index": "process", "pipeline_keyword_expand": "process",
+    **dict.fromkeys(X_TASK_TYPES, "browser"),
+}  # fmt: skip
 
 
 class Executors:
     """The executors by name, and what they share."""
 
-    def __init__(self, settings: ScraperSettings, worker_id: str) -> None:
+    def __init__(self, settings: ScraperSettings, worker_id: str, pipeline: Pipeline, accounts: AccountParts) -> None:
         work_dir = Path(settings.work_dir)
         self._fetcher = Fetcher(AddressGuard(settings.allowed_addresses))
         self._runner = CommandRunner(worker_id=worker_id, work_dir=work_dir)
@@ -46,6 +56,8 @@ class Executors:
         )
         self._work_dir = work_dir
         secrets = environment_secrets()
+        self._pipeline = pipeline
+        x = self._x_parts(settings, accounts)
         builders: Mapping[str, Callable[[], Executor]] = {
             "noop": NoopExecutor,
             "http": lambda: HttpExecutor(fetcher=self._fetcher),
@@ -53,11 +65,21 @@ class Executors:
             "rpa": lambda: RpaExecutor(self._browsers, secrets),
             "scrape": lambda: ScrapeExecutor(fetcher=self._fetcher, renderer=BrowserRenderer(self._browsers, secrets)),
             "python": lambda: PythonExecutor(runner=self._runner, scripts_dir=settings.scripts_dir),
+            **pipeline.builders(self._fetcher, self._runner),
+            **{name: partial(XExecutor, name, x) for name in X_TASK_TYPES},
         }
         unknown = sorted(set(settings.executors) - builders.keys())
         if unknown:
             raise ValueError(f"EXECUTORS names {', '.join(unknown)}; there are {', '.join(sorted(builders))}")
         self.by_name = {name: builders[name]() for name in settings.executors}
+
+    def _x_parts(self, settings: ScraperSettings, accounts: AccountParts) -> XParts:
+        waits = XSettings(
+            settings.x_base_url,
+            answer_seconds=settings.x_answer_seconds,
+            breaker_seconds=settings.x_breaker_seconds,
+        )
+        return XParts(waits, self._browsers, accounts.pool, accounts.stores.breakers, self._may_connect)
 
     async def _may_connect(self, address: str) -> bool:
         """Whether a page may connect to that numeric address."""
@@ -71,6 +93,7 @@ class Executors:
         """End what an earlier life of this worker left behind, before the first run."""
         killed = await asyncio.to_thread(reap_leftovers, self._runner.marker)
         await asyncio.to_thread(self._runner.clear_folders)
+        await self._pipeline.clear()
         killed += await asyncio.to_thread(reap_browsers, self._work_dir, self._runner.marker)
         if killed:
             log.warning("killed what an earlier life left behind", processes=killed)
@@ -81,6 +104,7 @@ class Executors:
             await executor.close()
         await self._browsers.close()
         await self._fetcher.close()
+        await self._pipeline.close()
 
 
 def slot_limits(settings: ScraperSettings) -> tuple[dict[str, int], Mapping[str, str]]:

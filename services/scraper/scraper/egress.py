@@ -29,7 +29,9 @@ NOT_CONNECTED = "the host can't be connected to"
 _OK, _FAILED, _NO_COMMAND, _NO_ADDRESS_TYPE = 0, 1, 7, 8
 
 
-class _RefusalError(Exception):
+class Refusal(Exception):
+    """A connection that is not made: the SOCKS reply, and words for `why`."""
+
     def __init__(self, reply: int, why: str = "") -> None:
         self.reply, self.why = reply, why
 
@@ -88,7 +90,7 @@ class EgressProxy:
             async with asyncio.timeout(HANDSHAKE_SECONDS):
                 host, port = await _read_request(reader, writer)
             upstream, out = await self._connect_or_remember(host, port)
-        except _RefusalError as refusal:
+        except Refusal as refusal:
             writer.write(bytes([5, refusal.reply, 0, 1]) + bytes(6))
             await writer.drain()
             return
@@ -102,14 +104,15 @@ class EgressProxy:
         key = host.lower()
         self._failures.pop(key, None)
         try:
-            return await self._connect(host, port)
-        except _RefusalError as refusal:
+            return await self.connect(host, port)
+        except Refusal as refusal:
             self._failures[key] = refusal.why
             while len(self._failures) > REMEMBERED_FAILURES:
                 self._failures.popitem(last=False)
             raise
 
-    async def _connect(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def connect(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Streams to the target, at an address that is allowed. Raises `Refusal`."""
         loop = asyncio.get_running_loop()
         refused = False
         reachable = False
@@ -124,10 +127,10 @@ class EgressProxy:
                     with contextlib.suppress(OSError):
                         return await asyncio.open_connection(address, port, limit=CHUNK)
         except (socket.gaierror, UnicodeError) as error:
-            raise _RefusalError(_FAILED, NOT_RESOLVED) from error
+            raise Refusal(_FAILED, NOT_RESOLVED) from error
         except (OSError, TimeoutError) as error:
-            raise _RefusalError(_FAILED, NOT_CONNECTED) from error
-        raise _RefusalError(_FAILED, NOT_ALLOWED if refused and not reachable else NOT_CONNECTED)
+            raise Refusal(_FAILED, NOT_CONNECTED) from error
+        raise Refusal(_FAILED, NOT_ALLOWED if refused and not reachable else NOT_CONNECTED)
 
 
 async def _read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> tuple[str, int]:
@@ -145,10 +148,10 @@ async def _read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
         length = (await reader.readexactly(1))[0]
         host = (await reader.readexactly(length)).decode("ascii", "replace")
     else:
-        raise _RefusalError(_NO_ADDRESS_TYPE)
+        raise Refusal(_NO_ADDRESS_TYPE)
     port = struct.unpack("!H", await reader.readexactly(2))[0]
     if command != 1:
-        raise _RefusalError(_NO_COMMAND)
+        raise Refusal(_NO_COMMAND)
     return host, port
 
 

@@ -5,12 +5,18 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated
 
-from chassis.settings import ServiceSettings
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
+from wire.subjects import PIPELINE, PIPELINE_QUEUES
+
+from scraper.pipeline_settings import PipelineSettings
+from scraper.x_tasks import TASK_TYPES as X_TASK_TYPES
+
+# One name for all executors of a kind.
+GROUPS = {"x": X_TASK_TYPES, PIPELINE: tuple(PIPELINE_QUEUES.values())}
 
 
-class ScraperSettings(ServiceSettings):
+class ScraperSettings(PipelineSettings):
     """Environment variables of the scraper. Lists are comma-separated."""
 
     grpc_port: int = 50052
@@ -19,7 +25,8 @@ class ScraperSettings(ServiceSettings):
 
     worker_id: str = Field("", pattern=r"^[A-Za-z0-9_.-]{0,100}$")
     hostname: str = socket.gethostname()
-    executors: Annotated[tuple[str, ...], NoDecode] = ("http", "scrape", "rpa", "noop")
+    # `pipeline` stands for all six of the pipeline's.
+    executors: Annotated[tuple[str, ...], NoDecode] = ("http", "scrape", "rpa", "noop", *PIPELINE_QUEUES.values())
     # Runs at the same time, all together and of those that need a browser.
     worker_slots: int = Field(256, ge=1, le=10_000)
     browser_slots: int = Field(4, ge=1, le=100)
@@ -36,10 +43,27 @@ class ScraperSettings(ServiceSettings):
     # Private addresses that runs may call all the same, as CIDRs.
     allowed_addresses: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
 
+    # What encrypts accounts' and proxies' secrets: any text of at least 16 characters (several: the first encrypts, all
+    # decrypt), else the file that holds one, made on first use. Without both no secret can be stored.
+    secrets_key: SecretStr | None = None
+    secrets_key_file: Path | None = None
+
+    # The X web application, how long a page of it may take to be answered, and how long runs wait at an open breaker.
+    x_base_url: str = Field("https://x.com", pattern=r"^https?://[^/\s?#@]+/?$")
+    x_answer_seconds: float = Field(30, gt=0, le=600)
+    x_breaker_seconds: float = Field(60, gt=0, le=86_400)
+    # Requests that an account may make in a day (UTC) unless it says otherwise; 0: as many as X allows.
+    x_daily_budget: int = Field(0, ge=0, le=10_000_000)
+    # A worker that dies keeps its account for so long.
+    account_lease_seconds: float = Field(60, ge=3, le=3_600)
+
     @field_validator("executors", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        named = [part.strip() for part in value.split(",") if part.strip()]
+        return tuple(dict.fromkeys(name for part in named for name in GROUPS.get(part, (part,))))
 
     @field_validator("allowed_addresses", mode="before")
     @classmethod

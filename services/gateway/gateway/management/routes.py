@@ -7,12 +7,19 @@ from gateway.management.endpoints import EndpointRoutes
 from gateway.management.executions import ExecutionRoutes
 from gateway.management.queues import QueueRoutes
 from gateway.management.tasks import TaskRoutes
+from gateway.management.workflows import WorkflowRoutes
 from gateway.routing import Endpoint
 
 
 def management_endpoints(backend: Backend) -> list[Endpoint]:
     """The busiest first."""
-    resources = (ExecutionRoutes(backend), TaskRoutes(backend), QueueRoutes(backend), EndpointRoutes(backend))
+    resources = (
+        ExecutionRoutes(backend),
+        WorkflowRoutes(backend),
+        TaskRoutes(backend),
+        QueueRoutes(backend),
+        EndpointRoutes(backend),
+    )
     return [_with_media_check(endpoint) for resource in resources for endpoint in resource.endpoints()]
 
 

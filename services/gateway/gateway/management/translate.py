@@ -32,6 +32,8 @@ def _error_body(error: TrawlError, _status: int, _request_id: str) -> Json:
     shown = {"status": "error", "message": error.message, "error": f"{error.kind}: {error.message}"}
     if error.field is not None:
         shown |= {"error": f"{error.field}: {error.message}", "field": error.field}
+    if "step" in error.details:
+        shown["stepId"] = error.details["step"]
     return shown
 
 

@@ -1,6 +1,6 @@
 -- Write new runs as pending. ARGV: "" or the batch's mark for `accepting`; how many marks of earlier batches go away,
---   and these; at most how many runs may wait (0 = any number); then 13 for each run:
---   id tid created queue max_retries timeout attempt spec ext digest state not_before task_version
+--   and these; at most how many runs may wait (0 = any number); then 14 for each run:
+--   id tid created queue max_retries timeout attempt spec ext digest state not_before task_version scope
 -- Answers for each run: "ok", "full" (too many wait), "stale" (the task has another version: load it and come back), "exists",
 --   or for a live run with the same external id "same <run id>" | "clash <run id>".
 local accepting = ARGV[1] ~= ''
@@ -10,7 +10,7 @@ local most = tonumber(ARGV[first - 1])
 local full = most > 0 and redis.call('ZCARD', P .. 'idx:pending') >= most
 local versions = {}
 local out = {}
-for i = first, #ARGV, 13 do
+for i = first, #ARGV, 14 do
   local id, tid, created, ext, digest, version = ARGV[i], ARGV[i+1], ARGV[i+2], ARGV[i+8], ARGV[i+9], ARGV[i+12]
   local verdict = 'ok'
   if version ~= '' and not versions[tid] then versions[tid] = redis.call('HGET', P .. 'task_versions', tid) or '' end
@@ -32,7 +32,7 @@ for i = first, #ARGV, 13 do
   end
   if verdict == 'ok' then
     create(id, tid, created, ARGV[i+3], ARGV[i+4], ARGV[i+5], ARGV[i+6], ARGV[i+7], ext, digest, ARGV[i+10],
-      ARGV[i+11], '')
+      ARGV[i+11], '', ARGV[i+13])
   end
   out[#out+1] = verdict
 end

@@ -129,6 +129,7 @@ class RunSpec(_message.Message):
     REQUEST_DIGEST_FIELD_NUMBER: _builtins.int
     RESTARTED_FROM_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
+    SCOPE_FIELD_NUMBER: _builtins.int
     run_id: _builtins.int
     task_id: _builtins.int
     task_name: _builtins.str
@@ -156,6 +157,8 @@ class RunSpec(_message.Message):
     restarted_from: _builtins.int
     traceparent: _builtins.str
     """W3C trace context of the request that started the run."""
+    scope: _builtins.str
+    """What the run belongs to besides its task, `<family>:<id>` (`pipeline:7`: project 7), for lists; made at acceptance."""
     @_builtins.property
     def arguments(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -184,10 +187,11 @@ class RunSpec(_message.Message):
         request_digest: _builtins.str = ...,
         restarted_from: _builtins.int = ...,
         traceparent: _builtins.str = ...,
+        scope: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["retry", b"retry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "attempt", b"attempt", "command", b"command", "contract", b"contract", "created_ms", b"created_ms", "executor", b"executor", "external_id", b"external_id", "has_arguments", b"has_arguments", "parameters_by_reference", b"parameters_by_reference", "parameters_json", b"parameters_json", "priority", b"priority", "queue", b"queue", "request_digest", b"request_digest", "restarted_from", b"restarted_from", "retry", b"retry", "run_id", b"run_id", "task_id", b"task_id", "task_name", b"task_name", "task_type", b"task_type", "timeout_ms", b"timeout_ms", "traceparent", b"traceparent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "attempt", b"attempt", "command", b"command", "contract", b"contract", "created_ms", b"created_ms", "executor", b"executor", "external_id", b"external_id", "has_arguments", b"has_arguments", "parameters_by_reference", b"parameters_by_reference", "parameters_json", b"parameters_json", "priority", b"priority", "queue", b"queue", "request_digest", b"request_digest", "restarted_from", b"restarted_from", "retry", b"retry", "run_id", b"run_id", "scope", b"scope", "task_id", b"task_id", "task_name", b"task_name", "task_type", b"task_type", "timeout_ms", b"timeout_ms", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -329,6 +333,7 @@ class StartRun(_message.Message):
     RETRY_CRASHES_ONLY_FIELD_NUMBER: _builtins.int
     IGNORE_DEPENDENCIES_FIELD_NUMBER: _builtins.int
     TASK_NAME_FIELD_NUMBER: _builtins.int
+    RETRY_FIELD_NUMBER: _builtins.int
     task_id: _builtins.int
     """One of task_id, task_name and inline names the task. `inline` starts a run for the task of that name, which is made when missing."""
     parameters_json: _builtins.bytes
@@ -346,6 +351,10 @@ class StartRun(_message.Message):
     """Instead of task_id: the task of that name, which must be there."""
     @_builtins.property
     def inline(self) -> Global___TaskDefinition: ...
+    @_builtins.property
+    def retry(self) -> Global___RetryPolicy:
+        """Instead of the task's own, as a whole."""
+
     def __init__(
         self,
         *,
@@ -362,10 +371,11 @@ class StartRun(_message.Message):
         retry_crashes_only: _builtins.bool = ...,
         ignore_dependencies: _builtins.bool = ...,
         task_name: _builtins.str = ...,
+        retry: Global___RetryPolicy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["inline", b"inline"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["inline", b"inline", "retry", b"retry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract", b"contract", "external_id", b"external_id", "ignore_dependencies", b"ignore_dependencies", "inline", b"inline", "parameters_json", b"parameters_json", "priority", b"priority", "request_digest", b"request_digest", "restarted_from", b"restarted_from", "retry_crashes_only", b"retry_crashes_only", "task_id", b"task_id", "task_name", b"task_name", "timeout_ms", b"timeout_ms", "traceparent", b"traceparent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract", b"contract", "external_id", b"external_id", "ignore_dependencies", b"ignore_dependencies", "inline", b"inline", "parameters_json", b"parameters_json", "priority", b"priority", "request_digest", b"request_digest", "restarted_from", b"restarted_from", "retry", b"retry", "retry_crashes_only", b"retry_crashes_only", "task_id", b"task_id", "task_name", b"task_name", "timeout_ms", b"timeout_ms", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -532,6 +542,7 @@ class ListRunsRequest(_message.Message):
     ASCENDING_FIELD_NUMBER: _builtins.int
     OFFSET_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
+    SCOPE_FIELD_NUMBER: _builtins.int
     task_id: _builtins.int
     status: Global___RunStatus.ValueType
     worker_id: _builtins.str
@@ -544,6 +555,8 @@ class ListRunsRequest(_message.Message):
     ascending: _builtins.bool
     offset: _builtins.int
     limit: _builtins.int
+    scope: _builtins.str
+    """`<family>:<id>`, or only `<family>` for all of that family."""
     def __init__(
         self,
         *,
@@ -557,10 +570,11 @@ class ListRunsRequest(_message.Message):
         ascending: _builtins.bool = ...,
         offset: _builtins.int = ...,
         limit: _builtins.int = ...,
+        scope: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ascending", b"ascending", "contract", b"contract", "from_ms", b"from_ms", "limit", b"limit", "offset", b"offset", "sort", b"sort", "status", b"status", "task_id", b"task_id", "until_ms", b"until_ms", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ascending", b"ascending", "contract", b"contract", "from_ms", b"from_ms", "limit", b"limit", "offset", b"offset", "scope", b"scope", "sort", b"sort", "status", b"status", "task_id", b"task_id", "until_ms", b"until_ms", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

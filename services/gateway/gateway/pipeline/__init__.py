@@ -1,0 +1,1 @@
+"""The pipeline tasks' contract, port 8000."""

@@ -1,0 +1,1 @@
+"""The XGet scraper service's contract, port 8003."""

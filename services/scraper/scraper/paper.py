@@ -1,0 +1,159 @@
+"""What a paper is. Pure: owns its fields, their limits, the normal forms of its identifiers, and how two records merge.
+
+Everything here came from outside: it is cut, cleaned and checked before it is a paper.
+"""
+
+import hashlib
+import html
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from w3lib.html import remove_tags
+
+Json = Any
+Document = dict[str, Json]
+MAX_TITLE, MAX_ABSTRACT, MAX_NAME, MAX_AUTHORS, MAX_URL = 2_000, 50_000, 300, 500, 2_000
+FIRST_YEAR, LAST_YEAR = 1500, 2200
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\u2028\u2029\ufeff]+")
+_SPACE = re.compile(r"\s+")
+_DOI = re.compile(r"10\.\d{4,9}/\S+")
+_ARXIV = re.compile(r"(?:\d{4}\.\d{4,5}|[a-z][a-z.-]+/\d{7})(?:v\d+)?$", re.IGNORECASE)
+_FILLED = ("abstract", "year", "authors", "doi", "arxiv_id", "venue", "url", "pdf_url", "citations")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A paper as one source tells it; texts are clean, identifiers in normal form, "" or None = not told."""
+
+    source: str
+    source_id: str
+    title: str
+    abstract: str = ""
+    year: int | None = None
+    authors: tuple[str, ...] = ()
+    doi: str = ""
+    arxiv_id: str = ""
+    venue: str = ""
+    url: str = ""
+    pdf_url: str = ""
+    citations: int | None = None
+
+    @property
+    def paper_id(self) -> str:
+        """The same for the same record of the same source, in every project."""
+        return hashlib.blake2b(f"{self.source}:{self.source_id}".encode(), digest_size=12).hexdigest()
+
+    def document(self) -> Document:
+        """The stored fields."""
+        return {
+            "paper_id": self.paper_id, "title": self.title, "abstract": self.abstract, "year": self.year or 0,
+            "authors": list(self.authors), "doi": self.doi, "arxiv_id": self.arxiv_id, "venue": self.venue,
+            "url": self.url, "pdf_url": self.pdf_url, "citations": -1 if self.citations is None else self.citations,
+            "sources": [{"source": self.source, "id": self.source_id, "url": self.url}],
+        }  # fmt: skip
+
+
+def clean_text(value: Json, limit: int) -> str:
+    """A string on one line, without markup and control characters; anything else is empty."""
+    if not isinstance(value, str):
+        return ""
+    text = value[: 4 * limit].encode("utf-8", "ignore").decode()
+    if "<" in text:
+        text = remove_tags(text.replace("<", " <"))
+    text = html.unescape(text) if "&" in text else text
+    return _SPACE.sub(" ", _CONTROL.sub(" ", text)).strip()[:limit]
+
+
+def clean_names(values: Json) -> tuple[str, ...]:
+    """Names in order, without empty and repeated ones."""
+    if not isinstance(values, Iterable) or isinstance(values, str | Mapping):
+        return ()
+    names = (clean_text(value, MAX_NAME) for value in values)
+    return tuple(dict.fromkeys(name for name in names if name))[:MAX_AUTHORS]
+
+
+def clean_url(value: Json) -> str:
+    """An http(s) URL with a host, or empty."""
+    if not isinstance(value, str) or len(value) > MAX_URL or _CONTROL.search(value):
+        return ""
+    try:
+        parts = urlsplit(value.strip())
+        has_host = bool(parts.hostname)
+    except ValueError:
+        return ""
+    return value.strip() if parts.scheme.lower() in ("http", "https") and has_host else ""
+
+
+def clean_year(value: Json) -> int | None:
+    """A year that can be one, given as a number or at the start of a date."""
+    if isinstance(value, str) and re.match(r"\d{4}(?!\d)", value):
+        value = int(value[:4])
+    return value if type(value) is int and FIRST_YEAR <= value <= LAST_YEAR else None
+
+
+def clean_count(value: Json) -> int | None:
+    """A count, or None."""
+    return value if type(value) is int and 0 <= value <= 2**40 else None
+
+
+def clean_doi(value: Json) -> str:
+    """`10.1234/abc` in lower case, out of a DOI, `doi:…` or a resolver's URL; empty when there is none."""
+    if not isinstance(value, str) or len(value) > MAX_URL:
+        return ""
+    found = _DOI.search(unquote(value))
+    return clean_text(found.group().rstrip(".,;)").lower(), MAX_NAME) if found else ""
+
+
+def clean_arxiv_id(value: Json) -> str:
+    """`2101.00001` or `cs/0101001`, without version, out of an id or an arXiv URL; empty when there is none."""
+    if not isinstance(value, str) or len(value) > MAX_URL:
+        return ""
+    text = value.strip().removesuffix(".pdf")
+    text = re.sub(r"^(https?://(\w+\.)?arxiv\.org/(abs|pdf)/|arxiv:)", "", text, flags=re.IGNORECASE)
+    return re.sub(r"v\d+$", "", text.lower()) if _ARXIV.fullmatch(text) else ""
+
+
+def arxiv_id_of_doi(doi: str) -> str:
+    """arXiv gives its papers DOIs of its own, `10.48550/arxiv.<id>`."""
+    return clean_arxiv_id(doi.removeprefix("10.48550/arxiv.")) if doi.startswith("10.48550/arxiv.") else ""
+
+
+def plain_title(title: str) -> str:
+    """The title as it is compared: lower case, without accents and punctuation, single spaces."""
+    decomposed = unicodedata.normalize("NFKD", title.casefold())
+    kept = (
+        character if character.isalnum() else " " for character in decomposed if not unicodedata.combining(character)
+    )
+    return _SPACE.sub(" ", "".join(kept)).strip()
+
+
+def surname(author: str) -> str:
+    """The word of a name by which it is compared: before a comma, else the last one."""
+    before, comma, _ = author.partition(",")
+    words = plain_title(before if comma else author).split()
+    return (" ".join(words) if comma else words[-1]) if words else ""
+
+
+def fullness(paper: Mapping[str, Json]) -> tuple[int, int, int]:
+    """How much a stored paper tells: what has text or a file comes first, then filled fields, then the abstract."""
+    work = 2 * (paper.get("text_state") == "done") + (paper.get("pdf_state") == "stored")
+    filled = sum(1 for name in _FILLED if paper.get(name) not in (None, "", 0, [], -1))
+    return work, filled, len(paper.get("abstract") or "")
+
+
+def merge(papers: Sequence[Document]) -> Document:
+    """The fullest of them, filled up from the others, with every source. The order does not matter."""
+    ranked = sorted(papers, key=lambda paper: (*(-part for part in fullness(paper)), paper["paper_id"]))
+    best = dict(ranked[0])
+    for other in ranked[1:]:
+        for name in (*_FILLED, "title"):
+            if best.get(name) in (None, "", 0, [], -1):
+                best[name] = other.get(name, best.get(name))
+        best["citations"] = max(best.get("citations", -1), other.get("citations", -1))
+    told = {(one["source"], one["id"]): one for paper in ranked for one in paper.get("sources", ())}
+    best["sources"] = [told[key] for key in sorted(told)]
+    return best

@@ -1,0 +1,322 @@
+"""One collection from X. Owns: what follows from each answer: results, going on, another account, waiting, giving up.
+Must not know HTTP, databases or GraphQL's shapes.
+"""
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+from chassis.clock import now_ms
+
+from scraper.account_pool import AccountLease, AccountPool, Want
+from scraper.breakers import Breaker
+from scraper.browser import BrowserPool
+from scraper.browser_options import BrowserOptions
+from scraper.egress import Allowed
+from scraper.executor import ExecutorError, Item, Json, Parked, RunContext
+from scraper.mongo_accounts import Breakers
+from scraper.proxy_chain import proxy_chain
+from scraper.x_answers import Answer, Limit, Meaning, Verdict, judge
+from scraper.x_page import LoggedOut, NoAnswer, Walled, XPage
+from scraper.x_state import XState
+from scraper.x_tasks import PROFILE, XTask, keeps
+from scraper.x_timeline import Entry, read_profile, read_timeline
+from scraper.x_values import UpstreamChanged
+
+MAX_ACCOUNTS = 50
+MAX_TROUBLES = 4
+MAX_IGNORED = 20
+EVIDENCE_BYTES = 256 * 1024
+SOURCE = "twitter"
+
+
+@dataclass(frozen=True, slots=True)
+class XSettings:
+    """Seconds: how long a page may take to be answered, to wait after X's own trouble, and how long a run waits at an
+    open breaker before it looks again.
+    """
+
+    base_url: str = "https://x.com"
+    answer_seconds: float = 30
+    trouble_seconds: float = 1
+    breaker_seconds: float = 60
+
+
+@dataclass(frozen=True, slots=True)
+class XParts:
+    """What collections work with."""
+
+    settings: XSettings
+    browsers: BrowserPool
+    accounts: AccountPool
+    breakers: Breakers
+    allowed: Allowed
+
+
+class _AccountOut(Exception):
+    """X refuses the account."""
+
+
+class _Limited(Exception):
+    """The account has used up its window of an operation."""
+
+    def __init__(self, operation: str, until_ms: int) -> None:
+        super().__init__(operation)
+        self.operation, self.until_ms = operation, until_ms
+
+
+class _BudgetSpent(Exception):
+    """The account has had its requests of today."""
+
+
+class _Trouble(Exception):
+    """Something that passes: open the page anew."""
+
+
+class XRun:
+    """One attempt. `state` is where it goes on."""
+
+    def __init__(self, parts: XParts, context: RunContext, task: XTask, state: XState) -> None:
+        self._parts, self._context, self._task, self._state = parts, context, task, state
+        self._operations = tuple(dict.fromkeys((PROFILE, task.operation) if task.username else (task.operation,)))
+        # In a row; a good answer of what is wanted clears them.
+        self._troubles, self._unreadable, self._ignored = 0, 0, 0
+        self._account_id, self._proxy_id = "", ""
+
+    async def collect(self) -> Json:
+        """The run's result. Raises `ExecutorError`."""
+        await self._check_breaker()
+        for _ in range(MAX_ACCOUNTS):
+            if self._state.stop_reason:
+                return self._result()
+            async with self._parts.accounts.lease(self._want()) as account:
+                try:
+                    await self._work_with(account)
+                except _AccountOut as out:
+                    await self._lose(account, str(out))
+                except _Limited as limited:
+                    await account.limit(limited.operation, limited.until_ms)
+                    self._say_limited(account, limited)
+                except _BudgetSpent:
+                    self._context.log("info", f"account {account.hash} has used up its requests of today")
+        raise ExecutorError(f"{MAX_ACCOUNTS} accounts in a row could not be used", code="NO_ACCOUNT")
+
+    def _want(self) -> Want:
+        task = self._task
+        job = self._context.job
+        return Want(self._operations, job.run_id, task.account_id, task.proxy_id, job.attempt)
+
+    async def _check_breaker(self) -> None:
+        breaker = await self._parts.breakers.find(self._task.operation)
+        if breaker is not None:
+            raise Parked(
+                f"UPSTREAM_CHANGED: the breaker of {breaker.operation} is open: {breaker.reason}",
+                resume_at_ms=now_ms() + int(self._parts.settings.breaker_seconds * 1000),
+                code="UPSTREAM_CHANGED",
+            )
+
+    async def _lose(self, account: AccountLease, reason: str) -> None:
+        await account.set_aside(reason)
+        self._context.log("warn", f"account {account.hash} is set aside: {reason}", cursor=self._state.cursor)
+        if self._task.account_id:
+            raise ExecutorError(
+                f"the account of this task is set aside: {reason}", code="ACCOUNT_BANNED", retryable=False
+            )
+
+    def _say_limited(self, account: AccountLease, limited: _Limited) -> None:
+        until = datetime.fromtimestamp(limited.until_ms / 1000, UTC).strftime("%H:%M:%S")
+        self._context.log("info", f"account {account.hash} is limited in {limited.operation} until {until} UTC")
+
+    async def _work_with(self, account: AccountLease) -> None:
+        """Go on with that account until the collection is over. Raises `_AccountOut` and `_Limited`."""
+        if account.hash not in self._state.accounts:
+            self._state.accounts.append(account.hash)
+        self._account_id, self._proxy_id = account.account.id, account.proxy.id if account.proxy else ""
+        parts = self._parts
+        options = BrowserOptions(
+            user_agent=account.account.user_agent or None, block=frozenset({"image", "media", "font"})
+        )
+        async with AsyncExitStack() as stack:
+            chain = None
+            if account.proxy_url:
+                chain = await stack.enter_async_context(proxy_chain(account.proxy_url, parts.allowed))
+            storage = storage_state(parts.settings.base_url, account.cookies)
+            lease = await stack.enter_async_context(
+                parts.browsers.lease(options, self._context.guard, storage, way_out=chain)
+            )
+            page = XPage(lease, parts.settings.base_url, self._operations, answer_seconds=parts.settings.answer_seconds)
+            try:
+                await self._read_all(page, account)
+                await account.keep_cookies(await page.cookies())
+            except LoggedOut as error:
+                raise _AccountOut("logged_out") from error
+            except ExecutorError as error:
+                if error.code in ("BLOCKED", "PROXY_FAILED"):
+                    await account.rest_proxy(error.message)
+                raise
+
+    async def _read_all(self, page: XPage, account: AccountLease) -> None:
+        while not self._state.stop_reason:
+            try:
+                await page.open(self._task.path, self._state.cursor)
+                await self._read_on(page, account)
+            except Walled as error:
+                raise ExecutorError(f"X refuses this address: {error}", code="BLOCKED") from error
+            except (NoAnswer, _Trouble) as error:
+                await self._endure(str(error) or "the page got no answer")
+
+    async def _read_on(self, page: XPage, account: AccountLease) -> None:
+        """Take answers as the page gets them, and scroll for more."""
+        while not self._state.stop_reason:
+            answer = await page.answer()
+            has_more = await account.spend()
+            verdict = judge(answer, now_ms())
+            self._act_on(verdict, answer)
+            try:
+                await self._take(answer, verdict, account)
+            except UpstreamChanged as changed:
+                await self._changed(f"{answer.operation}: {changed}", answer)
+                raise _Trouble(f"an answer that can't be read: {changed}") from changed
+            if verdict.limit is not None and verdict.limit.remaining == 0:
+                await self._at_limit(answer.operation, verdict.limit, account)
+            if self._state.stop_reason:
+                return
+            if not has_more:
+                raise _BudgetSpent
+            if answer.operation == self._task.operation:
+                await page.scroll()
+
+    def _act_on(self, verdict: Verdict, answer: Answer) -> None:
+        """Raise what a bad answer means."""
+        if verdict.meaning is Meaning.RATE_LIMITED and verdict.limit is not None:
+            raise _Limited(answer.operation, verdict.limit.reset_ms)
+        if verdict.meaning is Meaning.ACCOUNT:
+            raise _AccountOut(verdict.reason)
+        if verdict.meaning is Meaning.BLOCKED:
+            raise ExecutorError(f"X refuses this address: {verdict.reason}", code="BLOCKED")
+        if verdict.meaning is Meaning.TROUBLE:
+            raise _Trouble(verdict.reason)
+
+    async def _at_limit(self, operation: str, limit: Limit, account: AccountLease) -> None:
+        if self._state.stop_reason:
+            await account.limit(operation, limit.reset_ms)
+        elif operation == self._task.operation:
+            raise _Limited(operation, limit.reset_ms)
+        else:
+            # The profile's window: the next page of the timeline does not ask for it.
+            await account.limit(operation, limit.reset_ms)
+
+    async def _endure(self, reason: str) -> None:
+        """Wait before the page is opened anew; enough is enough."""
+        self._troubles += 1
+        if self._troubles >= MAX_TROUBLES:
+            raise ExecutorError(f"X does not answer: {reason}", code="UPSTREAM_TROUBLE")
+        self._context.log("warn", f"{reason}: the page is opened anew", cursor=self._state.cursor)
+        await asyncio.sleep(self._parts.settings.trouble_seconds * 2 ** (self._troubles - 1))
+
+    async def _changed(self, reason: str, answer: Answer) -> None:
+        """Seen once it may be an accident; seen again the breaker opens, and the run ends without blaming anybody."""
+        self._unreadable += 1
+        if self._unreadable < 2:
+            return
+        run_id = self._context.job.run_id
+        name = f"changed-{answer.operation}.json"
+        evidence = await self._context.save_blob(name, answer.body[:EVIDENCE_BYTES], "application/json")
+        await self._parts.breakers.trip(Breaker(self._task.operation, now_ms(), reason[:300], run_id, evidence))
+        raise ExecutorError(f"UPSTREAM_CHANGED: {reason}", code="UPSTREAM_CHANGED", retryable=False)
+
+    async def _take(self, answer: Answer, verdict: Verdict, account: AccountLease) -> None:
+        """Store what the answer holds, and where to go on. Raises `UpstreamChanged`."""
+        if verdict.meaning is Meaning.CHANGED:
+            raise UpstreamChanged(verdict.reason)
+        if answer.operation == PROFILE:
+            await self._take_profile(verdict.json, account)
+            return
+        page = read_timeline(verdict.json)
+        if self._is_other(answer):
+            return
+        self._troubles, self._unreadable, self._ignored = 0, 0, 0
+        fresh = self._state.take(page, partial(keeps, self._task), self._task.limit)
+        await self._emit(fresh, account)
+        step = f"{self._task.operation}, page {self._state.pages}"
+        self._context.progress(self._state.count, self._task.limit, step)
+        await self._context.save_checkpoint(self._state.checkpoint())
+
+    def _is_other(self, answer: Answer) -> bool:
+        """Whether the page asked for something else than what comes next, as when it looks for news at the top."""
+        if (answer.asked_cursor or None) == self._state.cursor:
+            return False
+        self._ignored += 1
+        if self._ignored > MAX_IGNORED:
+            self._ignored = 0
+            raise _Trouble("the page does not ask for what comes next")
+        return True
+
+    async def _take_profile(self, json: Json, account: AccountLease) -> None:
+        profile = read_profile(json)
+        name = self._task.username
+        if profile.user is None:
+            code = "USER_NOT_FOUND" if profile.missing == "NotFound" else "USER_UNAVAILABLE"
+            raise ExecutorError(f"@{name}: {profile.missing}", code=code, retryable=False)
+        if self._task.is_profile:
+            self._state.count, self._state.pages, self._state.stop_reason = 1, 1, "complete"
+            await self._emit([Entry("user", profile.user)], account)
+            self._context.progress(1, 1, PROFILE)
+        elif not profile.visible:
+            raise ExecutorError(f"@{name} shows this to followers only", code="USER_PROTECTED", retryable=False)
+
+    async def _emit(self, entries: list[Entry], account: AccountLease) -> None:
+        moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        metadata: dict[str, Any] = {
+            "source": SOURCE,
+            "scraped_at": moment,
+            "fetched_at": moment,
+            "run": self._context.job.run_id,
+            "account": account.hash,
+            "operation": self._task.operation,
+        }
+        await self._context.emit([Item(one.data, one.kind, one.data["id"], metadata) for one in entries])
+
+    def _result(self) -> Json:
+        state = self._state
+        return {
+            "stop_reason": state.stop_reason,
+            "count": state.count,
+            "pages": state.pages,
+            "gone": state.gone,
+            "left_out": state.left_out,
+            "unreadable": state.unreadable,
+            "operation": self._task.operation,
+            "accounts": state.accounts,
+            "account_id": self._account_id,
+            "proxy_id": self._proxy_id,
+        }
+
+
+def storage_state(base_url: str, cookies: dict[str, str]) -> Json:
+    """The account's cookies as the browser takes them, valid for the site and its subdomains."""
+    parts = urlsplit(base_url)
+    host = parts.hostname or ""
+    labels = host.split(".")
+    wide = not labels[-1].isdigit() and len(labels) > 1
+    domain = f".{host.removeprefix('www.')}" if wide else host
+    return {
+        "cookies": [
+            {
+                "name": name,
+                "value": value,
+                "domain": domain,
+                "path": "/",
+                "expires": -1,
+                "httpOnly": name == "auth_token",
+                "secure": parts.scheme == "https",
+                "sameSite": "Lax",
+            }
+            for name, value in cookies.items()
+        ],
+        "origins": [],
+    }
