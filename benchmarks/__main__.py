@@ -41,6 +41,7 @@ def measure(  # noqa: PLR0917 - the parameters are the command line's
     seconds: Annotated[int, typer.Option(min=1, max=300, help="Length of a load.")] = 10,
     archived: Annotated[int, typer.Option(min=0, help="growth: ended runs in the archive.")] = 1_000_000,
     waiting: Annotated[int, typer.Option(min=0, help="growth: runs that nobody takes.")] = 100_000,
+    rows: Annotated[int, typer.Option(min=1, help="results: items in the collection.")] = 1_000_000,
     connections: Annotated[int, typer.Option(min=1, max=20_000, help="overload: connections.")] = 2_048,
     peers: Annotated[str, typer.Option(help=f"Comma list of {', '.join(PEERS)}; 'none'; 'all'.")] = "",
     render: Annotated[bool, typer.Option(help="Only render docs/performance.md from what is kept.")] = False,
@@ -53,8 +54,8 @@ def measure(  # noqa: PLR0917 - the parameters are the command line's
     if quick and keep:
         raise typer.BadParameter("what a smoke run finds means nothing and is not kept", param_hint="--keep")
     options = Options(
-        quick=quick, rounds=rounds, seconds=seconds, archived=archived, waiting=waiting, connections=connections,
-        peers=_peers(peers),
+        quick=quick, rounds=rounds, seconds=seconds, archived=archived, waiting=waiting, rows=rows,
+        connections=connections, peers=_peers(peers),
     )  # fmt: skip
     if quick:
         options = replace(options, rounds=1, seconds=2, archived=min(archived, 5_000), waiting=min(waiting, 2_000))

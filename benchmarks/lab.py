@@ -23,6 +23,7 @@ class Options:
     seconds: int = 10
     archived: int = 1_000_000
     waiting: int = 100_000
+    rows: int = 1_000_000
     connections: int = 2_048
     peers: tuple[str, ...] = ()
 

@@ -185,7 +185,6 @@ async def test_an_insane_request_id_is_replaced(gateway: Gateway, given: str) ->
 async def test_the_contracts_that_are_announced_answer_in_their_shapes(gateway: Gateway) -> None:
     expected: dict[str, Any] = {
         "management": {"status": str, "message": str},
-        "xget": {"detail": str},
         "pipeline": {"code": int, "message": str, "data": (str, None)},
     }
     for port, shape in expected.items():

@@ -260,7 +260,7 @@ def test_a_pause_that_a_source_asks_for_parks_the_task_and_holds_back_every_othe
     for task in (first, second):
         assert lab.wait(task)["status"] == "completed"
     refused_at, *later = lab.call("GET", f"{lab.services}/_log")[1]["openalex"]["requests"][before:]
-    assert len(later) == 2
+    assert len(later) >= 2
     assert min(later) - refused_at > 2.5
     # It went on in another attempt, from its checkpoint.
     assert lab.cell.run(first).attempt == 2

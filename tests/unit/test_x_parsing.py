@@ -113,7 +113,8 @@ JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3)
     | st.dictionaries(st.sampled_from(["entries", "entry", "content", "items", "item", "itemContent", "type", "legacy",
-                                       "tweet_results", "user_results", "result", "core", "rest_id", "value"]),
+                                       "tweet_results", "user_results", "result", "core", "rest_id", "value",
+                                       "__typename", "tweet", "screen_name", "created_at", "cursorType", "entryId"]),
                       inner, max_size=4),
     max_leaves=20,
 )  # fmt: skip

@@ -15,7 +15,7 @@ from typing import Any
 
 from trawl_local.errors import Refusal
 
-FOLDERS = ("blobs", "logs", "mongodb", "nats", "redis", "run", "scripts", "work")
+FOLDERS = ("blobs", "logs", "mongodb", "nats", "redis", "run", "scripts", "search", "work")
 
 
 @dataclass(frozen=True, slots=True)

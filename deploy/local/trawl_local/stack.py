@@ -148,7 +148,11 @@ def _scraper(home: Home, environment: Mapping[str, str], tools: Mapping[str, str
         "TESSERACT_PATH": tools.get(TESSERACT.package, ""),
     }
     chosen = {name: environment.get(name) or value for name, value in suits.items()}
-    folders = {"SCRIPTS_DIR": str(home.folder("scripts")), "WORK_DIR": str(home.folder("work"))}
+    folders = {
+        "SCRIPTS_DIR": str(home.folder("scripts")),
+        "WORK_DIR": str(home.folder("work")),
+        "SEARCH_DIR": str(home.folder("search")),
+    }
     return {name: value for name, value in (chosen | folders).items() if value}
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from fastapi import FastAPI
 
-from gateway import later
 from gateway.access import Access
 from gateway.backend import Backend
 from gateway.edge import Edge, EdgePolicy
@@ -48,6 +48,9 @@ from gateway.system_logs import LogFolder
 from gateway.traffic import Traffic
 from gateway.webhooks.service import Webhooks
 from gateway.xget.accounts import AccountRoutes
+from gateway.xget.errors import SHAPE as XGET
+from gateway.xget.examples import NOTES as XGET_NOTES
+from gateway.xget.routes import xget_endpoints
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ class _Member:
 _MEMBERS = {
     "smartrpa": _Member("SmartRPA background service", SMARTRPA, "/rpa", "", ("scheduler", "message_queue")),
     "management": _Member("Task management", MANAGEMENT, "/management", "", ("scheduler",), MANAGEMENT_NOTES),
-    "xget": _Member("XGet scraper service", later.XGET, "/xget", "/api/v1", ("scheduler",)),
+    "xget": _Member("XGet scraper service", XGET, "/xget", "/api/v1", ("scheduler",), XGET_NOTES),
     "pipeline": _Member("Pipeline tasks", PIPELINE, "/pipeline", "/api/v1", ("scheduler",)),
 }
 
@@ -162,7 +165,7 @@ def _member(parts: Parts, name: str, member: _Member, access: Access | None) -> 
         "smartrpa": SmartRpaRoutes(parts.backend, parts.watcher, parts.settings.wait_seconds).endpoints,
         "management": lambda: management_endpoints(parts.backend),
         "pipeline": PipelineRoutes(parts.backend).endpoints,
-        "xget": AccountRoutes(parts.backend).endpoints,
+        "xget": partial(xget_endpoints, parts.backend, AccountRoutes(parts.backend).endpoints()),
     }
     endpoints = makers[name]() if name in makers else []
     operations = OperationsRoutes(parts.probes, parts.traffic, member.needs)

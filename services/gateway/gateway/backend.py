@@ -15,10 +15,11 @@ from trawl.scheduler.v1 import (
     queues_pb2_grpc,
     runs_pb2,
     runs_pb2_grpc,
+    standings_pb2_grpc,
     tasks_pb2_grpc,
     workflows_pb2_grpc,
 )
-from trawl.scraper.v1 import accounts_pb2_grpc, papers_pb2_grpc, results_pb2_grpc
+from trawl.scraper.v1 import accounts_pb2_grpc, collections_pb2_grpc, papers_pb2_grpc, results_pb2_grpc
 from trawl.workerregistry.v1 import endpoints_pb2_grpc, workers_pb2_grpc
 
 START_SECONDS = 10.0
@@ -49,6 +50,8 @@ class Backend:
         self.leases: Any = self.scheduler.stub(lease_pb2_grpc.LeaseServiceStub)
         self.workflows: Any = self.scheduler.stub(workflows_pb2_grpc.WorkflowServiceStub)
         self.results: Any = self.scraper.stub(results_pb2_grpc.ResultServiceStub)
+        self.standings: Any = self.scheduler.stub(standings_pb2_grpc.StandingServiceStub)
+        self.collections: Any = self.scraper.stub(collections_pb2_grpc.CollectionServiceStub)
         self.papers: Any = self.scraper.stub(papers_pb2_grpc.PaperServiceStub)
         self.accounts: Any = self.scraper.stub(accounts_pb2_grpc.AccountServiceStub)
         self.workers: Any = self.registry.stub(workers_pb2_grpc.WorkerServiceStub)
@@ -69,9 +72,9 @@ class Backend:
         """Ask the scheduler about runs."""
         return await self.scheduler.call(method, request, timeout=READ_SECONDS + extra_seconds)
 
-    async def result(self, method: Any, request: Any) -> Any:
+    async def result(self, method: Any, request: Any, *, extra_seconds: float = 0) -> Any:
         """Ask the scraper."""
-        return await self.scraper.call(method, request, timeout=READ_SECONDS)
+        return await self.scraper.call(method, request, timeout=READ_SECONDS + extra_seconds)
 
     async def worker(self, method: Any, request: Any) -> Any:
         """Ask the registry."""

@@ -28,7 +28,9 @@ class Guard:
         if origin is not None and not self._known(origin.decode("latin-1")):
             return Forbidden("Origin不被允许", field="Origin", rule="allowed_origin")
         media = headers.get(b"content-type", b"").split(b";", 1)[0].strip().lower()
-        if method in _WITH_BODY and media != b"application/json":
+        bodiless = not media and headers.get(b"content-length", b"0") == b"0" and b"transfer-encoding" not in headers
+        # What has neither body nor type is no form, and a browser says of every POST from where it comes.
+        if method in _WITH_BODY and media != b"application/json" and not bodiless:
             return UnsupportedMedia("Content-Type必须是application/json", field="Content-Type", rule="json")
         return None
 

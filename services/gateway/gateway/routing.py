@@ -72,6 +72,8 @@ class Endpoint:
     role: Role | None = None
     starts_work: bool = False
     in_flight_seconds: int = IN_FLIGHT_SECONDS
+    # Whether it has a place of its own in the OpenAPI document.
+    documented: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,7 @@ class DirectRoute(APIRoute):
             response_class=_RESPONSES[endpoint.doc.content_type],
             response_model=None,
             status_code=endpoint.doc.status,
+            include_in_schema=endpoint.documented,
             openapi_extra=_openapi(endpoint, contract, prefix),
         )
         self.app = _serve(endpoint, contract)
@@ -323,7 +326,7 @@ def _complete_openapi(app: FastAPI, contract: Contract) -> None:
         document = plain()
         components = document.setdefault("components", {})
         example = contract.shape.body(NotFound("…", field="id"), 404, "req_4f1c2a7b9d0e")
-        components["schemas"] = {"Error": {**schema_of(example), "example": example}}
+        components["schemas"] = {"Error": {**schema_of(example, contract.notes), "example": example}}
         if contract.access is not None:
             components["securitySchemes"] = SECURITY_SCHEMES
         return document

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Protocol
 
 from chassis.events import Events
@@ -15,6 +16,7 @@ from trawl.scheduler.v1 import (
     lease_pb2_grpc,
     queues_pb2_grpc,
     runs_pb2_grpc,
+    standings_pb2_grpc,
     tasks_pb2_grpc,
     work_pb2_grpc,
     workflows_pb2_grpc,
@@ -28,6 +30,7 @@ from scheduler.events import Announcer
 from scheduler.explain_run import ExplainRun
 from scheduler.finish_runs import FinishRuns
 from scheduler.grpc_runs import RunApi, WorkApi
+from scheduler.grpc_standings import StandingApi
 from scheduler.grpc_tasks import TaskApi
 from scheduler.leasing import Leasing
 from scheduler.lost_runs import LostRuns
@@ -40,6 +43,7 @@ from scheduler.rebuild import Rebuilder
 from scheduler.redis_runs import LiveRuns
 from scheduler.self_starting import SelfStarting
 from scheduler.settings import SchedulerSettings
+from scheduler.standings import Standings
 from scheduler.start_runs import StartRuns
 from scheduler.work import Work
 from scheduler.worker_offers import WorkerOffers
@@ -75,9 +79,10 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
     )  # fmt: skip
     reader = ReadRuns(live, archive, durations)
     aborter = AbortRun(live=live, reader=reader, finish=finish, announcer=announcer, ended=ended)
+    standings = Standings(database, tasks=tasks, reader=reader, announcer=announcer, watch=selfstart.watch)
     changes = ChangeTasks(
         tasks=tasks, live=live, announcer=announcer, starter=starter, dependencies=selfstart.dependencies,
-        watch=selfstart.watch,
+        watch=selfstart.watch, standings=standings,
     )  # fmt: skip
     workflows = WorkflowParts(
         database, tasks=tasks, live=live, archive=archive, announcer=announcer, starter=starter, aborter=aborter,
@@ -100,7 +105,6 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
         starter=starter, reader=reader, aborter=aborter, archive=archive, live=live, tasks=tasks, durations=durations,
         explainer=explainer,
     )  # fmt: skip
-    task_api = TaskApi(tasks=tasks, changes=changes, reader=reader, fires=selfstart.fires)
     for add, api in (
         (runs_pb2_grpc.add_RunServiceServicer_to_server, run_api),
         (work_pb2_grpc.add_WorkServiceServicer_to_server, WorkApi(work)),
@@ -108,7 +112,11 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
             lease_pb2_grpc.add_LeaseServiceServicer_to_server,
             leasing.connect(work=work, reader=reader, events=events, ended=ended, pauses=queueing.pauses),
         ),
-        (tasks_pb2_grpc.add_TaskServiceServicer_to_server, task_api),
+        (
+            tasks_pb2_grpc.add_TaskServiceServicer_to_server,
+            TaskApi(tasks=tasks, changes=changes, reader=reader, fires=selfstart.fires),
+        ),
+        (standings_pb2_grpc.add_StandingServiceServicer_to_server, StandingApi(standings)),
         (workflows_pb2_grpc.add_WorkflowServiceServicer_to_server, workflows.api),
         (
             queues_pb2_grpc.add_QueueServiceServicer_to_server,
@@ -136,7 +144,7 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
     async def start() -> None:
         await events.connect()
         await events.declare_streams(subjects.STREAMS, settings.stream_replicas)
-        await until_available(lambda: _prepare((tasks, archive, leasing, selfstart, workflows), rebuilder))
+        await until_available(lambda: _prepare((tasks, archive, standings, leasing, selfstart, workflows), rebuilder))
         await events.nc.subscribe(subjects.RUN_EVENTS, cb=ended.on_events)
         await server.start(serving=False)
         life.spawn("readiness", readiness.run())
@@ -154,7 +162,7 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
             "workers", events.consume(subjects.EVENTS_STREAM, "scheduler-workers", subjects.WORKER_EVENTS, lost.handle)
         )
         loops = {"offers": offers.run, "parked": parked.run, "sweeper": lost.run, "rebuild": rebuilder.run}
-        for name, loop in loops.items():
+        for name, loop in (loops | {"standings": partial(standings.run, events)}).items():
             life.spawn(name, loop())
         await leasing.start(life, events)
         await selfstart.start(life, events)

@@ -10,6 +10,7 @@ from scheduler.dependencies import Dependencies
 from scheduler.events import Announcer
 from scheduler.mongo_tasks import Tasks
 from scheduler.redis_runs import DELETED_TASK_VERSION, LiveRuns
+from scheduler.standings import Standings
 from scheduler.start_runs import StartRuns
 from scheduler.task import Task, changed, check
 from scheduler.task_watch import TaskWatch
@@ -21,8 +22,8 @@ class ChangeTasks:
     """Writes tasks, makes cached copies stale, says what happened."""
 
     def __init__(self, *, tasks: Tasks, live: LiveRuns, announcer: Announcer, starter: StartRuns,
-                 dependencies: Dependencies, watch: TaskWatch) -> None:  # fmt: skip
-        self._watch = watch
+                 dependencies: Dependencies, watch: TaskWatch, standings: Standings) -> None:  # fmt: skip
+        self._watch, self._standings = watch, standings
         self._tasks, self._live, self._announcer, self._starter = tasks, live, announcer, starter
         self._dependencies = dependencies
 
@@ -47,6 +48,8 @@ class ChangeTasks:
         if new.name != old.name:
             await self._dependencies.check_rename(old)
         await self._tasks.replace(old, new)
+        if new.collects and new.task_type != old.task_type:
+            await self._standings.changed(new)
         # Before the answer: from then on no scheduler may use an older copy.
         await self._live.raise_task_version(task_id, new.version)
         self._starter.forget_task(task_id)
@@ -57,6 +60,8 @@ class ChangeTasks:
         """Delete the task; its runs stay. Raises `NotFound`, `Conflict` when another task depends on it."""
         task = await self._tasks.get(task_id)
         await self._tasks.remove(task)
+        if task.collects:
+            await self._standings.forget(task_id)
         await self._live.raise_task_version(task_id, DELETED_TASK_VERSION)
         self._starter.forget_task(task_id)
         await self._announce("deleted", task)

@@ -42,6 +42,7 @@ def run_event(kind: str, run: runs_pb2.Run) -> events_pb2.RunEvent:
         error_message=run.error_message,
         contract=run.spec.contract,
         external_id=run.spec.external_id,
+        collects=run.spec.collects,
     )
 
 
@@ -71,6 +72,12 @@ class Announcer:
         """Say that a task was created, updated or deleted."""
         event = events_pb2.TaskEvent(kind=kind, task_id=task_id, task_name=name, time_ms=now_ms())
         await self._events.publish(subjects.TASK_EVENTS, event.SerializeToString())
+
+    async def tasks(self, kind: str, tasks: Sequence[tuple[int, str]]) -> None:
+        """Say the same of several tasks, given as `(id, name)`."""
+        now = now_ms()
+        events = [events_pb2.TaskEvent(kind=kind, task_id=i, task_name=name, time_ms=now) for i, name in tasks]
+        await self._events.publish_all([(subjects.TASK_EVENTS, event.SerializeToString(), "") for event in events])
 
     async def order_abort(self, session: str, run_ids: Sequence[int]) -> None:
         """Tell a worker process at once; what gets lost is said again in the answers to its reports."""

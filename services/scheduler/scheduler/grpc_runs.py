@@ -1,5 +1,6 @@
 """gRPC face of runs and of work. Translates and delegates; no rule lives here."""
 
+import secrets
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -77,6 +78,9 @@ class RunApi(runs_pb2_grpc.RunServiceServicer):
             timeout_ms=old.spec.timeout_ms,
             contract=old.spec.contract,
             restarted_from=request.run_id,
+            # A task that collects has one live run; another start is a clash.
+            external_id=old.spec.external_id if old.spec.collects else "",
+            request_digest=f"restart of {request.run_id} {secrets.token_hex(8)}" if old.spec.collects else "",
             traceparent=request.traceparent,
         )
         (result,) = await self._starter.start([start])

@@ -58,7 +58,7 @@ READERS: dict[str, Callable[[pb.Task], Any]] = {
 }
 
 
-def _fields(task: pb.Task, names: Iterable[str]) -> dict[str, Any]:
+def read_fields(task: pb.Task, names: Iterable[str]) -> dict[str, Any]:
     unknown = [name for name in names if name not in READERS]
     if unknown:
         raise InvalidInput(f"{unknown[0]} can't be set", field=unknown[0])
@@ -76,7 +76,8 @@ def to_proto(task: Task) -> pb.Task:
         schedule=task.schedule, priority=PRIORITY_NUMBERS[task.priority], retry_count=task.retry_count,
         timeout_seconds=task.timeout_seconds, dependencies=task.dependencies, tags=task.tags,
         metadata_json=orjson.dumps(task.metadata), status=task.status, created_ms=task.created_ms,
-        updated_ms=task.updated_ms, contract=task.contract, next_run_ms=task.next_run_ms(now_ms()),
+        updated_ms=task.updated_ms, contract=task.contract, collects=task.collects,
+        next_run_ms=task.next_run_ms(now_ms()),
     )  # fmt: skip
 
 
@@ -88,7 +89,7 @@ class TaskApi(tasks_pb2_grpc.TaskServiceServicer):
 
     async def CreateTask(self, request: pb.CreateTaskRequest, context: Any) -> pb.Task:
         """A new task; every field is taken as given."""
-        fields = _fields(request.task, [name for name in READERS if name != "status"])
+        fields = read_fields(request.task, [name for name in READERS if name != "status"])
         fields["contract"] = fields["contract"] or "scheduler"
         return to_proto(await self._changes.create(**fields))
 
@@ -128,7 +129,7 @@ class TaskApi(tasks_pb2_grpc.TaskServiceServicer):
 
     async def UpdateTask(self, request: pb.UpdateTaskRequest, context: Any) -> pb.Task:
         """Change the named fields."""
-        return to_proto(await self._changes.update(request.id, _fields(request.task, request.fields)))
+        return to_proto(await self._changes.update(request.id, read_fields(request.task, request.fields)))
 
     async def DeleteTask(self, request: pb.DeleteTaskRequest, context: Any) -> pb.DeleteTaskResponse:
         """Delete it."""

@@ -295,7 +295,7 @@ class Leases:
         step = report.step[:MAX_STEP]
         progress = (report.progress_done, report.progress_total, step) if report.has_progress else None
         check = await self._held(Sign(report.run_id, report.token, progress=progress, lines=len(report.logs)))
-        first = 0
+        first, collects = 0, False
         if report.logs:
             documents = log_documents(report.logs)
             await self._archive.add_logs([LogChunk(report.run_id, check.attempt, check.first_line, documents)])
@@ -304,9 +304,11 @@ class Leases:
             if total is not None:
                 first = total - report.item_count
             check = await self._held(Sign(report.run_id, report.token, items=total))
+            live = await self._live.get(report.run_id)
+            collects = live is not None and runs_pb2.RunSpec.FromString(live.spec).collects
         return lease_pb2.LeaseState(
             abort=check.verdict == "abort", expires_ms=check.expires_ms, task_id=check.task_id, attempt=check.attempt,
-            first_position=first,
+            first_position=first, collects=collects,
         )  # fmt: skip
 
     # --- ending

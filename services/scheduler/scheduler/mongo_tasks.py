@@ -1,19 +1,20 @@
 """Tasks in MongoDB. Owns `tasks`, `task_names` (uniqueness) and `counters`. Must not know Redis, NATS or gRPC."""
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from typing import Any
 
 from chassis.clock import now_ms
-from chassis.errors import Conflict, InvalidInput, NotFound
+from chassis.errors import Conflict, InvalidInput, NotFound, TrawlError
 from chassis.stores import mongo_errors
 from motor.motor_asyncio import AsyncIOMotorDatabase
 from pymongo import ASCENDING, ReturnDocument
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 
-from scheduler.task import Task
+from scheduler.task import MAX_NAME, Task
 
 SORTABLE = {
     "created_at": "created_ms", "updated_at": "updated_ms", "name": "name", "id": "id", "priority": "rank",
@@ -36,7 +37,7 @@ def _name_key(name: str) -> str:
 
 
 def _document(task: Task) -> dict[str, Any]:
-    raw = asdict(task)
+    raw: dict[str, Any] = {name: getattr(task, name) for name in Task.__slots__}
     raw["metadata"] = dict(task.metadata)
     raw["arguments"] = None if task.arguments is None else list(task.arguments)
     return raw | {"_id": _key(task.id), "rank": _RANK[task.priority], "dependencies": list(task.dependencies),
@@ -51,11 +52,18 @@ def _task(raw: Mapping[str, Any]) -> Task:
             "id", "name", "task_type", "executor", "command", "description", "schedule", "priority", "retry_count",
             "timeout_seconds", "metadata", "status", "created_ms", "updated_ms", "version", "contract",
         )},
+        collects=bool(raw.get("collects", False)),
         schedule_since_ms=int(raw.get("schedule_since_ms", raw["updated_ms"])),
         arguments=None if arguments is None else tuple(arguments),
         dependencies=tuple(raw["dependencies"]),
         tags=tuple(raw["tags"]),
     )  # fmt: skip
+
+
+def with_id(task: Task) -> Task:
+    """The task under a name that only it can have."""
+    suffix = f" #{task.id}"
+    return replace(task, name=task.name[: MAX_NAME - len(suffix)] + suffix)
 
 
 def _taken(name: str) -> Conflict:
@@ -88,6 +96,52 @@ class Tasks:
         await self._reserve(task.name, task.id)
         with mongo_errors():
             await self._tasks.insert_one(_document(task))
+
+    async def add_many(self, tasks: Sequence[Task]) -> list[Task]:
+        """Store new tasks in a few calls; a name that is taken gets the task's id behind it. When it can't, what was
+        written is taken back.
+        """
+        named = await self._name_all(tasks)
+        try:
+            with mongo_errors():
+                await self._tasks.insert_many([_document(task) for task in named], ordered=False)
+        except TrawlError:
+            await self._take_back(named)
+            raise
+        return named
+
+    async def _name_all(self, tasks: Sequence[Task]) -> list[Task]:
+        """The tasks under names that are reserved for them."""
+        own: set[str] = set()
+        named = []
+        for task in tasks:
+            named.append(with_id(task) if task.name in own else task)
+            own.add(task.name)
+        late = await self._reserve_all(named)
+        for index in late:
+            named[index] = with_id(tasks[index])
+        for index in await self._reserve_all([named[index] for index in late]):
+            # Even that name is somebody's: ids are not used twice, so it is a reservation of this very task, or chance.
+            task = named[late[index]]
+            await self._reserve(task.name, task.id)
+        return named
+
+    async def _reserve_all(self, tasks: Sequence[Task]) -> list[int]:
+        """Reserve the tasks' names; answers the indexes of those that are taken."""
+        now = now_ms()
+        reservations = [{"_id": _name_key(task.name), "task_id": task.id, "reserved_ms": now} for task in tasks]
+        if reservations:
+            with mongo_errors():
+                try:
+                    await self._names.insert_many(reservations, ordered=False)
+                except BulkWriteError as error:
+                    return [failure["index"] for failure in error.details["writeErrors"]]
+        return []
+
+    async def _take_back(self, tasks: Sequence[Task]) -> None:
+        with contextlib.suppress(TrawlError), mongo_errors():
+            await self._tasks.delete_many({"_id": {"$in": [_key(task.id) for task in tasks]}})
+            await self._names.delete_many({"_id": {"$in": [_name_key(task.name) for task in tasks]}})
 
     async def check_free(self, name: str) -> None:
         """Raises `Conflict` when a task has that name; so a refused one uses up no id. `add` is what decides."""

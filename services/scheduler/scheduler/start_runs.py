@@ -96,6 +96,7 @@ def spec_template(task: Task) -> pb.RunSpec:
         arguments=task.arguments or (),
         has_arguments=task.arguments is not None,
         parameters_json=orjson.dumps(task.parameters),
+        collects=task.collects,
         priority=PRIORITY_NUMBERS[task.priority],
         timeout_ms=task.timeout_seconds * 1000,
         retry=pb.RetryPolicy(
@@ -453,7 +454,7 @@ def _new_run(draft: _Draft) -> NewRun:
 
 def _pending(task: Task, spec: pb.RunSpec) -> pb.Run:
     head = pb.RunSpec(run_id=spec.run_id, task_id=task.id, task_name=task.name, created_ms=spec.created_ms,
-                      contract=spec.contract, external_id=spec.external_id)  # fmt: skip
+                      contract=spec.contract, external_id=spec.external_id, collects=task.collects)  # fmt: skip
     return pb.Run(spec=head, status=pb.RUN_STATUS_PENDING, updated_ms=spec.created_ms)
 
 

@@ -54,6 +54,8 @@ class Task:
     contract: str = "scheduler"
     # Fire times up to this are none of this schedule's business: it was set, changed or resumed then.
     schedule_since_ms: int = 0
+    # What its runs find is one collection. Never changes.
+    collects: bool = False
 
     @property
     def queue(self) -> str:

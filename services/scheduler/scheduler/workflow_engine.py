@@ -45,7 +45,7 @@ PAGE: Final = 200
 # Executions that one scheduler carries forward at the same time.
 WORKERS: Final = 8
 MAX_ROUNDS: Final = 2_000
-MAX_PLANS: Final = 32
+MAX_PLANS: Final = 16
 # Parsed results that templates name are kept for a moment, up to this many bytes of JSON.
 MAX_CACHED_BYTES: Final = 32 * 1024 * 1024
 TASK_TAG: Final = "workflow"

@@ -102,7 +102,7 @@ def parse_text(text: str) -> Template | None:
     return _parse_text(text)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)  # of texts up to MAX_TEXT
 def _parse_text(text: str) -> Template:
     pieces: list[str | Expression] = []
     position = 0
@@ -117,7 +117,7 @@ def _parse_text(text: str) -> Template:
     return Template(tuple(piece for piece in pieces if piece != ""), whole)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def parse_expression(text: str) -> Expression:
     """The expression. Raises `InvalidInput`."""
     text = text.strip()

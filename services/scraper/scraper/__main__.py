@@ -10,19 +10,22 @@ from chassis.health import Readiness, until_available
 from chassis.logs import get_logger
 from chassis.run import Lifetime, run_service
 from chassis.stores import mongo_client, mongo_database
-from trawl.scraper.v1 import accounts_pb2_grpc, papers_pb2_grpc, results_pb2_grpc
+from trawl.scraper.v1 import accounts_pb2_grpc, collections_pb2_grpc, papers_pb2_grpc, results_pb2_grpc
 from wire import subjects
 
 from scraper import registration
 from scraper.account_parts import make_account_parts
 from scraper.blobs import LocalBlobs
 from scraper.composition import Executors, slot_limits
+from scraper.exports import Exports
 from scraper.grpc_accounts import AccountApi
+from scraper.grpc_collections import CollectionApi
 from scraper.grpc_papers import PaperApi
 from scraper.grpc_results import ResultApi
 from scraper.held import HeldRuns
 from scraper.mongo_results import Results
 from scraper.pipeline import Pipeline
+from scraper.search import Search
 from scraper.settings import ScraperSettings
 from scraper.worker import Identity, Worker
 
@@ -60,6 +63,12 @@ async def serve(settings: ScraperSettings, life: Lifetime) -> None:
     server.add(results_pb2_grpc.add_ResultServiceServicer_to_server, api)
     server.add(papers_pb2_grpc.add_PaperServiceServicer_to_server, PaperApi(pipeline.papers, pipeline.files))
     server.add(accounts_pb2_grpc.add_AccountServiceServicer_to_server, AccountApi(accounts.manage))
+    search = Search(results.collections, settings.search_dir / f"index-{worker_id}")
+    exports = Exports(results.collections, settings.work_dir / "exports")
+    server.add(
+        collections_pb2_grpc.add_CollectionServiceServicer_to_server,
+        CollectionApi(results.collections, search, exports),
+    )
 
     readiness = Readiness(
         {"nats": events.check, "mongodb": results.ping}, serving=asyncio.Event(), changed=server.set_serving
@@ -67,6 +76,7 @@ async def serve(settings: ScraperSettings, life: Lifetime) -> None:
 
     async def start() -> None:
         await executors.reap()
+        exports.clear()
         await events.connect()
         await events.declare_streams(subjects.STREAMS, settings.stream_replicas)
         await until_available(results.prepare)
@@ -78,6 +88,7 @@ async def serve(settings: ScraperSettings, life: Lifetime) -> None:
         for name, loop in worker.loops().items():
             life.spawn(name, loop)
         life.spawn("registration", presence.run())
+        life.spawn("search", search.run())
         log.info("working", worker_id=worker_id, executors=sorted(executors.by_name))
 
     life.spawn("start", start())

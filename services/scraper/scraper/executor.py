@@ -29,6 +29,8 @@ class Job:
     timeout_seconds: float = 3600
     # What an earlier attempt saved with `save_checkpoint`, or None.
     checkpoint: Json = None
+    # What the task's runs find is one collection.
+    collects: bool = False
 
 
 @dataclass(frozen=True, slots=True)

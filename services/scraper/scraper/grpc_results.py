@@ -50,7 +50,9 @@ class ResultApi(results_pb2_grpc.ResultServiceServicer):
         items = [(new.position, _new_item(new)) for new in request.items]
         if items:
             try:
-                await self._results.add(request.run_id, request.task_id, request.attempt, items)
+                await self._results.add(
+                    request.run_id, request.task_id, request.attempt, items, collects=request.collects
+                )
             except ExecutorError as error:
                 raise InvalidInput(error.message, field="items") from error
         if request.last:

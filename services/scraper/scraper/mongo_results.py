@@ -18,6 +18,7 @@ from pymongo import ASCENDING, ReplaceOne
 from pymongo.errors import BulkWriteError, DocumentTooLarge
 
 from scraper.executor import ExecutorError, Item
+from scraper.mongo_collections import Collections, collected_key
 
 STREAM_PAGE = 500
 
@@ -47,6 +48,7 @@ class Results:
 
     def __init__(self, database: AsyncIOMotorDatabase[dict[str, Any]]) -> None:
         self._results, self._checkpoints = database["results"], database["checkpoints"]
+        self.collections = Collections(database)
 
     async def prepare(self) -> None:
         """Make the indexes."""
@@ -54,11 +56,18 @@ class Results:
             for name in ("run_id", "task_id", "data_type", "created_ms", "position"):
                 await self._results.create_index([(name, ASCENDING)])
             await self._results.create_index([("run_id", ASCENDING), ("position", ASCENDING)])
+        await self.collections.prepare()
 
-    async def add(self, run_id: int, task_id: int, attempt: int, items: Sequence[tuple[int, Item]]) -> None:
-        """Store `(position, item)`s. Raises `ExecutorError` for an item that can't be stored."""
+    async def add(
+        self, run_id: int, task_id: int, attempt: int, items: Sequence[tuple[int, Item]], *, collects: bool = False
+    ) -> None:
+        """Store `(position, item)`s. Raises `ExecutorError` for an item that can't be stored.
+
+        `collects`: the items themselves belong to the task's collection, and the run only names them.
+        """
         now = now_ms()
         documents = {}
+        collected: dict[str, tuple[int, Item]] = {}
         for position, item in items:
             key = item_key(run_id, item, position)
             documents[key] = {
@@ -66,6 +75,12 @@ class Results:
                 "data_type": item.data_type, "data": dict(item.data), "metadata": dict(item.metadata),
                 "created_ms": now,
             }  # fmt: skip
+            if collects:
+                ref = collected_key(task_id, run_id, item, position)
+                collected[ref] = (position, item)
+                documents[key] |= {"data": {}, "metadata": {}, "ref": ref}
+        if collected:
+            await self.collections.add(run_id, collected)
         operations = [ReplaceOne({"_id": key}, document, upsert=True) for key, document in documents.items()]
         try:
             with mongo_errors():
@@ -77,10 +92,12 @@ class Results:
 
     async def drop_stale(self, run_id: int, attempt: int, start: int) -> None:
         """Forget what earlier attempts emitted from position `start` on and this attempt did not emit again."""
+        stale = {"run_id": run_id, "attempt": {"$lt": attempt}, "position": {"$gte": start}}
         with mongo_errors():
-            await self._results.delete_many(
-                {"run_id": run_id, "attempt": {"$lt": attempt}, "position": {"$gte": start}}
-            )
+            while rows := await self._results.find(stale, {"ref": 1}).limit(STREAM_PAGE).to_list(STREAM_PAGE):
+                # What has a name of its own was found, and stays in the collection.
+                await self.collections.drop_items([row["ref"] for row in rows if ":r" in row.get("ref", "")])
+                await self._results.delete_many({"_id": {"$in": [row["_id"] for row in rows]}})
 
     async def find(self, run_id: int, *, data_type: str, offset: int, limit: int) -> tuple[list[dict[str, Any]], int]:
         """A page of a run's items in order, and how many there are."""
@@ -93,7 +110,17 @@ class Results:
             counted = await self._results.aggregate(
                 [{"$match": query}, {"$group": {"_id": None, "n": {"$sum": 1}}}]
             ).to_list(1)
-        return rows, counted[0]["n"] if counted else 0
+        return await self._resolved(rows), counted[0]["n"] if counted else 0
+
+    async def _resolved(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The rows with what they only name filled in."""
+        refs = [row["ref"] for row in rows if "ref" in row]
+        if refs:
+            items = await self.collections.get_many(refs)
+            for row in rows:
+                if (item := items.get(row.get("ref", ""))) is not None:
+                    row |= {"data": item["data"], "metadata": item["metadata"]}
+        return rows
 
     async def stream(self, run_id: int, data_type: str) -> AsyncIterator[list[dict[str, Any]]]:
         """Every item of a run in order, page by page, by key and not by offset."""
@@ -107,7 +134,7 @@ class Results:
                 rows = await cursor.limit(STREAM_PAGE).to_list(STREAM_PAGE)
             if not rows:
                 return
-            yield rows
+            yield await self._resolved(rows)
             position = rows[-1]["position"]
 
     async def ping(self) -> None:

@@ -93,9 +93,12 @@ class CrawlRun:
         hosts = self._sort(await chosen_papers(self._papers, self._params.project_id, self._params.paper_ids))
         self._show()
         queue = deque(hosts.items())
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(HOSTS_AT_ONCE, len(queue))):
-                group.create_task(self._visit(queue))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(HOSTS_AT_ONCE, len(queue))):
+                    group.create_task(self._visit(queue))
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
         tally = self._tally
         if tally.done < self._total:
             await self._save()

@@ -95,8 +95,9 @@ class OcrRun:
             await self._fail(paper, str(error) or f"its text layer could not be read within {TEXT_SECONDS:g} s")
             return
         waiting = [number for number, page in pages.items() if page is None]
-        self._total += len(waiting)
-        self._done += sum(1 for page in pages.values() if page is not None and page.method == "ocr")
+        before = sum(1 for page in pages.values() if page is not None and page.method == "ocr")
+        self._total += len(waiting) + before
+        self._done += before
         for number in waiting:
             pages[number] = await self._picture(paper, path, number)
             self._done += 1

@@ -82,10 +82,13 @@ class SearchRun:
     async def run(self) -> Json:
         """The result. Raises Parked when only sources are left that want to be asked later."""
         self._show()
-        async with asyncio.TaskGroup() as group:
-            for name, access in self._sources.items():
-                if not self._states[name].done:
-                    group.create_task(self._work(access, self._states[name]))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for name, access in self._sources.items():
+                    if not self._states[name].done:
+                        group.create_task(self._work(access, self._states[name]))
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
         await self._save()
         waiting = {name: state for name, state in self._states.items() if not state.done}
         if waiting:
@@ -157,6 +160,8 @@ class SearchRun:
                     break
             except FetchFailed as error:
                 reason = error.message
+            except ExecutorError as error:  # an address that may not be called
+                raise SourceFailed(error.message) from error
             except Rubbish as error:
                 reason = str(error)
             failures += 1

@@ -22,11 +22,42 @@ PROGRESS = "progress "
 DETAIL_CHARACTERS = 300
 
 
+class _Guard:
+    """What the supervisor is to end: the child of the moment. One for each bench, however many children it has."""
+
+    def __init__(self) -> None:
+        self._groups: list[Guarded] = []
+
+    def add(self, what: Guarded) -> None:
+        """From now on this belongs to it."""
+        self._groups.append(what)
+
+    def terminate(self) -> None:
+        """See `Guarded`."""
+        for group in self._groups:
+            group.terminate()
+
+    def kill(self) -> int:
+        """See `Guarded`."""
+        return sum(group.kill() for group in self._groups)
+
+    def alive(self) -> bool:
+        """See `Guarded`."""
+        return any(group.alive() for group in self._groups)
+
+    async def release(self) -> None:
+        """See `Guarded`; also between two children."""
+        groups, self._groups = self._groups, []
+        for group in groups:
+            await group.release()
+
+
 class _ChildContext:
     """The run's context as the runner of a child needs it: progress is understood, parameters stay at home."""
 
-    def __init__(self, context: RunContext, on_progress: Callable[[int, int], None]) -> None:
+    def __init__(self, context: RunContext, guard: _Guard, on_progress: Callable[[int, int], None]) -> None:
         job = context.job
+        self._guard = guard
         self.job = Job(job.run_id, job.task_id, job.task_name, job.executor, job.attempt)
         self._context, self._on_progress = context, on_progress
 
@@ -53,7 +84,7 @@ class _ChildContext:
 
     def guard(self, what: Guarded) -> None:
         """See `RunContext`."""
-        self._context.guard(what)
+        self._guard.add(what)
 
     async def save_blob(self, name: str, data: bytes, content_type: str) -> str:
         """See `RunContext`."""
@@ -72,6 +103,8 @@ class Bench:
 
     def __init__(self, context: RunContext, runner: CommandRunner, folder: Path) -> None:
         self._context, self._runner, self.folder = context, runner, folder
+        self._guard = _Guard()
+        context.guard(self._guard)
 
     async def write(self, name: str, pages: AsyncIterator[list[Json]]) -> tuple[Path, int]:
         """(file, lines) with a JSON line for each entry of the pages."""
@@ -94,9 +127,16 @@ class Bench:
     ) -> None:
         """Have it done. Raises ChildFailed, and TimeoutError after `seconds`."""
         command = Command(sys.executable, ("-P", "-m", "scraper.paper_child", kind, *arguments), variables)
-        child = _ChildContext(self._context, progress)
-        async with asyncio.timeout(seconds):
-            finished = await self._runner.run(child, command)
+        child = _ChildContext(self._context, self._guard, progress)
+        try:
+            async with asyncio.timeout(seconds):
+                finished = await self._runner.run(child, command)
+        except TimeoutError:
+            self._guard.kill()
+            await self._guard.release()
+            raise
+        # A child that is cut short by an abort is left to the supervisor.
+        await self._guard.release()
         if finished.exit_code != 0:
             last = finished.errors.strip().rpartition("\n")[2][:DETAIL_CHARACTERS]
             raise ChildFailed(f"{kind}: {last}" if last else f"{kind} ended with {finished.describe()}")

@@ -126,7 +126,8 @@ class Context:
             while self._items:
                 batch = self._items[:MAX_BATCH_ITEMS]
                 try:
-                    await self._results.add(self.job.run_id, self.job.task_id, self.job.attempt, batch)
+                    job = self.job
+                    await self._results.add(job.run_id, job.task_id, job.attempt, batch, collects=job.collects)
                 except Unavailable:
                     if not patient:
                         raise

@@ -37,6 +37,8 @@ class ScraperSettings(PipelineSettings):
 
     scripts_dir: Path = Path("scripts")
     work_dir: Path = Path("work")
+    # The search index: a copy that can be lost at any time, and is then built anew from the store.
+    search_dir: Path = Path("search")
     chromium_path: str = ""
     # Unset: on, unless this process is root. Containers without user namespaces must switch it off.
     browser_sandbox: bool | None = None

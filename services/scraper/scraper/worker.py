@@ -225,6 +225,7 @@ class Worker:
             parameters=orjson.loads(parameters) if parameters else {},
             timeout_seconds=spec.timeout_ms / 1000,
             checkpoint=checkpoint.state if checkpoint else None,
+            collects=spec.collects,
         )
         return job, checkpoint.position if checkpoint else 0
 

@@ -3,6 +3,7 @@ Must not know HTTP, databases or GraphQL's shapes.
 """
 
 import asyncio
+import contextlib
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -151,7 +152,9 @@ class XRun:
             page = XPage(lease, parts.settings.base_url, self._operations, answer_seconds=parts.settings.answer_seconds)
             try:
                 await self._read_all(page, account)
-                await account.keep_cookies(await page.cookies())
+                # Everything is stored: a browser that is lost now takes only fresher cookies with it.
+                with contextlib.suppress(NoAnswer, ExecutorError):
+                    await account.keep_cookies(await page.cookies())
             except LoggedOut as error:
                 raise _AccountOut("logged_out") from error
             except ExecutorError as error:

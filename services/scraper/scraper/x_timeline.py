@@ -116,7 +116,7 @@ def _replaced(instruction: dict[str, Json]) -> Iterator[dict[str, Json]]:
 def _read_entry(page: TimelinePage, entry: Json, *, pinned: bool = False) -> None:
     content = dig(entry, "content")
     name = text_of(entry, "entryId") or ""
-    if content is None:
+    if not isinstance(content, dict):
         page.unreadable += 1
         return
     if (direction := text_of(content, "cursorType")) is not None:

@@ -26,7 +26,7 @@ def gone_reason(result: Json) -> str | None:
     """The words on a tombstone, or why a tweet is unavailable; None when it is there."""
     if not isinstance(result, dict):
         return None
-    if result.get("__typename") not in GONE_KINDS:
+    if text_of(result, "__typename") not in GONE_KINDS:
         return "Unavailable" if not result else None
     return first_text(text_of(result, "tombstone", "text", "text"), text_of(result, "reason")) or "Unavailable"
 

@@ -70,7 +70,9 @@ class RunReportRoutes:
         first = state.first_position if position < 0 else position
         for offset, item in enumerate(items):
             item.position = first + offset
-        request = results_pb2.AddItemsRequest(run_id=run_id, task_id=state.task_id, attempt=state.attempt, items=items)
+        request = results_pb2.AddItemsRequest(
+            run_id=run_id, task_id=state.task_id, attempt=state.attempt, items=items, collects=state.collects
+        )
         await self._backend.result(self._backend.results.AddItems, request)
         return ok(call, _state_json(run_id, state) | {"accepted": len(items), "position": first})
 

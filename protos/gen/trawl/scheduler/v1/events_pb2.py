@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from trawl.scheduler.v1 import runs_pb2 as trawl_dot_scheduler_dot_v1_dot_runs__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftrawl/scheduler/v1/events.proto\x12\x12trawl.scheduler.v1\x1a\x1dtrawl/scheduler/v1/runs.proto\"9\n\tRunEvents\x12,\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1c.trawl.scheduler.v1.RunEvent\"\xee\x01\n\x08RunEvent\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\x03\x12\x0f\n\x07task_id\x18\x03 \x01(\x03\x12\x11\n\ttask_name\x18\x04 \x01(\t\x12-\n\x06status\x18\x05 \x01(\x0e\x32\x1d.trawl.scheduler.v1.RunStatus\x12\x0f\n\x07\x61ttempt\x18\x06 \x01(\x05\x12\x11\n\tworker_id\x18\x07 \x01(\t\x12\x0f\n\x07time_ms\x18\x08 \x01(\x03\x12\x15\n\rerror_message\x18\t \x01(\t\x12\x10\n\x08\x63ontract\x18\n \x01(\t\x12\x13\n\x0b\x65xternal_id\x18\x0b \x01(\t\"N\n\tTaskEvent\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\x03\x12\x11\n\ttask_name\x18\x03 \x01(\t\x12\x0f\n\x07time_ms\x18\x04 \x01(\x03\"\x1d\n\nAbortOrder\x12\x0f\n\x07run_ids\x18\x01 \x03(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftrawl/scheduler/v1/events.proto\x12\x12trawl.scheduler.v1\x1a\x1dtrawl/scheduler/v1/runs.proto\"9\n\tRunEvents\x12,\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1c.trawl.scheduler.v1.RunEvent\"\x80\x02\n\x08RunEvent\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\x03\x12\x0f\n\x07task_id\x18\x03 \x01(\x03\x12\x11\n\ttask_name\x18\x04 \x01(\t\x12-\n\x06status\x18\x05 \x01(\x0e\x32\x1d.trawl.scheduler.v1.RunStatus\x12\x0f\n\x07\x61ttempt\x18\x06 \x01(\x05\x12\x11\n\tworker_id\x18\x07 \x01(\t\x12\x0f\n\x07time_ms\x18\x08 \x01(\x03\x12\x15\n\rerror_message\x18\t \x01(\t\x12\x10\n\x08\x63ontract\x18\n \x01(\t\x12\x13\n\x0b\x65xternal_id\x18\x0b \x01(\t\x12\x10\n\x08\x63ollects\x18\x32 \x01(\x08\"N\n\tTaskEvent\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\x03\x12\x11\n\ttask_name\x18\x03 \x01(\t\x12\x0f\n\x07time_ms\x18\x04 \x01(\x03\"\x1d\n\nAbortOrder\x12\x0f\n\x07run_ids\x18\x01 \x03(\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,9 +35,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RUNEVENTS']._serialized_start=86
   _globals['_RUNEVENTS']._serialized_end=143
   _globals['_RUNEVENT']._serialized_start=146
-  _globals['_RUNEVENT']._serialized_end=384
-  _globals['_TASKEVENT']._serialized_start=386
-  _globals['_TASKEVENT']._serialized_end=464
-  _globals['_ABORTORDER']._serialized_start=466
-  _globals['_ABORTORDER']._serialized_end=495
+  _globals['_RUNEVENT']._serialized_end=402
+  _globals['_TASKEVENT']._serialized_start=404
+  _globals['_TASKEVENT']._serialized_end=482
+  _globals['_ABORTORDER']._serialized_start=484
+  _globals['_ABORTORDER']._serialized_end=513
 # @@protoc_insertion_point(module_scope)

@@ -59,6 +59,7 @@ class RunEvent(_message.Message):
     ERROR_MESSAGE_FIELD_NUMBER: _builtins.int
     CONTRACT_FIELD_NUMBER: _builtins.int
     EXTERNAL_ID_FIELD_NUMBER: _builtins.int
+    COLLECTS_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """triggered | started | retrying | parked | completed | failed | aborted"""
     run_id: _builtins.int
@@ -71,6 +72,7 @@ class RunEvent(_message.Message):
     error_message: _builtins.str
     contract: _builtins.str
     external_id: _builtins.str
+    collects: _builtins.bool
     def __init__(
         self,
         *,
@@ -85,10 +87,11 @@ class RunEvent(_message.Message):
         error_message: _builtins.str = ...,
         contract: _builtins.str = ...,
         external_id: _builtins.str = ...,
+        collects: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "contract", b"contract", "error_message", b"error_message", "external_id", b"external_id", "kind", b"kind", "run_id", b"run_id", "status", b"status", "task_id", b"task_id", "task_name", b"task_name", "time_ms", b"time_ms", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "collects", b"collects", "contract", b"contract", "error_message", b"error_message", "external_id", b"external_id", "kind", b"kind", "run_id", b"run_id", "status", b"status", "task_id", b"task_id", "task_name", b"task_name", "time_ms", b"time_ms", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from trawl.scheduler.v1 import runs_pb2 as trawl_dot_scheduler_dot_v1_dot_runs__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etrawl/scheduler/v1/lease.proto\x12\x12trawl.scheduler.v1\x1a\x1dtrawl/scheduler/v1/runs.proto\"\xaa\x01\n\x0cLeaseRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x16\n\x0eworker_session\x18\x02 \x01(\t\x12\x17\n\x0fworker_hostname\x18\x03 \x01(\t\x12\x12\n\ntask_types\x18\x04 \x03(\t\x12\r\n\x05slots\x18\x05 \x01(\x05\x12\x10\n\x08max_runs\x18\x06 \x01(\x05\x12\x0f\n\x07wait_ms\x18\x07 \x01(\x03\x12\x10\n\x08lease_ms\x18\x08 \x01(\x03\"j\n\tLeasedRun\x12)\n\x04spec\x18\x01 \x01(\x0b\x32\x1b.trawl.scheduler.v1.RunSpec\x12\r\n\x05token\x18\x02 \x01(\x03\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x12\n\nexpires_ms\x18\x04 \x01(\x03\"<\n\rLeaseResponse\x12+\n\x04runs\x18\x01 \x03(\x0b\x32\x1d.trawl.scheduler.v1.LeasedRun\"2\n\x0cRenewRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0f\n\x07run_ids\x18\x02 \x03(\x03\",\n\rRenewResponse\x12\r\n\x05\x61\x62ort\x18\x01 \x03(\x03\x12\x0c\n\x04lost\x18\x02 \x03(\x03\"\xbe\x01\n\x0bLeaseReport\x12\x0e\n\x06run_id\x18\x01 \x01(\x03\x12\r\n\x05token\x18\x02 \x01(\x03\x12\x14\n\x0chas_progress\x18\x03 \x01(\x08\x12\x15\n\rprogress_done\x18\x04 \x01(\x03\x12\x16\n\x0eprogress_total\x18\x05 \x01(\x03\x12\x0c\n\x04step\x18\x06 \x01(\t\x12)\n\x04logs\x18\x07 \x03(\x0b\x32\x1b.trawl.scheduler.v1.LogLine\x12\x12\n\nitem_count\x18\x08 \x01(\x05\"i\n\nLeaseState\x12\r\n\x05\x61\x62ort\x18\x01 \x01(\x08\x12\x12\n\nexpires_ms\x18\x02 \x01(\x03\x12\x0f\n\x07task_id\x18\x03 \x01(\x03\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x05\x12\x16\n\x0e\x66irst_position\x18\x05 \x01(\x03\"\x97\x02\n\x08LeaseEnd\x12\x0e\n\x06run_id\x18\x01 \x01(\x03\x12\r\n\x05token\x18\x02 \x01(\x03\x12\x35\n\x07outcome\x18\x03 \x01(\x0e\x32$.trawl.scheduler.v1.LeaseEnd.Outcome\x12\x13\n\x0bresult_json\x18\x04 \x01(\x0c\x12\x15\n\rerror_message\x18\x05 \x01(\t\x12\x12\n\nerror_code\x18\x06 \x01(\t\x12\x11\n\tretryable\x18\x07 \x01(\x08\"b\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_COMPLETED\x10\x01\x12\x12\n\x0eOUTCOME_FAILED\x10\x02\x12\x13\n\x0fOUTCOME_ABORTED\x10\x03\"0\n\x0fGiveBackRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x03\x12\r\n\x05token\x18\x02 \x01(\x03\"\x12\n\x10GiveBackResponse2\x8d\x03\n\x0cLeaseService\x12U\n\x08GiveBack\x12#.trawl.scheduler.v1.GiveBackRequest\x1a$.trawl.scheduler.v1.GiveBackResponse\x12L\n\x05Lease\x12 .trawl.scheduler.v1.LeaseRequest\x1a!.trawl.scheduler.v1.LeaseResponse\x12L\n\x05Renew\x12 .trawl.scheduler.v1.RenewRequest\x1a!.trawl.scheduler.v1.RenewResponse\x12I\n\x06Report\x12\x1f.trawl.scheduler.v1.LeaseReport\x1a\x1e.trawl.scheduler.v1.LeaseState\x12?\n\x06\x46inish\x12\x1c.trawl.scheduler.v1.LeaseEnd\x1a\x17.trawl.scheduler.v1.Runb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etrawl/scheduler/v1/lease.proto\x12\x12trawl.scheduler.v1\x1a\x1dtrawl/scheduler/v1/runs.proto\"\xaa\x01\n\x0cLeaseRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x16\n\x0eworker_session\x18\x02 \x01(\t\x12\x17\n\x0fworker_hostname\x18\x03 \x01(\t\x12\x12\n\ntask_types\x18\x04 \x03(\t\x12\r\n\x05slots\x18\x05 \x01(\x05\x12\x10\n\x08max_runs\x18\x06 \x01(\x05\x12\x0f\n\x07wait_ms\x18\x07 \x01(\x03\x12\x10\n\x08lease_ms\x18\x08 \x01(\x03\"j\n\tLeasedRun\x12)\n\x04spec\x18\x01 \x01(\x0b\x32\x1b.trawl.scheduler.v1.RunSpec\x12\r\n\x05token\x18\x02 \x01(\x03\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x12\n\nexpires_ms\x18\x04 \x01(\x03\"<\n\rLeaseResponse\x12+\n\x04runs\x18\x01 \x03(\x0b\x32\x1d.trawl.scheduler.v1.LeasedRun\"2\n\x0cRenewRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0f\n\x07run_ids\x18\x02 \x03(\x03\",\n\rRenewResponse\x12\r\n\x05\x61\x62ort\x18\x01 \x03(\x03\x12\x0c\n\x04lost\x18\x02 \x03(\x03\"\xbe\x01\n\x0bLeaseReport\x12\x0e\n\x06run_id\x18\x01 \x01(\x03\x12\r\n\x05token\x18\x02 \x01(\x03\x12\x14\n\x0chas_progress\x18\x03 \x01(\x08\x12\x15\n\rprogress_done\x18\x04 \x01(\x03\x12\x16\n\x0eprogress_total\x18\x05 \x01(\x03\x12\x0c\n\x04step\x18\x06 \x01(\t\x12)\n\x04logs\x18\x07 \x03(\x0b\x32\x1b.trawl.scheduler.v1.LogLine\x12\x12\n\nitem_count\x18\x08 \x01(\x05\"{\n\nLeaseState\x12\r\n\x05\x61\x62ort\x18\x01 \x01(\x08\x12\x12\n\nexpires_ms\x18\x02 \x01(\x03\x12\x0f\n\x07task_id\x18\x03 \x01(\x03\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x05\x12\x16\n\x0e\x66irst_position\x18\x05 \x01(\x03\x12\x10\n\x08\x63ollects\x18\x32 \x01(\x08\"\x97\x02\n\x08LeaseEnd\x12\x0e\n\x06run_id\x18\x01 \x01(\x03\x12\r\n\x05token\x18\x02 \x01(\x03\x12\x35\n\x07outcome\x18\x03 \x01(\x0e\x32$.trawl.scheduler.v1.LeaseEnd.Outcome\x12\x13\n\x0bresult_json\x18\x04 \x01(\x0c\x12\x15\n\rerror_message\x18\x05 \x01(\t\x12\x12\n\nerror_code\x18\x06 \x01(\t\x12\x11\n\tretryable\x18\x07 \x01(\x08\"b\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_COMPLETED\x10\x01\x12\x12\n\x0eOUTCOME_FAILED\x10\x02\x12\x13\n\x0fOUTCOME_ABORTED\x10\x03\"0\n\x0fGiveBackRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x03\x12\r\n\x05token\x18\x02 \x01(\x03\"\x12\n\x10GiveBackResponse2\x8d\x03\n\x0cLeaseService\x12U\n\x08GiveBack\x12#.trawl.scheduler.v1.GiveBackRequest\x1a$.trawl.scheduler.v1.GiveBackResponse\x12L\n\x05Lease\x12 .trawl.scheduler.v1.LeaseRequest\x1a!.trawl.scheduler.v1.LeaseResponse\x12L\n\x05Renew\x12 .trawl.scheduler.v1.RenewRequest\x1a!.trawl.scheduler.v1.RenewResponse\x12I\n\x06Report\x12\x1f.trawl.scheduler.v1.LeaseReport\x1a\x1e.trawl.scheduler.v1.LeaseState\x12?\n\x06\x46inish\x12\x1c.trawl.scheduler.v1.LeaseEnd\x1a\x17.trawl.scheduler.v1.Runb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,15 +45,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LEASEREPORT']._serialized_start=527
   _globals['_LEASEREPORT']._serialized_end=717
   _globals['_LEASESTATE']._serialized_start=719
-  _globals['_LEASESTATE']._serialized_end=824
-  _globals['_LEASEEND']._serialized_start=827
-  _globals['_LEASEEND']._serialized_end=1106
-  _globals['_LEASEEND_OUTCOME']._serialized_start=1008
-  _globals['_LEASEEND_OUTCOME']._serialized_end=1106
-  _globals['_GIVEBACKREQUEST']._serialized_start=1108
-  _globals['_GIVEBACKREQUEST']._serialized_end=1156
-  _globals['_GIVEBACKRESPONSE']._serialized_start=1158
-  _globals['_GIVEBACKRESPONSE']._serialized_end=1176
-  _globals['_LEASESERVICE']._serialized_start=1179
-  _globals['_LEASESERVICE']._serialized_end=1576
+  _globals['_LEASESTATE']._serialized_end=842
+  _globals['_LEASEEND']._serialized_start=845
+  _globals['_LEASEEND']._serialized_end=1124
+  _globals['_LEASEEND_OUTCOME']._serialized_start=1026
+  _globals['_LEASEEND_OUTCOME']._serialized_end=1124
+  _globals['_GIVEBACKREQUEST']._serialized_start=1126
+  _globals['_GIVEBACKREQUEST']._serialized_end=1174
+  _globals['_GIVEBACKRESPONSE']._serialized_start=1176
+  _globals['_GIVEBACKRESPONSE']._serialized_end=1194
+  _globals['_LEASESERVICE']._serialized_start=1197
+  _globals['_LEASESERVICE']._serialized_end=1594
 # @@protoc_insertion_point(module_scope)

@@ -226,12 +226,15 @@ class LeaseState(_message.Message):
     TASK_ID_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
     FIRST_POSITION_FIELD_NUMBER: _builtins.int
+    COLLECTS_FIELD_NUMBER: _builtins.int
     abort: _builtins.bool
     expires_ms: _builtins.int
     task_id: _builtins.int
     attempt: _builtins.int
     first_position: _builtins.int
     """Position of the first of the items that were asked for."""
+    collects: _builtins.bool
+    """The run's items belong to its task's collection."""
     def __init__(
         self,
         *,
@@ -240,10 +243,11 @@ class LeaseState(_message.Message):
         task_id: _builtins.int = ...,
         attempt: _builtins.int = ...,
         first_position: _builtins.int = ...,
+        collects: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["abort", b"abort", "attempt", b"attempt", "expires_ms", b"expires_ms", "first_position", b"first_position", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abort", b"abort", "attempt", b"attempt", "collects", b"collects", "expires_ms", b"expires_ms", "first_position", b"first_position", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

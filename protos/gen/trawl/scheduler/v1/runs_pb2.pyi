@@ -129,6 +129,7 @@ class RunSpec(_message.Message):
     REQUEST_DIGEST_FIELD_NUMBER: _builtins.int
     RESTARTED_FROM_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
+    COLLECTS_FIELD_NUMBER: _builtins.int
     SCOPE_FIELD_NUMBER: _builtins.int
     run_id: _builtins.int
     task_id: _builtins.int
@@ -157,6 +158,8 @@ class RunSpec(_message.Message):
     restarted_from: _builtins.int
     traceparent: _builtins.str
     """W3C trace context of the request that started the run."""
+    collects: _builtins.bool
+    """The task's: what its runs find is one collection."""
     scope: _builtins.str
     """What the run belongs to besides its task, `<family>:<id>` (`pipeline:7`: project 7), for lists; made at acceptance."""
     @_builtins.property
@@ -187,11 +190,12 @@ class RunSpec(_message.Message):
         request_digest: _builtins.str = ...,
         restarted_from: _builtins.int = ...,
         traceparent: _builtins.str = ...,
+        collects: _builtins.bool = ...,
         scope: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["retry", b"retry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "attempt", b"attempt", "command", b"command", "contract", b"contract", "created_ms", b"created_ms", "executor", b"executor", "external_id", b"external_id", "has_arguments", b"has_arguments", "parameters_by_reference", b"parameters_by_reference", "parameters_json", b"parameters_json", "priority", b"priority", "queue", b"queue", "request_digest", b"request_digest", "restarted_from", b"restarted_from", "retry", b"retry", "run_id", b"run_id", "scope", b"scope", "task_id", b"task_id", "task_name", b"task_name", "task_type", b"task_type", "timeout_ms", b"timeout_ms", "traceparent", b"traceparent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "attempt", b"attempt", "collects", b"collects", "command", b"command", "contract", b"contract", "created_ms", b"created_ms", "executor", b"executor", "external_id", b"external_id", "has_arguments", b"has_arguments", "parameters_by_reference", b"parameters_by_reference", "parameters_json", b"parameters_json", "priority", b"priority", "queue", b"queue", "request_digest", b"request_digest", "restarted_from", b"restarted_from", "retry", b"retry", "run_id", b"run_id", "scope", b"scope", "task_id", b"task_id", "task_name", b"task_name", "task_type", b"task_type", "timeout_ms", b"timeout_ms", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from trawl.scheduler.v1 import runs_pb2 as trawl_dot_scheduler_dot_v1_dot_runs__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etrawl/scheduler/v1/tasks.proto\x12\x12trawl.scheduler.v1\x1a\x1dtrawl/scheduler/v1/runs.proto\"\xb4\x03\n\x04Task\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x11\n\ttask_type\x18\x04 \x01(\t\x12\x10\n\x08\x65xecutor\x18\x05 \x01(\t\x12\x0f\n\x07\x63ommand\x18\x06 \x01(\t\x12\x11\n\targuments\x18\x07 \x03(\t\x12\x15\n\rhas_arguments\x18\x08 \x01(\x08\x12\x10\n\x08schedule\x18\t \x01(\t\x12.\n\x08priority\x18\n \x01(\x0e\x32\x1c.trawl.scheduler.v1.Priority\x12\x13\n\x0bretry_count\x18\x0b \x01(\x05\x12\x17\n\x0ftimeout_seconds\x18\x0c \x01(\x03\x12\x14\n\x0c\x64\x65pendencies\x18\r \x03(\t\x12\x0c\n\x04tags\x18\x0e \x03(\t\x12\x15\n\rmetadata_json\x18\x0f \x01(\x0c\x12\x0e\n\x06status\x18\x10 \x01(\t\x12\x12\n\ncreated_ms\x18\x11 \x01(\x03\x12\x12\n\nupdated_ms\x18\x12 \x01(\x03\x12\x13\n\x0blast_run_ms\x18\x13 \x01(\x03\x12\x13\n\x0bnext_run_ms\x18\x14 \x01(\x03\x12\x10\n\x08\x63ontract\x18\x15 \x01(\t\"\x94\x01\n\x0eTaskStatistics\x12\x12\n\ntotal_runs\x18\x01 \x01(\x03\x12\x17\n\x0fsuccessful_runs\x18\x02 \x01(\x03\x12\x13\n\x0b\x66\x61iled_runs\x18\x03 \x01(\x03\x12!\n\x19\x61verage_execution_seconds\x18\x04 \x01(\x01\x12\x1d\n\x15last_execution_status\x18\x05 \x01(\t\";\n\x11\x43reateTaskRequest\x12&\n\x04task\x18\x01 \x01(\x0b\x32\x18.trawl.scheduler.v1.Task\"C\n\x0eGetTaskRequest\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x17\n\x0fwith_statistics\x18\x03 \x01(\x08\"l\n\nTaskDetail\x12&\n\x04task\x18\x01 \x01(\x0b\x32\x18.trawl.scheduler.v1.Task\x12\x36\n\nstatistics\x18\x02 \x01(\x0b\x32\".trawl.scheduler.v1.TaskStatistics\"W\n\x11UpdateTaskRequest\x12\n\n\x02id\x18\x01 \x01(\x03\x12&\n\x04task\x18\x02 \x01(\x0b\x32\x18.trawl.scheduler.v1.Task\x12\x0e\n\x06\x66ields\x18\x03 \x03(\t\"\x1f\n\x11\x44\x65leteTaskRequest\x12\n\n\x02id\x18\x01 \x01(\x03\"\x14\n\x12\x44\x65leteTaskResponse\"\xb5\x01\n\x10ListTasksRequest\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\x11\n\ttask_type\x18\x02 \x01(\t\x12.\n\x08priority\x18\x03 \x01(\x0e\x32\x1c.trawl.scheduler.v1.Priority\x12\x0e\n\x06search\x18\x04 \x01(\t\x12\x0c\n\x04sort\x18\x05 \x01(\t\x12\x11\n\tascending\x18\x06 \x01(\x08\x12\x0e\n\x06offset\x18\x07 \x01(\x03\x12\r\n\x05limit\x18\x08 \x01(\x05\"K\n\x11ListTasksResponse\x12\'\n\x05tasks\x18\x01 \x03(\x0b\x32\x18.trawl.scheduler.v1.Task\x12\r\n\x05total\x18\x02 \x01(\x03\"o\n\x16SchedulePreviewRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\x03\x12\t\n\x01n\x18\x02 \x01(\x05\x12\x0f\n\x07\x66rom_ms\x18\x03 \x01(\x03\x12\x14\n\x0c\x64own_from_ms\x18\x04 \x01(\x03\x12\x12\n\ndown_to_ms\x18\x05 \x01(\x03\"\xbe\x02\n\x0fSchedulePreview\x12\x0f\n\x07task_id\x18\x01 \x01(\x03\x12\x10\n\x08schedule\x18\x02 \x01(\t\x12\x11\n\ttime_zone\x18\x03 \x01(\t\x12\x0f\n\x07misfire\x18\x04 \x01(\t\x12\x0f\n\x07overlap\x18\x05 \x01(\t\x12\x1e\n\x16misfire_window_seconds\x18\x06 \x01(\x03\x12\x0e\n\x06paused\x18\x07 \x01(\x08\x12.\n\x05\x66ires\x18\x08 \x03(\x0b\x32\x1f.trawl.scheduler.v1.PlannedFire\x12/\n\x06outage\x18\t \x03(\x0b\x32\x1f.trawl.scheduler.v1.PlannedFire\x12\x18\n\x10outage_truncated\x18\n \x01(\x08\x12(\n\x06recent\x18\x0b \x03(\x0b\x32\x18.trawl.scheduler.v1.Fire\"<\n\x0bPlannedFire\x12\x0f\n\x07\x66ire_ms\x18\x01 \x01(\x03\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\x0c\n\x04note\x18\x03 \x01(\t\"\x7f\n\x04\x46ire\x12\x0f\n\x07task_id\x18\x01 \x01(\x03\x12\x0f\n\x07\x66ire_ms\x18\x02 \x01(\x03\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0e\n\x06run_id\x18\x05 \x01(\x03\x12\x13\n\x0brecorded_ms\x18\x06 \x01(\x03\x12\x10\n\x08until_ms\x18\x07 \x01(\x03\"B\n\x10ListFiresRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\x03\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\r\n\x05limit\x18\x03 \x01(\x05\"<\n\x11ListFiresResponse\x12\'\n\x05\x66ires\x18\x01 \x03(\x0b\x32\x18.trawl.scheduler.v1.Fire2\xf2\x04\n\x0bTaskService\x12\x65\n\x12GetSchedulePreview\x12*.trawl.scheduler.v1.SchedulePreviewRequest\x1a#.trawl.scheduler.v1.SchedulePreview\x12X\n\tListFires\x12$.trawl.scheduler.v1.ListFiresRequest\x1a%.trawl.scheduler.v1.ListFiresResponse\x12M\n\nCreateTask\x12%.trawl.scheduler.v1.CreateTaskRequest\x1a\x18.trawl.scheduler.v1.Task\x12M\n\x07GetTask\x12\".trawl.scheduler.v1.GetTaskRequest\x1a\x1e.trawl.scheduler.v1.TaskDetail\x12X\n\tListTasks\x12$.trawl.scheduler.v1.ListTasksRequest\x1a%.trawl.scheduler.v1.ListTasksResponse\x12M\n\nUpdateTask\x12%.trawl.scheduler.v1.UpdateTaskRequest\x1a\x18.trawl.scheduler.v1.Task\x12[\n\nDeleteTask\x12%.trawl.scheduler.v1.DeleteTaskRequest\x1a&.trawl.scheduler.v1.DeleteTaskResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etrawl/scheduler/v1/tasks.proto\x12\x12trawl.scheduler.v1\x1a\x1dtrawl/scheduler/v1/runs.proto\"\xc6\x03\n\x04Task\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x11\n\ttask_type\x18\x04 \x01(\t\x12\x10\n\x08\x65xecutor\x18\x05 \x01(\t\x12\x0f\n\x07\x63ommand\x18\x06 \x01(\t\x12\x11\n\targuments\x18\x07 \x03(\t\x12\x15\n\rhas_arguments\x18\x08 \x01(\x08\x12\x10\n\x08schedule\x18\t \x01(\t\x12.\n\x08priority\x18\n \x01(\x0e\x32\x1c.trawl.scheduler.v1.Priority\x12\x13\n\x0bretry_count\x18\x0b \x01(\x05\x12\x17\n\x0ftimeout_seconds\x18\x0c \x01(\x03\x12\x14\n\x0c\x64\x65pendencies\x18\r \x03(\t\x12\x0c\n\x04tags\x18\x0e \x03(\t\x12\x15\n\rmetadata_json\x18\x0f \x01(\x0c\x12\x0e\n\x06status\x18\x10 \x01(\t\x12\x12\n\ncreated_ms\x18\x11 \x01(\x03\x12\x12\n\nupdated_ms\x18\x12 \x01(\x03\x12\x13\n\x0blast_run_ms\x18\x13 \x01(\x03\x12\x13\n\x0bnext_run_ms\x18\x14 \x01(\x03\x12\x10\n\x08\x63ontract\x18\x15 \x01(\t\x12\x10\n\x08\x63ollects\x18\x32 \x01(\x08\"\x94\x01\n\x0eTaskStatistics\x12\x12\n\ntotal_runs\x18\x01 \x01(\x03\x12\x17\n\x0fsuccessful_runs\x18\x02 \x01(\x03\x12\x13\n\x0b\x66\x61iled_runs\x18\x03 \x01(\x03\x12!\n\x19\x61verage_execution_seconds\x18\x04 \x01(\x01\x12\x1d\n\x15last_execution_status\x18\x05 \x01(\t\";\n\x11\x43reateTaskRequest\x12&\n\x04task\x18\x01 \x01(\x0b\x32\x18.trawl.scheduler.v1.Task\"C\n\x0eGetTaskRequest\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x17\n\x0fwith_statistics\x18\x03 \x01(\x08\"l\n\nTaskDetail\x12&\n\x04task\x18\x01 \x01(\x0b\x32\x18.trawl.scheduler.v1.Task\x12\x36\n\nstatistics\x18\x02 \x01(\x0b\x32\".trawl.scheduler.v1.TaskStatistics\"W\n\x11UpdateTaskRequest\x12\n\n\x02id\x18\x01 \x01(\x03\x12&\n\x04task\x18\x02 \x01(\x0b\x32\x18.trawl.scheduler.v1.Task\x12\x0e\n\x06\x66ields\x18\x03 \x03(\t\"\x1f\n\x11\x44\x65leteTaskRequest\x12\n\n\x02id\x18\x01 \x01(\x03\"\x14\n\x12\x44\x65leteTaskResponse\"\xb5\x01\n\x10ListTasksRequest\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\x11\n\ttask_type\x18\x02 \x01(\t\x12.\n\x08priority\x18\x03 \x01(\x0e\x32\x1c.trawl.scheduler.v1.Priority\x12\x0e\n\x06search\x18\x04 \x01(\t\x12\x0c\n\x04sort\x18\x05 \x01(\t\x12\x11\n\tascending\x18\x06 \x01(\x08\x12\x0e\n\x06offset\x18\x07 \x01(\x03\x12\r\n\x05limit\x18\x08 \x01(\x05\"K\n\x11ListTasksResponse\x12\'\n\x05tasks\x18\x01 \x03(\x0b\x32\x18.trawl.scheduler.v1.Task\x12\r\n\x05total\x18\x02 \x01(\x03\"o\n\x16SchedulePreviewRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\x03\x12\t\n\x01n\x18\x02 \x01(\x05\x12\x0f\n\x07\x66rom_ms\x18\x03 \x01(\x03\x12\x14\n\x0c\x64own_from_ms\x18\x04 \x01(\x03\x12\x12\n\ndown_to_ms\x18\x05 \x01(\x03\"\xbe\x02\n\x0fSchedulePreview\x12\x0f\n\x07task_id\x18\x01 \x01(\x03\x12\x10\n\x08schedule\x18\x02 \x01(\t\x12\x11\n\ttime_zone\x18\x03 \x01(\t\x12\x0f\n\x07misfire\x18\x04 \x01(\t\x12\x0f\n\x07overlap\x18\x05 \x01(\t\x12\x1e\n\x16misfire_window_seconds\x18\x06 \x01(\x03\x12\x0e\n\x06paused\x18\x07 \x01(\x08\x12.\n\x05\x66ires\x18\x08 \x03(\x0b\x32\x1f.trawl.scheduler.v1.PlannedFire\x12/\n\x06outage\x18\t \x03(\x0b\x32\x1f.trawl.scheduler.v1.PlannedFire\x12\x18\n\x10outage_truncated\x18\n \x01(\x08\x12(\n\x06recent\x18\x0b \x03(\x0b\x32\x18.trawl.scheduler.v1.Fire\"<\n\x0bPlannedFire\x12\x0f\n\x07\x66ire_ms\x18\x01 \x01(\x03\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\x0c\n\x04note\x18\x03 \x01(\t\"\x7f\n\x04\x46ire\x12\x0f\n\x07task_id\x18\x01 \x01(\x03\x12\x0f\n\x07\x66ire_ms\x18\x02 \x01(\x03\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0e\n\x06run_id\x18\x05 \x01(\x03\x12\x13\n\x0brecorded_ms\x18\x06 \x01(\x03\x12\x10\n\x08until_ms\x18\x07 \x01(\x03\"B\n\x10ListFiresRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\x03\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\r\n\x05limit\x18\x03 \x01(\x05\"<\n\x11ListFiresResponse\x12\'\n\x05\x66ires\x18\x01 \x03(\x0b\x32\x18.trawl.scheduler.v1.Fire2\xf2\x04\n\x0bTaskService\x12\x65\n\x12GetSchedulePreview\x12*.trawl.scheduler.v1.SchedulePreviewRequest\x1a#.trawl.scheduler.v1.SchedulePreview\x12X\n\tListFires\x12$.trawl.scheduler.v1.ListFiresRequest\x1a%.trawl.scheduler.v1.ListFiresResponse\x12M\n\nCreateTask\x12%.trawl.scheduler.v1.CreateTaskRequest\x1a\x18.trawl.scheduler.v1.Task\x12M\n\x07GetTask\x12\".trawl.scheduler.v1.GetTaskRequest\x1a\x1e.trawl.scheduler.v1.TaskDetail\x12X\n\tListTasks\x12$.trawl.scheduler.v1.ListTasksRequest\x1a%.trawl.scheduler.v1.ListTasksResponse\x12M\n\nUpdateTask\x12%.trawl.scheduler.v1.UpdateTaskRequest\x1a\x18.trawl.scheduler.v1.Task\x12[\n\nDeleteTask\x12%.trawl.scheduler.v1.DeleteTaskRequest\x1a&.trawl.scheduler.v1.DeleteTaskResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,37 +33,37 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'trawl.scheduler.v1.tasks_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_TASK']._serialized_start=86
-  _globals['_TASK']._serialized_end=522
-  _globals['_TASKSTATISTICS']._serialized_start=525
-  _globals['_TASKSTATISTICS']._serialized_end=673
-  _globals['_CREATETASKREQUEST']._serialized_start=675
-  _globals['_CREATETASKREQUEST']._serialized_end=734
-  _globals['_GETTASKREQUEST']._serialized_start=736
-  _globals['_GETTASKREQUEST']._serialized_end=803
-  _globals['_TASKDETAIL']._serialized_start=805
-  _globals['_TASKDETAIL']._serialized_end=913
-  _globals['_UPDATETASKREQUEST']._serialized_start=915
-  _globals['_UPDATETASKREQUEST']._serialized_end=1002
-  _globals['_DELETETASKREQUEST']._serialized_start=1004
-  _globals['_DELETETASKREQUEST']._serialized_end=1035
-  _globals['_DELETETASKRESPONSE']._serialized_start=1037
-  _globals['_DELETETASKRESPONSE']._serialized_end=1057
-  _globals['_LISTTASKSREQUEST']._serialized_start=1060
-  _globals['_LISTTASKSREQUEST']._serialized_end=1241
-  _globals['_LISTTASKSRESPONSE']._serialized_start=1243
-  _globals['_LISTTASKSRESPONSE']._serialized_end=1318
-  _globals['_SCHEDULEPREVIEWREQUEST']._serialized_start=1320
-  _globals['_SCHEDULEPREVIEWREQUEST']._serialized_end=1431
-  _globals['_SCHEDULEPREVIEW']._serialized_start=1434
-  _globals['_SCHEDULEPREVIEW']._serialized_end=1752
-  _globals['_PLANNEDFIRE']._serialized_start=1754
-  _globals['_PLANNEDFIRE']._serialized_end=1814
-  _globals['_FIRE']._serialized_start=1816
-  _globals['_FIRE']._serialized_end=1943
-  _globals['_LISTFIRESREQUEST']._serialized_start=1945
-  _globals['_LISTFIRESREQUEST']._serialized_end=2011
-  _globals['_LISTFIRESRESPONSE']._serialized_start=2013
-  _globals['_LISTFIRESRESPONSE']._serialized_end=2073
-  _globals['_TASKSERVICE']._serialized_start=2076
-  _globals['_TASKSERVICE']._serialized_end=2702
+  _globals['_TASK']._serialized_end=540
+  _globals['_TASKSTATISTICS']._serialized_start=543
+  _globals['_TASKSTATISTICS']._serialized_end=691
+  _globals['_CREATETASKREQUEST']._serialized_start=693
+  _globals['_CREATETASKREQUEST']._serialized_end=752
+  _globals['_GETTASKREQUEST']._serialized_start=754
+  _globals['_GETTASKREQUEST']._serialized_end=821
+  _globals['_TASKDETAIL']._serialized_start=823
+  _globals['_TASKDETAIL']._serialized_end=931
+  _globals['_UPDATETASKREQUEST']._serialized_start=933
+  _globals['_UPDATETASKREQUEST']._serialized_end=1020
+  _globals['_DELETETASKREQUEST']._serialized_start=1022
+  _globals['_DELETETASKREQUEST']._serialized_end=1053
+  _globals['_DELETETASKRESPONSE']._serialized_start=1055
+  _globals['_DELETETASKRESPONSE']._serialized_end=1075
+  _globals['_LISTTASKSREQUEST']._serialized_start=1078
+  _globals['_LISTTASKSREQUEST']._serialized_end=1259
+  _globals['_LISTTASKSRESPONSE']._serialized_start=1261
+  _globals['_LISTTASKSRESPONSE']._serialized_end=1336
+  _globals['_SCHEDULEPREVIEWREQUEST']._serialized_start=1338
+  _globals['_SCHEDULEPREVIEWREQUEST']._serialized_end=1449
+  _globals['_SCHEDULEPREVIEW']._serialized_start=1452
+  _globals['_SCHEDULEPREVIEW']._serialized_end=1770
+  _globals['_PLANNEDFIRE']._serialized_start=1772
+  _globals['_PLANNEDFIRE']._serialized_end=1832
+  _globals['_FIRE']._serialized_start=1834
+  _globals['_FIRE']._serialized_end=1961
+  _globals['_LISTFIRESREQUEST']._serialized_start=1963
+  _globals['_LISTFIRESREQUEST']._serialized_end=2029
+  _globals['_LISTFIRESRESPONSE']._serialized_start=2031
+  _globals['_LISTFIRESRESPONSE']._serialized_end=2091
+  _globals['_TASKSERVICE']._serialized_start=2094
+  _globals['_TASKSERVICE']._serialized_end=2720
 # @@protoc_insertion_point(module_scope)

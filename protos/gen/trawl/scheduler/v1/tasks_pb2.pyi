@@ -44,6 +44,7 @@ class Task(_message.Message):
     LAST_RUN_MS_FIELD_NUMBER: _builtins.int
     NEXT_RUN_MS_FIELD_NUMBER: _builtins.int
     CONTRACT_FIELD_NUMBER: _builtins.int
+    COLLECTS_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     name: _builtins.str
     description: _builtins.str
@@ -63,6 +64,8 @@ class Task(_message.Message):
     last_run_ms: _builtins.int
     next_run_ms: _builtins.int
     contract: _builtins.str
+    collects: _builtins.bool
+    """What its runs find is one collection: each natural key once over all runs, searchable, exportable."""
     @_builtins.property
     def arguments(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -93,10 +96,11 @@ class Task(_message.Message):
         last_run_ms: _builtins.int = ...,
         next_run_ms: _builtins.int = ...,
         contract: _builtins.str = ...,
+        collects: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "command", b"command", "contract", b"contract", "created_ms", b"created_ms", "dependencies", b"dependencies", "description", b"description", "executor", b"executor", "has_arguments", b"has_arguments", "id", b"id", "last_run_ms", b"last_run_ms", "metadata_json", b"metadata_json", "name", b"name", "next_run_ms", b"next_run_ms", "priority", b"priority", "retry_count", b"retry_count", "schedule", b"schedule", "status", b"status", "tags", b"tags", "task_type", b"task_type", "timeout_seconds", b"timeout_seconds", "updated_ms", b"updated_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "collects", b"collects", "command", b"command", "contract", b"contract", "created_ms", b"created_ms", "dependencies", b"dependencies", "description", b"description", "executor", b"executor", "has_arguments", b"has_arguments", "id", b"id", "last_run_ms", b"last_run_ms", "metadata_json", b"metadata_json", "name", b"name", "next_run_ms", b"next_run_ms", "priority", b"priority", "retry_count", b"retry_count", "schedule", b"schedule", "status", b"status", "tags", b"tags", "task_type", b"task_type", "timeout_seconds", b"timeout_seconds", "updated_ms", b"updated_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -195,6 +195,7 @@ class AddItemsRequest(_message.Message):
     ITEMS_FIELD_NUMBER: _builtins.int
     LAST_FIELD_NUMBER: _builtins.int
     KEEP_BELOW_FIELD_NUMBER: _builtins.int
+    COLLECTS_FIELD_NUMBER: _builtins.int
     run_id: _builtins.int
     task_id: _builtins.int
     attempt: _builtins.int
@@ -202,6 +203,8 @@ class AddItemsRequest(_message.Message):
     """The attempt has found all it will: what only earlier attempts had found goes away."""
     keep_below: _builtins.int
     """With `last`: items at positions below this were found before the checkpoint that the attempt went on from."""
+    collects: _builtins.bool
+    """They belong to the task's collection."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___NewItem]: ...
     def __init__(
@@ -213,10 +216,11 @@ class AddItemsRequest(_message.Message):
         items: _abc.Iterable[Global___NewItem] | None = ...,
         last: _builtins.bool = ...,
         keep_below: _builtins.int = ...,
+        collects: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "items", b"items", "keep_below", b"keep_below", "last", b"last", "run_id", b"run_id", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "collects", b"collects", "items", b"items", "keep_below", b"keep_below", "last", b"last", "run_id", b"run_id", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,99 @@
+"""Executions of the XGet contract. Owns: their endpoints. Must not know how runs are kept."""
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import orjson
+from chassis.errors import NotFound
+from trawl.scheduler.v1 import runs_pb2
+
+from gateway.access import Role
+from gateway.backend import Backend
+from gateway.exchange import Answer, Call
+from gateway.routing import Doc, Endpoint
+from gateway.xget import examples
+from gateway.xget.download import Download
+from gateway.xget.errors import EXECUTION_NOT_FOUND
+from gateway.xget.ids import execution_number, task_number
+from gateway.xget.models import ExecutionQuery, read_query
+from gateway.xget.reading import query_of, standing_of
+from gateway.xget.translate import CONTRACT, RUN_STATUSES, execution_json, page_json
+
+Json = Any
+TAG = "task-executions"
+HISTORY_PAGE = 500
+
+
+class ExecutionRoutes:
+    """Handlers of `/task-executions`."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    async def list_executions(self, call: Call) -> Answer:
+        """List executions, newest first."""
+        query = read_query(ExecutionQuery, query_of(call))
+        skip = (query.page - 1) * query.size
+        request = runs_pb2.ListRunsRequest(contract=CONTRACT, offset=skip, limit=query.size)
+        if query.status:
+            request.status = RUN_STATUSES[query.status]
+        if query.task_id is not None and not await self._narrow(request, query.task_id):
+            return Answer.json(page_json([], 0, skip=skip, size=query.size))
+        found = await self._backend.run(self._backend.runs.ListRuns, request)
+        items = [execution_json(run) for run in found.runs]
+        return Answer.json(page_json(items, found.total, skip=skip, size=query.size))
+
+    async def _narrow(self, request: runs_pb2.ListRunsRequest, public_id: str) -> bool:
+        """Ask for one task's executions; of a task that is there, also those that other contracts have started."""
+        request.task_id = task_number(public_id)
+        try:
+            await standing_of(self._backend, public_id)
+        except NotFound:
+            return bool(request.task_id)
+        request.contract = ""
+        return True
+
+    async def detail(self, call: Call) -> Answer:
+        """Show an execution."""
+        number = execution_number(call.path_params["execution_id"])
+        try:
+            run = await self._backend.run(self._backend.runs.GetRun, runs_pb2.GetRunRequest(run_id=number))
+        except NotFound as error:
+            raise NotFound(EXECUTION_NOT_FOUND) from error
+        if not (run.spec.collects or run.spec.contract == CONTRACT):
+            raise NotFound(EXECUTION_NOT_FOUND)
+        return Answer.json(execution_json(run))
+
+    async def history(self, call: Call) -> Answer:
+        """All executions of a task, newest first."""
+        standing = await standing_of(self._backend, call.path_params["task_id"])
+        return await Download.begin(call, self._pieces(standing.task.id))
+
+    async def _pieces(self, number: int) -> AsyncGenerator[bytes, None]:
+        lead, offset = b"[", 0
+        # What is started meanwhile pushes others further back: none may come twice.
+        oldest = 0
+        while True:
+            request = runs_pb2.ListRunsRequest(task_id=number, sort="id", offset=offset, limit=HISTORY_PAGE)
+            found = await self._backend.run(self._backend.runs.ListRuns, request)
+            runs = [run for run in found.runs if not oldest or run.spec.run_id < oldest]
+            if runs:
+                oldest = runs[-1].spec.run_id
+                yield lead + b",".join(orjson.dumps(execution_json(run)) for run in runs)
+                lead = b","
+            offset += HISTORY_PAGE
+            if len(found.runs) < HISTORY_PAGE:
+                break
+        yield b"]" if lead == b"," else b"[]"
+
+    def endpoints(self) -> list[Endpoint]:
+        """All of them, those with a name before those with an id."""
+        return [
+            Endpoint("GET", "/task-executions", self.list_executions,
+                     Doc("获取任务执行记录", TAG, answer=examples.page_of(examples.EXECUTION),
+                         query=examples.EXECUTION_QUERY, errors=(422,)), Role.VIEWER),
+            Endpoint("GET", "/task-executions/task/{task_id}", self.history,
+                     Doc("获取任务执行历史", TAG, answer=[examples.EXECUTION], errors=(404,)), Role.VIEWER),
+            Endpoint("GET", "/task-executions/{execution_id}", self.detail,
+                     Doc("获取执行详情", TAG, answer=examples.EXECUTION, errors=(404,)), Role.VIEWER),
+        ]  # fmt: skip
