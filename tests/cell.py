@@ -40,7 +40,8 @@ class Cell:
         broker, redis = stores.nats_server(self.directory / "nats"), stores.redis_server(self.directory / "redis")
         mongodb = stores.mongodb_stand_in(self.directory / "mongodb")
         ports = {
-            name: stores.free_port() for name in ("registry", "scheduler", "scraper", "gateway", "smartrpa", "pipeline")
+            name: stores.free_port()
+            for name in ("registry", "scheduler", "scraper", "gateway", "smartrpa", "management", "pipeline")
         }
         (self.directory / "scripts").mkdir(parents=True, exist_ok=True)
         shared = {
@@ -59,7 +60,7 @@ class Cell:
             "BLOB_DIR": str(self.directory / "blobs"),
             "PORT_SCHEDULER": str(ports["gateway"]),
             "PORT_SMARTRPA": str(ports["smartrpa"]),
-            "PORT_MANAGEMENT": "0",
+            "PORT_MANAGEMENT": str(ports["management"]),
             "PORT_XGET": "0",
             "PORT_PIPELINE": str(ports["pipeline"]),
         } | self.environment
@@ -71,6 +72,7 @@ class Cell:
             self.programs[name] = stores.service(module, self.directory / name, environment, ports[name])
         self.api = f"http://127.0.0.1:{ports['gateway']}/api"
         self.smartrpa = f"http://127.0.0.1:{ports['smartrpa']}"
+        self.management = f"http://127.0.0.1:{ports['management']}"
         self.pipeline = f"http://127.0.0.1:{ports['pipeline']}/api/v1"
         channels = {
             name: grpc.insecure_channel(f"127.0.0.1:{ports[name]}", options=OPTIONS)

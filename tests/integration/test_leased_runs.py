@@ -18,6 +18,7 @@ from scheduler.parked import ParkedRuns, rebuilt
 from scheduler.queue_pull import FAIR_EVERY, QueuePulls
 from scheduler.records import never_started
 from scheduler.redis_leases import LiveLeases, Sign
+from scheduler.redis_queues import LiveQueues
 from scheduler.redis_runs import Holder, LiveRuns
 from scheduler.run import Status
 from scheduler.settings import SchedulerSettings
@@ -85,6 +86,7 @@ async def parts(settings_env: SettingsEnv, monkeypatch: pytest.MonkeyPatch) -> A
     await archive.prepare()
     await leased.prepare()
     live = LiveRuns(redis, lease_ms=15_000, deadline_grace_ms=20_000)
+    await LiveQueues(redis).tell([], complete=True)  # nothing is claimed before that is known
     leases = LiveLeases(redis, lease_ms=15_000, deadline_grace_ms=20_000)
     finish = FinishRuns(live=live, archive=archive, announcer=announcer, durations=Durations(),
                         parked=ParkedRuns(live, archive, announcer))  # fmt: skip

@@ -121,6 +121,19 @@ def simulate(context: typer.Context, name: Annotated[str, typer.Argument(help="W
     os.execv(sys.executable, [sys.executable, "-m", f"simulators.{name}", *context.args])  # noqa: S606 - by list
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
+def worker(context: typer.Context) -> None:
+    """Do runs of Python functions of your own: trawl worker MODULE:APP [--slots N] (see docs/sdk.md)."""
+    environment = dict(os.environ)
+    ports = Home.of(environment).read_state().get("ports", {}).get("private", {})
+    for variable, name in (("SCHEDULER_TARGET", "scheduler"), ("SCRAPER_TARGET", "scraper"),
+                           ("REGISTRY_TARGET", "worker-registry")):  # fmt: skip
+        if name in ports and not environment.get(variable):
+            environment[variable] = f"127.0.0.1:{ports[name]}"
+    command = [sys.executable, "-m", "trawl_sdk", *context.args]
+    os.execve(sys.executable, command, environment)  # noqa: S606 - by list
+
+
 def main() -> None:
     """Console script."""
     app()

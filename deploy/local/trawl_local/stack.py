@@ -78,7 +78,7 @@ def plan(
     common = _common(home, environment, private, mongodb)
     needs = tuple(store.name for store in stores)
     services = (
-        _service("worker-registry", common, private, home, needs, stop_order=3),
+        _service("worker-registry", common | _allowing_loopback(common), private, home, needs, stop_order=3),
         _service("scheduler", common, private, home, needs, stop_order=2),
         _service("scraper", common | _scraper(home, environment, tools), private, home, needs, stop_order=1),
         _gateway(common, public, key, home, needs),
@@ -182,10 +182,14 @@ def _gateway(
     common: dict[str, str], public: Mapping[str, int], key: str, home: Home, needs: tuple[str, ...]
 ) -> Program:
     environment = common | {variable: str(port) for variable, port in public.items()}
-    environment |= {"TRAWL_API_KEY": key, "GATEWAY_HOST": HOST}
-    environment["ALLOWED_ADDRESSES"] = environment.get("ALLOWED_ADDRESSES") or LOOPBACK
+    environment |= {"TRAWL_API_KEY": key, "GATEWAY_HOST": HOST, **_allowing_loopback(common)}
     ready = readiness.every(*(readiness.http(port) for port in public.values() if port))
     return Program("gateway", _python("gateway"), environment, _working_folder(home), ready, needs, 0)
+
+
+def _allowing_loopback(environment: Mapping[str, str]) -> dict[str, str]:
+    """What may be called though it is private, for services that call for somebody."""
+    return {"ALLOWED_ADDRESSES": environment.get("ALLOWED_ADDRESSES") or LOOPBACK}
 
 
 def _working_folder(home: Home) -> Path:

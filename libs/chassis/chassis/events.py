@@ -132,6 +132,14 @@ class Events:
         except (*NATS_DOWN, APIError) as error:
             raise Unavailable("NATS is unavailable", dependency="nats") from error
 
+    async def publish_with(self, subject: str, payload: bytes, headers: dict[str, str]) -> None:
+        """Publish one message with headers and wait for the acknowledgement. Raises `Unavailable` as `publish` does."""
+        await self.check()
+        try:
+            await self.js.publish(subject, payload, timeout=PUBLISH_SECONDS, headers=headers)
+        except JETSTREAM_DOWN as error:
+            raise Unavailable("NATS is unavailable", dependency="nats") from error
+
     async def ensure_consumer(self, stream: str, durable: str, subject: str, **config: Any) -> None:
         """Make a durable pull consumer with explicit acknowledgement, unless it is there."""
         try:

@@ -7,6 +7,7 @@ Streams
 Core NATS (not stored)
     `trawl.control.abort.<worker_session>`, payload `scheduler.v1.AbortOrder`
     `trawl.live.logs`, new log lines are stored for these runs: their ids in decimal, separated by spaces
+    `trawl.live.queues`, a queue was paused or resumed: its name
     `trawl.live.webhooks`, the gateway's webhooks have changed: no payload
     `trawl.live.workflows`, a workflow's schedule may have changed: no payload
 """
@@ -26,6 +27,7 @@ WORKER_EVENTS: Final = "trawl.events.workers"
 ALL_EVENTS: Final = "trawl.events.>"
 
 LIVE_LOGS: Final = "trawl.live.logs"
+LIVE_QUEUES: Final = "trawl.live.queues"
 LIVE_WEBHOOKS: Final = "trawl.live.webhooks"
 LIVE_WORKFLOWS: Final = "trawl.live.workflows"
 
@@ -55,6 +57,10 @@ READY_MAX_ACK_PENDING: Final = 20_000
 
 # How the sessions of workers begin that speak only HTTP: the gateway makes them, and leases are theirs alone.
 OUTSIDE_SESSION: Final = "outside-"
+
+# Headers of dead letters: why nobody can read them, and when that was found (epoch ms).
+DEAD_REASON: Final = "Trawl-Reason"
+DEAD_TIME: Final = "Trawl-Time"
 
 _QUEUE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -118,3 +124,8 @@ def abort_subject(worker_session: str) -> str:
 def dead_subject(origin: str) -> str:
     """Where messages go that nobody can read."""
     return f"trawl.dead.{origin}"
+
+
+def dead_headers(reason: str, time_ms: int) -> dict[str, str]:
+    """The headers of a dead letter; a header has one line."""
+    return {DEAD_REASON: " ".join(reason.split())[:500], DEAD_TIME: str(time_ms)}

@@ -6,7 +6,6 @@ from functools import partial
 
 from fastapi import FastAPI
 
-from gateway import later
 from gateway.access import Access
 from gateway.backend import Backend
 from gateway.edge import Edge, EdgePolicy
@@ -15,7 +14,9 @@ from gateway.event_stream import Streams
 from gateway.failures import ErrorShape
 from gateway.guard import Guard
 from gateway.log_follower import LogFollower
-from gateway.management.workflows import WorkflowRoutes
+from gateway.management.examples import NOTES as MANAGEMENT_NOTES
+from gateway.management.routes import management_endpoints
+from gateway.management.translate import SHAPE as MANAGEMENT
 from gateway.mongo_keys import PoolGauge
 from gateway.native.browser import BrowserRoutes
 from gateway.native.envelope import SHAPE as NATIVE
@@ -87,7 +88,7 @@ class _Member:
 
 _MEMBERS = {
     "smartrpa": _Member("SmartRPA background service", SMARTRPA, "/rpa", "", ("scheduler", "message_queue")),
-    "management": _Member("Task management", later.MANAGEMENT, "/management", "", ("scheduler",)),
+    "management": _Member("Task management", MANAGEMENT, "/management", "", ("scheduler",), MANAGEMENT_NOTES),
     "xget": _Member("XGet scraper service", XGET, "/xget", "/api/v1", ("scheduler",), XGET_NOTES),
     "pipeline": _Member("Pipeline tasks", PIPELINE, "/pipeline", "/api/v1", ("scheduler",)),
 }
@@ -168,7 +169,7 @@ def _member(parts: Parts, name: str, member: _Member, access: Access | None) -> 
             *SmartRpaRoutes(parts.backend, parts.watcher, parts.settings.wait_seconds).endpoints(),
             *KeepsakeRoutes(parts.backend).endpoints(),
         ],
-        "management": WorkflowRoutes(parts.backend).endpoints,
+        "management": lambda: management_endpoints(parts.backend),
         "pipeline": PipelineRoutes(parts.backend).endpoints,
         "xget": partial(xget_endpoints, parts.backend, AccountRoutes(parts.backend).endpoints()),
     }

@@ -12,6 +12,7 @@ from chassis.grpc_client import GrpcClient
 from chassis.telemetry import current_traceparent
 from trawl.scheduler.v1 import (
     lease_pb2_grpc,
+    queues_pb2_grpc,
     runs_pb2,
     runs_pb2_grpc,
     standings_pb2_grpc,
@@ -25,7 +26,7 @@ from trawl.scraper.v1 import (
     papers_pb2_grpc,
     results_pb2_grpc,
 )
-from trawl.workerregistry.v1 import workers_pb2_grpc
+from trawl.workerregistry.v1 import endpoints_pb2_grpc, workers_pb2_grpc
 
 START_SECONDS = 10.0
 READ_SECONDS = 5.0
@@ -51,6 +52,7 @@ class Backend:
         # mypy-protobuf gives async and sync stubs one constructor; which it is depends on the channel.
         self.tasks: Any = self.scheduler.stub(tasks_pb2_grpc.TaskServiceStub)
         self.runs: Any = self.scheduler.stub(runs_pb2_grpc.RunServiceStub)
+        self.queues: Any = self.scheduler.stub(queues_pb2_grpc.QueueServiceStub)
         self.leases: Any = self.scheduler.stub(lease_pb2_grpc.LeaseServiceStub)
         self.workflows: Any = self.scheduler.stub(workflows_pb2_grpc.WorkflowServiceStub)
         self.results: Any = self.scraper.stub(results_pb2_grpc.ResultServiceStub)
@@ -60,6 +62,7 @@ class Backend:
         self.accounts: Any = self.scraper.stub(accounts_pb2_grpc.AccountServiceStub)
         self.browser: Any = self.scraper.stub(browser_pb2_grpc.BrowserServiceStub)
         self.workers: Any = self.registry.stub(workers_pb2_grpc.WorkerServiceStub)
+        self.endpoints: Any = self.registry.stub(endpoints_pb2_grpc.EndpointServiceStub)
         self._starts: Batcher[runs_pb2.StartRun, runs_pb2.Run] = Batcher(
             self._send_starts,
             max_batch=256,

@@ -80,12 +80,13 @@ class Endpoint:
 class SchemaNotes:
     """What a contract's examples don't tell of its schemas. `paths`: JSON Schemas of parts of paths that are more than
     strings, by name. `nullable`: fields of answers that may be null. `free`: fields that hold any JSON; neither means
-    the outermost object.
+    the outermost object, unless `outermost`.
     """
 
     paths: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     nullable: Collection[str] = ()
     free: Collection[str] = ()
+    outermost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +286,7 @@ def _usual_errors(endpoint: Endpoint, has_ids: bool, asks_for_key: bool) -> list
 
 
 def _content(example: Any, content_type: str, notes: SchemaNotes) -> dict[str, Any]:
-    if not isinstance(example, dict):
+    if notes.outermost or not isinstance(example, dict):
         return {content_type: {"schema": schema_of(example, notes), "example": example}}
     properties = {key: schema_of(value, notes) for key, value in example.items()}
     return {content_type: {"schema": {"type": "object", "properties": properties}, "example": example}}

@@ -14,6 +14,7 @@ from chassis.run import Lifetime, run_service
 from chassis.stores import mongo_client, mongo_database, redis_client
 from trawl.scheduler.v1 import (
     lease_pb2_grpc,
+    queues_pb2_grpc,
     runs_pb2_grpc,
     standings_pb2_grpc,
     tasks_pb2_grpc,
@@ -37,6 +38,7 @@ from scheduler.mongo_runs import Archive
 from scheduler.mongo_tasks import Tasks
 from scheduler.outside_reports import OutsideReports
 from scheduler.parked import ParkedRuns
+from scheduler.queueing import Queueing
 from scheduler.read_runs import ReadRuns
 from scheduler.rebuild import Rebuilder
 from scheduler.redis_runs import LiveRuns
@@ -63,7 +65,7 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
     live = LiveRuns(redis, lease_ms=lease_ms, deadline_grace_ms=grace_ms, max_pending=settings.max_pending_runs)
     announcer, durations, ended = Announcer(events), Durations(), EndedRuns()
     selfstart = SelfStarting(database, redis, tasks=tasks, archive=archive, live=live, announcer=announcer)
-    parked = ParkedRuns(live, archive, announcer)
+    parked, queueing = ParkedRuns(live, archive, announcer), Queueing(database, redis, announcer)
     finish = FinishRuns(live=live, archive=archive, announcer=announcer, parked=parked, durations=durations)
     leasing = Leasing(
         database, redis, live=live, archive=archive, announcer=announcer, finish=finish, lease_ms=lease_ms,
@@ -89,11 +91,14 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
     )  # fmt: skip
     selfstart.connect(starter, aborter, workflows.engine.on_run_ends)
     rebuilder = Rebuilder(live, archive, events, waiting=selfstart.waiting, leased=leasing.runs)
-    registry, work = GrpcClient("worker-registry", settings.registry_target), Work(live, archive, announcer)
+    registry, work = (
+        GrpcClient("worker-registry", settings.registry_target),
+        Work(live, archive, announcer, queueing.pauses),
+    )
     offers = WorkerOffers(registry)
     explainer = ExplainRun(
         reader=reader, live=live, tasks=tasks, waiting=selfstart.waiting, live_tasks=selfstart.live_tasks,
-        gate=selfstart.gate, offers=offers,
+        gate=selfstart.gate, offers=offers, pauses=queueing.pauses,
     )  # fmt: skip
 
     server = GrpcServer(settings.grpc_host, settings.grpc_port)
@@ -107,7 +112,7 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
         (work_pb2_grpc.add_WorkServiceServicer_to_server, WorkApi(work)),
         (
             lease_pb2_grpc.add_LeaseServiceServicer_to_server,
-            leasing.connect(work=work, reader=reader, events=events, ended=ended),
+            leasing.connect(work=work, reader=reader, events=events, ended=ended, pauses=queueing.pauses),
         ),
         (
             tasks_pb2_grpc.add_TaskServiceServicer_to_server,
@@ -115,6 +120,20 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
         ),
         (standings_pb2_grpc.add_StandingServiceServicer_to_server, StandingApi(standings)),
         (workflows_pb2_grpc.add_WorkflowServiceServicer_to_server, workflows.api),
+        (
+            queues_pb2_grpc.add_QueueServiceServicer_to_server,
+            queueing.connect(
+                live=live,
+                finish=finish,
+                ended=ended,
+                tasks=tasks,
+                archive=archive,
+                offers=offers,
+                reader=reader,
+                starter=starter,
+                events=events,
+            ),
+        ),
     ):
         server.add(add, api)
 

@@ -97,7 +97,14 @@ class Announcer:
             with contextlib.suppress(*NATS_DOWN):
                 await self._events.nc.publish(subjects.LIVE_WORKFLOWS, b"")
 
+    async def queue_changed(self, name: str) -> None:
+        """Tell whoever pulls that a queue was paused or resumed; who misses it learns it from claims, or by asking."""
+        if self._events.connected:
+            with contextlib.suppress(*NATS_DOWN):
+                await self._events.nc.publish(subjects.LIVE_QUEUES, name.encode())
+
     async def dead_letter(self, origin: str, payload: bytes, reason: str) -> None:
         """Keep what nobody can read, with the reason."""
         log.error("dead letter", origin=origin, reason=reason, bytes=len(payload))
-        await self._events.publish(subjects.dead_subject(origin), payload)
+        headers = subjects.dead_headers(reason, now_ms())
+        await self._events.publish_with(subjects.dead_subject(origin), payload, headers)

@@ -6,6 +6,7 @@ from trawl.scheduler.v1 import runs_pb2 as pb
 from scheduler.held_runs import DependencyGate
 from scheduler.mongo_tasks import Tasks
 from scheduler.mongo_waiting import Waiting, WaitingRuns
+from scheduler.pauses import Pauses
 from scheduler.read_runs import ReadRuns
 from scheduler.records import FROM_PROTO, PRIORITY_NAMES
 from scheduler.redis_runs import LiveRuns
@@ -25,8 +26,9 @@ class ExplainRun:
 
     def __init__(
         self, *, reader: ReadRuns, live: LiveRuns, tasks: Tasks, waiting: WaitingRuns, live_tasks: LiveTasks,
-        gate: DependencyGate, offers: WorkerOffers,
+        gate: DependencyGate, offers: WorkerOffers, pauses: Pauses,
     ) -> None:  # fmt: skip
+        self._pauses = pauses
         self._reader, self._live, self._tasks, self._waiting = reader, live, tasks, waiting
         self._live_tasks, self._gate, self._offers = live_tasks, gate, offers
 
@@ -101,7 +103,9 @@ class ExplainRun:
 
     async def _queued(self, run: pb.Run) -> list[pb.RunReason]:
         queue = run.spec.queue
-        reasons = []
+        reasons: list[pb.RunReason] = []
+        if queue in await self._pauses.paused():
+            reasons.append(pb.RunReason(code="queue_paused", queue=queue, message=f"queue {queue!r} is paused"))
         offers = await self._offers.queues()
         if offers is None:
             reasons.append(pb.RunReason(code="workers_unknown", queue=queue, message="the registry of workers can't be "

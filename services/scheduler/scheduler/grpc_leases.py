@@ -17,6 +17,11 @@ class LeaseApi(lease_pb2_grpc.LeaseServiceServicer):
         """Wait for runs."""
         return lease_pb2.LeaseResponse(runs=await self._leases.lease(request))
 
+    async def GiveBack(self, request: lease_pb2.GiveBackRequest, context: Any) -> lease_pb2.GiveBackResponse:
+        """Take a run back unharmed."""
+        await self._leases.give_back(request.run_id, request.token)
+        return lease_pb2.GiveBackResponse()
+
     async def Renew(self, request: lease_pb2.RenewRequest, context: Any) -> lease_pb2.RenewResponse:
         """Renew what a worker says it holds."""
         return await self._leases.renew(request.worker_id, request.run_ids)

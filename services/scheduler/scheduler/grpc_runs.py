@@ -24,6 +24,7 @@ VERDICTS = {
     "granted": work_pb2.CLAIM_VERDICT_GRANTED,
     "drop": work_pb2.CLAIM_VERDICT_DROP,
     "later": work_pb2.CLAIM_VERDICT_LATER,
+    "paused": work_pb2.CLAIM_VERDICT_LATER,
     "unknown": work_pb2.CLAIM_VERDICT_UNKNOWN,
 }
 
@@ -134,6 +135,7 @@ class WorkApi(work_pb2_grpc.WorkServiceServicer):
                     verdict=VERDICTS[verdict.kind],
                     attempt=verdict.attempt,
                     retry_after_ms=verdict.retry_after_ms,
+                    paused=verdict.kind == "paused",
                 )
                 for claim, verdict in zip(request.claims, verdicts, strict=True)
             ]

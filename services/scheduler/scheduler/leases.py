@@ -25,6 +25,7 @@ from scheduler.finish_runs import log_documents
 from scheduler.leased_runs import LeasedRuns
 from scheduler.mongo_leases import Leased, LeasedRun
 from scheduler.mongo_runs import Archive, LogChunk
+from scheduler.pauses import Pauses
 from scheduler.queue_pull import QueuePull, QueuePulls
 from scheduler.read_runs import ReadRuns
 from scheduler.records import FROM_PROTO
@@ -41,6 +42,7 @@ MAX_RESULT_BYTES = 4 * 1024 * 1024
 MAX_MESSAGE_CHARACTERS = 10_000
 # A worker whose slots are all taken is answered after this long, not at once.
 FULL_SECONDS = 1.0
+PAUSED_SECONDS = 5.0
 APPLIED_SECONDS = 3.0
 RECHECK_SECONDS = 0.25
 STOP_KINDS = frozenset({"draining", "lost", "unregistered"})
@@ -55,7 +57,8 @@ OUTCOMES = {
 class _Calls:
     """The calls of one worker that wait here: one of them at a time gets runs, so that slots hold."""
 
-    waiting: set[asyncio.Event] = field(default_factory=set)
+    # By the event that ends it: the queues that a call waits for.
+    waiting: dict[asyncio.Event, frozenset[str]] = field(default_factory=dict)
     granting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -72,7 +75,9 @@ class Leases:
     def __init__(
         self, *, work: Work, live: LiveRuns, leases: LiveLeases, leased: Leased, runs: LeasedRuns, archive: Archive,
         reader: ReadRuns, announcer: Announcer, events: Events, ended: EndedRuns, lease_ms: int,
+        pauses: Pauses,
     ) -> None:  # fmt: skip
+        self._pauses = pauses
         self._work, self._live, self._leases, self._leased, self._runs = work, live, leases, leased, runs
         self._archive, self._reader, self._announcer = archive, reader, announcer
         self._events, self._ended, self._lease_ms = events, ended, lease_ms
@@ -84,19 +89,23 @@ class Leases:
     async def lease(self, request: lease_pb2.LeaseRequest) -> list[lease_pb2.LeasedRun]:
         """Runs for this worker, in its hands; none when there was none in time."""
         until = asyncio.get_running_loop().time() + min(max(request.wait_ms, 0), MAX_WAIT_MS) / 1000
-        queues = list(dict.fromkeys(name for name in request.task_types if subjects.is_queue_name(name)))
+        paused = await self._pauses.paused()
+        named = dict.fromkeys(name for name in request.task_types if subjects.is_queue_name(name))
+        queues = [name for name in named if name not in paused]
         stop = asyncio.Event()
         calls = self._calls[request.worker_id]
-        calls.waiting.add(stop)
+        calls.waiting[stop] = frozenset(named)
         try:
             free = await self._free(request)
             if not queues or free <= 0:
-                await _sleep(stop, min(FULL_SECONDS, until - asyncio.get_running_loop().time()))
+                # A call that has nothing to take waits for its queues to be resumed, one that is full for a moment.
+                patience = FULL_SECONDS if queues else PAUSED_SECONDS
+                await _sleep(stop, min(patience, until - asyncio.get_running_loop().time()))
                 return []
             async with self._pulls.open(queues) as pull:
                 return await self._first_runs(request, pull, calls, most=free, until=until, stop=stop)
         finally:
-            calls.waiting.discard(stop)
+            calls.waiting.pop(stop, None)
             if not calls.waiting:
                 self._calls.pop(request.worker_id, None)
 
@@ -126,7 +135,7 @@ class Leases:
         self, request: lease_pb2.LeaseRequest, calls: _Calls, messages: Sequence[Msg]
     ) -> list[lease_pb2.LeasedRun] | None:
         """Claim, write the documents, acknowledge: in this order, so that a crash in between loses nothing. None: other
-        calls of the worker have taken its last slots.
+        calls of the worker have taken its last slots, or the queue was just paused.
         """
         async with calls.granting:
             try:
@@ -145,10 +154,12 @@ class Leases:
             if free <= 0:
                 return None
             for candidate, verdict in zip(candidates, verdicts, strict=True):
-                if verdict.kind == "later":
+                if verdict.kind in ("later", "paused"):
                     await _quietly(candidate.message.nak(delay=max(1.0, verdict.retry_after_ms / 1000)))
                 else:
                     await _quietly(candidate.message.ack())
+            if not granted and any(verdict.kind == "paused" for verdict in verdicts):
+                return None
             signs = [Sign(c.spec.run_id, c.token, lease_ms=request.lease_ms or self._lease_ms) for c in granted]
             checks = await self._leases.check(request.worker_id, signs, now_ms())
             return [
@@ -214,12 +225,30 @@ class Leases:
                 if verdict == "requeued":
                     await self._runs.queue_again(lease.spec, attempt, lease.token, subjects.OUTSIDE_SESSION)
 
+    async def give_back(self, run_id: int, token: int) -> None:
+        """Take a run back unharmed from a worker that stops. Raises `Conflict` for a lost lease."""
+        check = await self._held(Sign(run_id, token))
+        if check.verdict == "abort":
+            raise Conflict(f"the abort of run {run_id} was asked for: end it as aborted", field="run_id", rule="abort")
+        live = await self._live.get(run_id)
+        if live is not None and live.token == token:
+            lease = lease_pb2.LeasedRun(spec=runs_pb2.RunSpec.FromString(live.spec), token=token)
+            await self._give_back([lease])
+
     async def on_worker_event(self, message: Msg) -> None:
         """Callback of a plain subscription to the workers' events: who drains or is gone waits for nothing."""
         with contextlib.suppress(DecodeError):  # the durable consumer makes it a dead letter
             event = registry_pb.WorkerEvent.FromString(message.data)
             if event.kind in STOP_KINDS and event.worker_id in self._calls:
                 self._stop(event.worker_id)
+
+    async def on_queue_changed(self, message: Msg) -> None:
+        """Callback: a queue was paused or resumed. Calls that wait for it end, and come again knowing it."""
+        queue = message.data.decode(errors="replace")
+        for calls in self._calls.values():
+            for waiting, queues in calls.waiting.items():
+                if queue in queues:
+                    waiting.set()
 
     def _stop(self, worker_id: str) -> None:
         for waiting in self._calls[worker_id].waiting:

@@ -14,6 +14,7 @@ from scheduler.leased_runs import LeasedRuns
 from scheduler.leases import Leases
 from scheduler.mongo_leases import Leased
 from scheduler.mongo_runs import Archive
+from scheduler.pauses import Pauses
 from scheduler.read_runs import ReadRuns
 from scheduler.redis_leases import LiveLeases
 from scheduler.redis_runs import LiveRuns
@@ -35,12 +36,12 @@ class Leasing:
             archive_runs=finish.archive_runs,
         )  # fmt: skip
 
-    def connect(self, *, work: Work, reader: ReadRuns, events: Events, ended: EndedRuns) -> LeaseApi:
+    def connect(self, *, work: Work, reader: ReadRuns, events: Events, ended: EndedRuns, pauses: Pauses) -> LeaseApi:
         """Know what leases are handed out by. Answers their gRPC face."""
         self._handing_out = Leases(
             work=work, live=self._live, leases=self._leases, leased=self._leased, runs=self.runs,
             archive=self._archive, reader=reader, announcer=self._announcer, events=events, ended=ended,
-            lease_ms=self._lease_ms,
+            lease_ms=self._lease_ms, pauses=pauses,
         )  # fmt: skip
         return LeaseApi(self._handing_out)
 
@@ -51,6 +52,7 @@ class Leasing:
     async def start(self, life: Lifetime, events: Events) -> None:
         """Listen, and look after leases for ever."""
         await events.nc.subscribe(subjects.WORKER_EVENTS, cb=self._handing_out.on_worker_event)
+        await events.nc.subscribe(subjects.LIVE_QUEUES, cb=self._handing_out.on_queue_changed)
         life.spawn("leased", self.runs.run())
 
     def stop(self) -> None:

@@ -152,6 +152,14 @@ class Archive:
             rows = await self._runs.aggregate([*match, {"$group": {"_id": "$status", "n": {"$sum": 1}}}]).to_list(100)
         return {str(row["_id"]): int(row["n"]) for row in rows}
 
+    async def count_by_queue(self, since_ms: int) -> dict[str, int]:
+        """How many runs of each queue have ended since then."""
+        with mongo_errors():
+            rows = await self._runs.aggregate(
+                [{"$match": {"completed_ms": {"$gte": since_ms}}}, {"$group": {"_id": "$queue", "n": {"$sum": 1}}}]
+            ).to_list(None)
+        return {str(row["_id"]): int(row["n"]) for row in rows if row["_id"]}
+
     async def execution_ms(self, task_id: int) -> tuple[int, int]:
         """(sum of execution times in ms, number of runs) of a task's completed runs."""
         with mongo_errors():

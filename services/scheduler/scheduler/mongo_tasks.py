@@ -193,6 +193,12 @@ class Tasks:
             rows = await self._tasks.find({"_id": {"$in": [_key(i) for i in task_ids]}}).to_list(None)
         return {int(row["id"]): _task(row) for row in rows}
 
+    async def queues(self) -> list[str]:
+        """The queues that runs of tasks wait in."""
+        with mongo_errors():
+            rows = await self._tasks.aggregate([{"$group": {"_id": "$queue", "n": {"$sum": 1}}}]).to_list(None)
+        return [str(row["_id"]) for row in rows if row["_id"]]
+
     async def dependents(self, task: Task) -> list[Task]:
         """The tasks that name this one among their dependencies, by id or by name."""
         found: dict[int, Task] = {}

@@ -73,6 +73,7 @@ def document(run: pb.Run) -> dict[str, Any]:
         "task_name": run.spec.task_name,
         "status": FROM_PROTO[run.status].value,
         "worker_id": run.worker_id,
+        "queue": run.spec.queue,
         "contract": run.spec.contract,
         "scope": run.spec.scope,
         "external_key": external_key(run.spec),

@@ -59,7 +59,7 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a claim got: granted | drop | later | unknown."""
+    """What a claim got: granted | drop | later | paused | unknown."""
 
     kind: str
     attempt: int = 0
@@ -216,7 +216,7 @@ class LiveRuns:
         return [(mark, [int(run_id) for run_id in mark.split(",")]) for mark in marks]
 
     async def claim(self, holder: Holder, claims: Sequence[tuple[int, int]], now: int) -> list[Verdict]:
-        """Claim `(run id, token)`s for a worker process."""
+        """Claim `(run id, token)`s for a worker process; no verdicts when Redis has lost which queues are paused."""
         arguments: list[Any] = [holder.worker_id, holder.session, holder.hostname, now, now + self._lease_ms]
         for claim in claims:
             arguments.extend(claim)
@@ -243,9 +243,9 @@ class LiveRuns:
         if arguments := [part for run in runs for part in run]:
             await self._run("forget", arguments)
 
-    async def abort(self, run_id: int, now: int, summary: bytes) -> tuple[str, str]:
-        """(aborted | asked | done | unknown, the holder's session)."""
-        verdict, session = await self._run("abort", (run_id, now, summary))
+    async def abort(self, run_id: int, now: int, summary: bytes, *, waiting_only: bool = False) -> tuple[str, str]:
+        """(aborted | asked | running | done | unknown, the holder's session); `waiting_only`: a running one goes on."""
+        verdict, session = await self._run("abort", (run_id, now, summary, "1" if waiting_only else "0"))
         return verdict.decode(), session.decode()
 
     async def outside(self, run_id: int, now: int, percent: str, summary: bytes) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import orjson
 from chassis.clock import now_ms
-from chassis.errors import Conflict, Exhausted, InvalidInput, TrawlError, Unavailable
+from chassis.errors import Conflict, Exhausted, InvalidInput, NotFound, TrawlError, Unavailable
 from chassis.logs import get_logger
 from chassis.telemetry import current_traceparent, span
 from trawl.scheduler.v1 import runs_pb2 as pb
@@ -216,6 +216,8 @@ class StartRuns:
             draft.hold, draft.why = "dependency", why
 
     async def _resolve(self, request: pb.StartRun) -> _Cached:
+        if request.task_name:
+            return await self._resolve_name(request.task_name)
         if not request.HasField("inline"):
             cached = self._cache.get(request.task_id)
             if cached is not None and cached.expires_at > time.monotonic():
@@ -228,6 +230,15 @@ class StartRuns:
         if (task.task_type, task.executor) != (inline.task_type, inline.executor):
             task = replace(task, task_type=inline.task_type, executor=inline.executor)
         return _Cached(task, spec_template(task).SerializeToString())
+
+    async def _resolve_name(self, name: str) -> _Cached:
+        task = await self._tasks.by_name(name)
+        if task is None:
+            raise NotFound(f"no task is named {name!r}", resource="task", name=name)
+        cached = self._cache.get(task.id)
+        if cached is not None and cached.task.version == task.version and cached.expires_at > time.monotonic():
+            return cached
+        return await self._load(task.id)
 
     async def _create(self, wanted: Task) -> Task:
         now = now_ms()

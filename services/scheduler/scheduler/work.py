@@ -13,6 +13,7 @@ from scheduler.events import Announcer
 from scheduler.finish_runs import log_documents
 from scheduler.mongo_runs import Archive, LogChunk
 from scheduler.parked import rebuilt
+from scheduler.pauses import Pauses
 from scheduler.redis_runs import Holder, LiveRuns, Progress, Verdict
 
 log = get_logger("work")
@@ -22,8 +23,8 @@ MAX_STEP = 200
 class Work:
     """Serves workers. Raises `Unavailable` when Redis (or for logs: MongoDB) can't be reached."""
 
-    def __init__(self, live: LiveRuns, archive: Archive, announcer: Announcer) -> None:
-        self._live, self._archive, self._announcer = live, archive, announcer
+    def __init__(self, live: LiveRuns, archive: Archive, announcer: Announcer, pauses: Pauses) -> None:
+        self._live, self._archive, self._announcer, self._pauses = live, archive, announcer, pauses
 
     async def claim(self, holder: Holder, claims: Sequence[work_pb2.Claim]) -> list[Verdict]:
         """A verdict for each claim. A run that Redis does not know is rebuilt from the spec that the claim carries."""
@@ -35,7 +36,11 @@ class Work:
             await self._live.accept([rebuilt(spec, raw, "p") for spec, raw in missing])
         else:
             archived = set()
-        verdicts = await self._live.claim(holder, [(claim.run_id, claim.token) for claim in claims], now)
+        wanted = [(claim.run_id, claim.token) for claim in claims]
+        verdicts = await self._live.claim(holder, wanted, now)
+        if wanted and not verdicts:
+            await self._pauses.restore()
+            verdicts = await self._live.claim(holder, wanted, now)
         return [
             Verdict("drop") if claim.run_id in archived else verdict
             for claim, verdict in zip(claims, verdicts, strict=True)

@@ -10,7 +10,7 @@ from trawl.scraper.v1 import results_pb2_grpc
 
 from scraper.blobs import LocalBlobs
 from scraper.executor import ExecutorError, Item
-from scraper.mongo_results import Results
+from scraper.mongo_results import Checkpoint, Results
 
 MAX_PAGE = 10_000
 
@@ -55,9 +55,27 @@ class ResultApi(results_pb2_grpc.ResultServiceServicer):
                 )
             except ExecutorError as error:
                 raise InvalidInput(error.message, field="items") from error
+        if request.last:
+            await self._results.drop_checkpoint(request.run_id)
         if request.last and request.attempt > 1:
-            await self._results.drop_stale(request.run_id, request.attempt, 0)
+            await self._results.drop_stale(request.run_id, request.attempt, request.keep_below)
         return pb.AddItemsResponse()
+
+    async def SaveCheckpoint(self, request: pb.Checkpoint, context: Any) -> pb.SaveCheckpointResponse:
+        """Keep where an outside worker's run goes on; the scheduler has checked its lease."""
+        try:
+            state = orjson.loads(request.state_json)
+        except orjson.JSONDecodeError as error:
+            raise InvalidInput("the checkpoint is not JSON", field="state_json") from error
+        await self._results.save_checkpoint(request.run_id, Checkpoint(state, request.position))
+        return pb.SaveCheckpointResponse()
+
+    async def GetCheckpoint(self, request: pb.GetCheckpointRequest, context: Any) -> pb.Checkpoint:
+        """What was kept last."""
+        kept = await self._results.checkpoint(request.run_id)
+        if kept is None:
+            return pb.Checkpoint(run_id=request.run_id)
+        return pb.Checkpoint(run_id=request.run_id, state_json=orjson.dumps(kept.state), position=kept.position)
 
     async def ListExecutors(self, request: pb.ListExecutorsRequest, context: Any) -> pb.ListExecutorsResponse:
         """What this service can run."""

@@ -18,7 +18,7 @@ from chassis.events import NATS_DOWN, Events, Msg
 from chassis.grpc_client import GrpcClient
 from chassis.logs import get_logger
 from google.protobuf.message import DecodeError
-from trawl.scheduler.v1 import events_pb2, runs_pb2, runs_pb2_grpc, work_pb2, work_pb2_grpc
+from trawl.scheduler.v1 import events_pb2, queues_pb2, queues_pb2_grpc, runs_pb2, runs_pb2_grpc, work_pb2, work_pb2_grpc
 from trawl.scraper.v1 import events_pb2 as ends_pb
 from wire import subjects
 
@@ -28,6 +28,7 @@ from scraper.executor import Executor, Job
 from scraper.held import Held, HeldRuns, token_of
 from scraper.mongo_results import Results
 from scraper.outcomes import Outcomes
+from scraper.paused_queues import PausedQueues
 from scraper.puller import ACK_WAIT_SECONDS, QueuePuller
 from scraper.run_context import Context
 
@@ -67,6 +68,8 @@ class Worker:
         self._work: work_pb2_grpc.WorkServiceAsyncStub = scheduler.stub(work_pb2_grpc.WorkServiceStub)
         self._runs: runs_pb2_grpc.RunServiceAsyncStub = scheduler.stub(runs_pb2_grpc.RunServiceStub)
         self._results, self._blobs, self._executors, self.held = results, blobs, executors, held
+        self._queues: queues_pb2_grpc.QueueServiceAsyncStub = scheduler.stub(queues_pb2_grpc.QueueServiceStub)
+        self._paused = PausedQueues(self._ask_paused, self._wake_pullers)
         self._outcomes = Outcomes(events)
         self._pullers = {name: QueuePuller(events, name, free=partial(self._free, name)) for name in executors}
         self._pulling, self._draining = True, False
@@ -74,18 +77,28 @@ class Worker:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def _free(self, queue: str) -> int:
-        return self.held.free(queue) if self._pulling else 0
+        return self.held.free(queue) if self._pulling and queue not in self._paused.names else 0
+
+    async def _ask_paused(self) -> Sequence[str]:
+        answer = await self._scheduler.call(self._queues.PausedQueues, queues_pb2.PausedQueuesRequest(), timeout=5)
+        return list(answer.names)
+
+    def _wake_pullers(self) -> None:
+        for puller in self._pullers.values():
+            puller.wake()
 
     async def start(self) -> None:
         """Listen for work and for aborts."""
         subject = subjects.abort_subject(self._identity.session)
         await self._events.nc.subscribe(subject, cb=self._on_abort)
+        await self._events.nc.subscribe(subjects.LIVE_QUEUES, cb=self._paused.on_notice)
+        self._events.on_reconnect.append(self._paused.look_again)
         await asyncio.gather(*(puller.start() for puller in self._pullers.values()))
 
     def loops(self) -> dict[str, Coroutine[Any, Any, None]]:
         """The coroutines that must run beside, by name."""
         loops = {f"pull-{name}": self._pull_loop(name) for name in self._pullers}
-        return loops | {"reports": self._report_loop(), "renewals": self._renew_loop()}
+        return loops | {"reports": self._report_loop(), "renewals": self._renew_loop(), "paused": self._paused.run()}
 
     async def follow_status(self, status: str) -> None:
         """Be what the registry wants: only an active worker takes new work."""
@@ -94,8 +107,7 @@ class Worker:
     def set_pulling(self, pulling: bool) -> None:
         """Take new work, or don't."""
         self._pulling = pulling
-        for puller in self._pullers.values():
-            puller.wake()
+        self._wake_pullers()
 
     async def _pull_loop(self, queue: str) -> None:
         puller = self._pullers[queue]
@@ -147,6 +159,8 @@ class Worker:
                 run.attempt_number = result.attempt
                 self._begin(run)
             elif result.verdict == work_pb2.CLAIM_VERDICT_LATER:
+                if result.paused:
+                    self._paused.saw(queue)
                 await self._give_back(run.message, delay=max(1.0, result.retry_after_ms / 1000))
             else:
                 await self._acknowledge(run.message)
@@ -250,7 +264,8 @@ class Worker:
     async def _dead_letter(self, message: Msg, reason: str) -> None:
         log.error("a run's message can't be read", subject=message.subject, reason=reason)
         try:
-            await self._events.publish(subjects.dead_subject("ready"), message.data)
+            headers = subjects.dead_headers(reason, now_ms())
+            await self._events.publish_with(subjects.dead_subject("ready"), message.data, headers)
         except Unavailable:
             await self._give_back(message, delay=5.0)
         else:

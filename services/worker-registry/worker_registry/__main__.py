@@ -2,16 +2,22 @@
 
 import asyncio
 
+from chassis.addresses import AddressGuard
 from chassis.events import Events
 from chassis.grpc_server import GrpcServer
 from chassis.health import Readiness
 from chassis.run import Lifetime, run_service
 from chassis.stores import mongo_client, mongo_database, redis_client
+from trawl.workerregistry.v1.endpoints_pb2_grpc import add_EndpointServiceServicer_to_server
 from trawl.workerregistry.v1.workers_pb2_grpc import add_WorkerServiceServicer_to_server
 
 from worker_registry.events import Broker, Publisher
 from worker_registry.grpc_api import WorkerApi
+from worker_registry.grpc_endpoints import EndpointApi
+from worker_registry.http_probe import HttpProbe
+from worker_registry.mongo_endpoints import MongoEndpoints
 from worker_registry.mongo_workers import MongoWorkers
+from worker_registry.prober import Prober
 from worker_registry.redis_heartbeats import RedisHeartbeats
 from worker_registry.registry import Registry
 from worker_registry.settings import Settings
@@ -22,7 +28,8 @@ async def serve(life: Lifetime, settings: Settings) -> None:
     """Serve until `life.stopping`. Nothing needs to be up at the start: health says NOT_SERVING until all is."""
     mongo, redis = mongo_client(settings), redis_client(settings)
     events = Events(settings.nats_url, "worker-registry")
-    workers = MongoWorkers(mongo_database(mongo, settings, "worker_registry"))
+    database = mongo_database(mongo, settings, "worker_registry")
+    workers, endpoints = MongoWorkers(database), MongoEndpoints(database)
     heartbeats = RedisHeartbeats(redis)
     publisher = Publisher(events, heartbeats)
     serving, sweep_now = asyncio.Event(), asyncio.Event()
@@ -41,6 +48,16 @@ async def serve(life: Lifetime, settings: Settings) -> None:
         WorkerApi(registry, heartbeat_ms=settings.heartbeat_ms, shortest_heartbeat_ms=settings.shortest_heartbeat_ms),
     )
 
+    guard = AddressGuard(settings.allowed_addresses)
+    http = HttpProbe(guard, at_once=settings.probes_at_once)
+    prober = Prober(
+        endpoints, http.probe, timeout_seconds=settings.probe_timeout_seconds, at_once=settings.probes_at_once
+    )
+    server.add(
+        add_EndpointServiceServicer_to_server,
+        EndpointApi(endpoints, guard, most=settings.max_endpoints, added=prober.wake),
+    )
+
     broker = Broker(events, replicas=settings.stream_replicas, ready=publisher.wake)
     checks = {"NATS": broker.check, "Redis": heartbeats.ping, "MongoDB": workers.check}
     await server.start(serving=False)
@@ -48,9 +65,12 @@ async def serve(life: Lifetime, settings: Settings) -> None:
     life.spawn("readiness", Readiness(checks, serving=serving, changed=server.set_serving).run())
     life.spawn("publisher", publisher.run())
     life.spawn("sweeper", sweeper.run())
+    life.spawn("prober", prober.run())
     await life.stopping.wait()
     await server.stop()
     await life.cancel_all()
+    await prober.stop()
+    await http.close()
     await events.close()
     await redis.aclose()
     mongo.close()

@@ -7,6 +7,7 @@
 --                         member = the ids with commas between
 --   trawl:leases          zset: running runs, score = lease expiry ms
 --   trawl:ext:<c>:<id>    string: "<run id> <digest>" of the newest run with that external id
+--   trawl:queues          hash: queue -> "<version><p|a>", paused or active; "*" once it is whole
 --   trawl:task_versions   hash: task id -> version, to tell a stale cached task
 -- Hash fields: st state (p pending, k parked, r running, d done but not archived yet), at attempts begun, tk token,
 --   tid, cr created, q queue, mr max retries, tm timeout ms, spec, w worker, ws session, wh hostname,

@@ -35,6 +35,11 @@ class LeaseServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.GiveBack = channel.unary_unary(
+                '/trawl.scheduler.v1.LeaseService/GiveBack',
+                request_serializer=trawl_dot_scheduler_dot_v1_dot_lease__pb2.GiveBackRequest.SerializeToString,
+                response_deserializer=trawl_dot_scheduler_dot_v1_dot_lease__pb2.GiveBackResponse.FromString,
+                _registered_method=True)
         self.Lease = channel.unary_unary(
                 '/trawl.scheduler.v1.LeaseService/Lease',
                 request_serializer=trawl_dot_scheduler_dot_v1_dot_lease__pb2.LeaseRequest.SerializeToString,
@@ -59,6 +64,12 @@ class LeaseServiceStub:
 
 class LeaseServiceServicer:
     """Missing associated documentation comment in .proto file."""
+
+    def GiveBack(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def Lease(self, request, context):
         """Waits for runs that fit; an empty answer says that there was none in time.
@@ -89,6 +100,11 @@ class LeaseServiceServicer:
 
 def add_LeaseServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'GiveBack': grpc.unary_unary_rpc_method_handler(
+                    servicer.GiveBack,
+                    request_deserializer=trawl_dot_scheduler_dot_v1_dot_lease__pb2.GiveBackRequest.FromString,
+                    response_serializer=trawl_dot_scheduler_dot_v1_dot_lease__pb2.GiveBackResponse.SerializeToString,
+            ),
             'Lease': grpc.unary_unary_rpc_method_handler(
                     servicer.Lease,
                     request_deserializer=trawl_dot_scheduler_dot_v1_dot_lease__pb2.LeaseRequest.FromString,
@@ -119,6 +135,33 @@ def add_LeaseServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class LeaseService:
     """Missing associated documentation comment in .proto file."""
+
+    @staticmethod
+    def GiveBack(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trawl.scheduler.v1.LeaseService/GiveBack',
+            trawl_dot_scheduler_dot_v1_dot_lease__pb2.GiveBackRequest.SerializeToString,
+            trawl_dot_scheduler_dot_v1_dot_lease__pb2.GiveBackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def Lease(request,

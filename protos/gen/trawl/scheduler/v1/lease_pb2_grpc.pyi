@@ -32,6 +32,7 @@ class LeaseServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> LeaseServiceAsyncStub: ...
+    GiveBack: _grpc.UnaryUnaryMultiCallable[_lease_pb2.GiveBackRequest, _lease_pb2.GiveBackResponse]
     Lease: _grpc.UnaryUnaryMultiCallable[_lease_pb2.LeaseRequest, _lease_pb2.LeaseResponse]
     """Waits for runs that fit; an empty answer says that there was none in time."""
     Renew: _grpc.UnaryUnaryMultiCallable[_lease_pb2.RenewRequest, _lease_pb2.RenewResponse]
@@ -42,6 +43,7 @@ class LeaseServiceStub:
 @_typing.type_check_only
 class LeaseServiceAsyncStub(LeaseServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
+    GiveBack: _aio.UnaryUnaryMultiCallable[_lease_pb2.GiveBackRequest, _lease_pb2.GiveBackResponse]  # type: ignore[assignment]
     Lease: _aio.UnaryUnaryMultiCallable[_lease_pb2.LeaseRequest, _lease_pb2.LeaseResponse]  # type: ignore[assignment]
     """Waits for runs that fit; an empty answer says that there was none in time."""
     Renew: _aio.UnaryUnaryMultiCallable[_lease_pb2.RenewRequest, _lease_pb2.RenewResponse]  # type: ignore[assignment]
@@ -50,6 +52,13 @@ class LeaseServiceAsyncStub(LeaseServiceStub):
     """Answers with the run once the end is applied: terminal, or pending when another attempt follows."""
 
 class LeaseServiceServicer(metaclass=_abc_1.ABCMeta):
+    @_abc_1.abstractmethod
+    def GiveBack(
+        self,
+        request: _lease_pb2.GiveBackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lease_pb2.GiveBackResponse, _abc.Awaitable[_lease_pb2.GiveBackResponse]]: ...
+
     @_abc_1.abstractmethod
     def Lease(
         self,

@@ -336,9 +336,10 @@ class StartRun(_message.Message):
     TRACEPARENT_FIELD_NUMBER: _builtins.int
     RETRY_CRASHES_ONLY_FIELD_NUMBER: _builtins.int
     IGNORE_DEPENDENCIES_FIELD_NUMBER: _builtins.int
+    TASK_NAME_FIELD_NUMBER: _builtins.int
     RETRY_FIELD_NUMBER: _builtins.int
     task_id: _builtins.int
-    """One of the two names the task. `inline` starts a run for the task of that name, which is made when missing."""
+    """One of task_id, task_name and inline names the task. `inline` starts a run for the task of that name, which is made when missing."""
     parameters_json: _builtins.bytes
     priority: Global___Priority.ValueType
     timeout_ms: _builtins.int
@@ -350,6 +351,8 @@ class StartRun(_message.Message):
     retry_crashes_only: _builtins.bool
     ignore_dependencies: _builtins.bool
     """True: the task's dependencies are not waited for."""
+    task_name: _builtins.str
+    """Instead of task_id: the task of that name, which must be there."""
     @_builtins.property
     def inline(self) -> Global___TaskDefinition: ...
     @_builtins.property
@@ -371,11 +374,12 @@ class StartRun(_message.Message):
         traceparent: _builtins.str = ...,
         retry_crashes_only: _builtins.bool = ...,
         ignore_dependencies: _builtins.bool = ...,
+        task_name: _builtins.str = ...,
         retry: Global___RetryPolicy | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["inline", b"inline", "retry", b"retry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract", b"contract", "external_id", b"external_id", "ignore_dependencies", b"ignore_dependencies", "inline", b"inline", "parameters_json", b"parameters_json", "priority", b"priority", "request_digest", b"request_digest", "restarted_from", b"restarted_from", "retry", b"retry", "retry_crashes_only", b"retry_crashes_only", "task_id", b"task_id", "timeout_ms", b"timeout_ms", "traceparent", b"traceparent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract", b"contract", "external_id", b"external_id", "ignore_dependencies", b"ignore_dependencies", "inline", b"inline", "parameters_json", b"parameters_json", "priority", b"priority", "request_digest", b"request_digest", "restarted_from", b"restarted_from", "retry", b"retry", "retry_crashes_only", b"retry_crashes_only", "task_id", b"task_id", "task_name", b"task_name", "timeout_ms", b"timeout_ms", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1022,7 +1026,7 @@ class RunReason(_message.Message):
     EXACT_FIELD_NUMBER: _builtins.int
     QUEUE_FIELD_NUMBER: _builtins.int
     code: _builtins.str
-    """dependency | overlap | retry_delay | rate_limit | no_worker | queue_position | paused | workers_unknown | running | abort_requested
+    """dependency | overlap | retry_delay | rate_limit | no_worker | queue_position | paused | queue_paused | workers_unknown | running | abort_requested
     | completed | failed | aborted
     """
     message: _builtins.str

@@ -25,35 +25,35 @@ _sym_db = _symbol_database.Default()
 from trawl.scheduler.v1 import runs_pb2 as trawl_dot_scheduler_dot_v1_dot_runs__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dtrawl/scheduler/v1/work.proto\x12\x12trawl.scheduler.v1\x1a\x1dtrawl/scheduler/v1/runs.proto\"4\n\x05\x43laim\x12\x0e\n\x06run_id\x18\x01 \x01(\x03\x12\r\n\x05token\x18\x02 \x01(\x03\x12\x0c\n\x04spec\x18\x03 \x01(\x0c\"}\n\x0c\x43laimRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x16\n\x0eworker_session\x18\x02 \x01(\t\x12\x17\n\x0fworker_hostname\x18\x03 \x01(\t\x12)\n\x06\x63laims\x18\x04 \x03(\x0b\x32\x19.trawl.scheduler.v1.Claim\"y\n\x0b\x43laimResult\x12\x0e\n\x06run_id\x18\x01 \x01(\x03\x12\x31\n\x07verdict\x18\x02 \x01(\x0e\x32 .trawl.scheduler.v1.ClaimVerdict\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x16\n\x0eretry_after_ms\x18\x04 \x01(\x03\"A\n\rClaimResponse\x12\x30\n\x07results\x18\x01 \x03(\x0b\x32\x1f.trawl.scheduler.v1.ClaimResult\"\xca\x01\n\tRunReport\x12\x0e\n\x06run_id\x18\x01 \x01(\x03\x12\r\n\x05token\x18\x02 \x01(\x03\x12\x15\n\rprogress_done\x18\x03 \x01(\x03\x12\x16\n\x0eprogress_total\x18\x04 \x01(\x03\x12\x0c\n\x04step\x18\x05 \x01(\t\x12\x12\n\nitem_count\x18\x06 \x01(\x03\x12)\n\x04logs\x18\x07 \x03(\x0b\x32\x1b.trawl.scheduler.v1.LogLine\x12\x11\n\tfirst_log\x18\x08 \x01(\x03\x12\x0f\n\x07\x61ttempt\x18\t \x01(\x05\"j\n\rReportRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x16\n\x0eworker_session\x18\x02 \x01(\t\x12.\n\x07reports\x18\x03 \x03(\x0b\x32\x1d.trawl.scheduler.v1.RunReport\"<\n\rReportVerdict\x12\x0e\n\x06run_id\x18\x01 \x01(\x03\x12\r\n\x05\x61\x62ort\x18\x02 \x01(\x08\x12\x0c\n\x04lost\x18\x03 \x01(\x08\"E\n\x0eReportResponse\x12\x33\n\x08verdicts\x18\x01 \x03(\x0b\x32!.trawl.scheduler.v1.ReportVerdict\"f\n\x0eReleaseRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12)\n\x06\x63laims\x18\x02 \x03(\x0b\x32\x19.trawl.scheduler.v1.Claim\x12\x16\n\x0eworker_session\x18\x03 \x01(\t\"\x11\n\x0fReleaseResponse*\x94\x01\n\x0c\x43laimVerdict\x12\x1d\n\x19\x43LAIM_VERDICT_UNSPECIFIED\x10\x00\x12\x19\n\x15\x43LAIM_VERDICT_GRANTED\x10\x01\x12\x16\n\x12\x43LAIM_VERDICT_DROP\x10\x02\x12\x17\n\x13\x43LAIM_VERDICT_LATER\x10\x03\x12\x19\n\x15\x43LAIM_VERDICT_UNKNOWN\x10\x04\x32\x8c\x02\n\x0bWorkService\x12P\n\tClaimRuns\x12 .trawl.scheduler.v1.ClaimRequest\x1a!.trawl.scheduler.v1.ClaimResponse\x12S\n\nReportRuns\x12!.trawl.scheduler.v1.ReportRequest\x1a\".trawl.scheduler.v1.ReportResponse\x12V\n\x0bReleaseRuns\x12\".trawl.scheduler.v1.ReleaseRequest\x1a#.trawl.scheduler.v1.ReleaseResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dtrawl/scheduler/v1/work.proto\x12\x12trawl.scheduler.v1\x1a\x1dtrawl/scheduler/v1/runs.proto\"4\n\x05\x43laim\x12\x0e\n\x06run_id\x18\x01 \x01(\x03\x12\r\n\x05token\x18\x02 \x01(\x03\x12\x0c\n\x04spec\x18\x03 \x01(\x0c\"}\n\x0c\x43laimRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x16\n\x0eworker_session\x18\x02 \x01(\t\x12\x17\n\x0fworker_hostname\x18\x03 \x01(\t\x12)\n\x06\x63laims\x18\x04 \x03(\x0b\x32\x19.trawl.scheduler.v1.Claim\"\x89\x01\n\x0b\x43laimResult\x12\x0e\n\x06run_id\x18\x01 \x01(\x03\x12\x31\n\x07verdict\x18\x02 \x01(\x0e\x32 .trawl.scheduler.v1.ClaimVerdict\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x16\n\x0eretry_after_ms\x18\x04 \x01(\x03\x12\x0e\n\x06paused\x18\x1e \x01(\x08\"A\n\rClaimResponse\x12\x30\n\x07results\x18\x01 \x03(\x0b\x32\x1f.trawl.scheduler.v1.ClaimResult\"\xca\x01\n\tRunReport\x12\x0e\n\x06run_id\x18\x01 \x01(\x03\x12\r\n\x05token\x18\x02 \x01(\x03\x12\x15\n\rprogress_done\x18\x03 \x01(\x03\x12\x16\n\x0eprogress_total\x18\x04 \x01(\x03\x12\x0c\n\x04step\x18\x05 \x01(\t\x12\x12\n\nitem_count\x18\x06 \x01(\x03\x12)\n\x04logs\x18\x07 \x03(\x0b\x32\x1b.trawl.scheduler.v1.LogLine\x12\x11\n\tfirst_log\x18\x08 \x01(\x03\x12\x0f\n\x07\x61ttempt\x18\t \x01(\x05\"j\n\rReportRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x16\n\x0eworker_session\x18\x02 \x01(\t\x12.\n\x07reports\x18\x03 \x03(\x0b\x32\x1d.trawl.scheduler.v1.RunReport\"<\n\rReportVerdict\x12\x0e\n\x06run_id\x18\x01 \x01(\x03\x12\r\n\x05\x61\x62ort\x18\x02 \x01(\x08\x12\x0c\n\x04lost\x18\x03 \x01(\x08\"E\n\x0eReportResponse\x12\x33\n\x08verdicts\x18\x01 \x03(\x0b\x32!.trawl.scheduler.v1.ReportVerdict\"f\n\x0eReleaseRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12)\n\x06\x63laims\x18\x02 \x03(\x0b\x32\x19.trawl.scheduler.v1.Claim\x12\x16\n\x0eworker_session\x18\x03 \x01(\t\"\x11\n\x0fReleaseResponse*\x94\x01\n\x0c\x43laimVerdict\x12\x1d\n\x19\x43LAIM_VERDICT_UNSPECIFIED\x10\x00\x12\x19\n\x15\x43LAIM_VERDICT_GRANTED\x10\x01\x12\x16\n\x12\x43LAIM_VERDICT_DROP\x10\x02\x12\x17\n\x13\x43LAIM_VERDICT_LATER\x10\x03\x12\x19\n\x15\x43LAIM_VERDICT_UNKNOWN\x10\x04\x32\x8c\x02\n\x0bWorkService\x12P\n\tClaimRuns\x12 .trawl.scheduler.v1.ClaimRequest\x1a!.trawl.scheduler.v1.ClaimResponse\x12S\n\nReportRuns\x12!.trawl.scheduler.v1.ReportRequest\x1a\".trawl.scheduler.v1.ReportResponse\x12V\n\x0bReleaseRuns\x12\".trawl.scheduler.v1.ReleaseRequest\x1a#.trawl.scheduler.v1.ReleaseResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'trawl.scheduler.v1.work_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CLAIMVERDICT']._serialized_start=1025
-  _globals['_CLAIMVERDICT']._serialized_end=1173
+  _globals['_CLAIMVERDICT']._serialized_start=1042
+  _globals['_CLAIMVERDICT']._serialized_end=1190
   _globals['_CLAIM']._serialized_start=84
   _globals['_CLAIM']._serialized_end=136
   _globals['_CLAIMREQUEST']._serialized_start=138
   _globals['_CLAIMREQUEST']._serialized_end=263
-  _globals['_CLAIMRESULT']._serialized_start=265
-  _globals['_CLAIMRESULT']._serialized_end=386
-  _globals['_CLAIMRESPONSE']._serialized_start=388
-  _globals['_CLAIMRESPONSE']._serialized_end=453
-  _globals['_RUNREPORT']._serialized_start=456
-  _globals['_RUNREPORT']._serialized_end=658
-  _globals['_REPORTREQUEST']._serialized_start=660
-  _globals['_REPORTREQUEST']._serialized_end=766
-  _globals['_REPORTVERDICT']._serialized_start=768
-  _globals['_REPORTVERDICT']._serialized_end=828
-  _globals['_REPORTRESPONSE']._serialized_start=830
-  _globals['_REPORTRESPONSE']._serialized_end=899
-  _globals['_RELEASEREQUEST']._serialized_start=901
-  _globals['_RELEASEREQUEST']._serialized_end=1003
-  _globals['_RELEASERESPONSE']._serialized_start=1005
-  _globals['_RELEASERESPONSE']._serialized_end=1022
-  _globals['_WORKSERVICE']._serialized_start=1176
-  _globals['_WORKSERVICE']._serialized_end=1444
+  _globals['_CLAIMRESULT']._serialized_start=266
+  _globals['_CLAIMRESULT']._serialized_end=403
+  _globals['_CLAIMRESPONSE']._serialized_start=405
+  _globals['_CLAIMRESPONSE']._serialized_end=470
+  _globals['_RUNREPORT']._serialized_start=473
+  _globals['_RUNREPORT']._serialized_end=675
+  _globals['_REPORTREQUEST']._serialized_start=677
+  _globals['_REPORTREQUEST']._serialized_end=783
+  _globals['_REPORTVERDICT']._serialized_start=785
+  _globals['_REPORTVERDICT']._serialized_end=845
+  _globals['_REPORTRESPONSE']._serialized_start=847
+  _globals['_REPORTRESPONSE']._serialized_end=916
+  _globals['_RELEASEREQUEST']._serialized_start=918
+  _globals['_RELEASEREQUEST']._serialized_end=1020
+  _globals['_RELEASERESPONSE']._serialized_start=1022
+  _globals['_RELEASERESPONSE']._serialized_end=1039
+  _globals['_WORKSERVICE']._serialized_start=1193
+  _globals['_WORKSERVICE']._serialized_end=1461
 # @@protoc_insertion_point(module_scope)

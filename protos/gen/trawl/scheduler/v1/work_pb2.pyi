@@ -117,10 +117,13 @@ class ClaimResult(_message.Message):
     VERDICT_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
     RETRY_AFTER_MS_FIELD_NUMBER: _builtins.int
+    PAUSED_FIELD_NUMBER: _builtins.int
     run_id: _builtins.int
     verdict: Global___ClaimVerdict.ValueType
     attempt: _builtins.int
     retry_after_ms: _builtins.int
+    paused: _builtins.bool
+    """LATER because the queue is paused: pull nothing from it until it is resumed."""
     def __init__(
         self,
         *,
@@ -128,10 +131,11 @@ class ClaimResult(_message.Message):
         verdict: Global___ClaimVerdict.ValueType = ...,
         attempt: _builtins.int = ...,
         retry_after_ms: _builtins.int = ...,
+        paused: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "retry_after_ms", b"retry_after_ms", "run_id", b"run_id", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "paused", b"paused", "retry_after_ms", b"retry_after_ms", "run_id", b"run_id", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -194,12 +194,15 @@ class AddItemsRequest(_message.Message):
     ATTEMPT_FIELD_NUMBER: _builtins.int
     ITEMS_FIELD_NUMBER: _builtins.int
     LAST_FIELD_NUMBER: _builtins.int
+    KEEP_BELOW_FIELD_NUMBER: _builtins.int
     COLLECTS_FIELD_NUMBER: _builtins.int
     run_id: _builtins.int
     task_id: _builtins.int
     attempt: _builtins.int
     last: _builtins.bool
     """The attempt has found all it will: what only earlier attempts had found goes away."""
+    keep_below: _builtins.int
+    """With `last`: items at positions below this were found before the checkpoint that the attempt went on from."""
     collects: _builtins.bool
     """They belong to the task's collection."""
     @_builtins.property
@@ -212,11 +215,12 @@ class AddItemsRequest(_message.Message):
         attempt: _builtins.int = ...,
         items: _abc.Iterable[Global___NewItem] | None = ...,
         last: _builtins.bool = ...,
+        keep_below: _builtins.int = ...,
         collects: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "collects", b"collects", "items", b"items", "last", b"last", "run_id", b"run_id", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "collects", b"collects", "items", b"items", "keep_below", b"keep_below", "last", b"last", "run_id", b"run_id", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -236,6 +240,69 @@ class AddItemsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AddItemsResponse: _TypeAlias = AddItemsResponse  # noqa: Y015
+
+@_typing.final
+class Checkpoint(_message.Message):
+    """Where the next attempt of an outside worker's run goes on. The caller has checked its lease."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    STATE_JSON_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.int
+    state_json: _builtins.bytes
+    """JSON; empty: nothing was saved."""
+    position: _builtins.int
+    """How many items had been found by then."""
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.int = ...,
+        state_json: _builtins.bytes = ...,
+        position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["position", b"position", "run_id", b"run_id", "state_json", b"state_json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Checkpoint: _TypeAlias = Checkpoint  # noqa: Y015
+
+@_typing.final
+class SaveCheckpointResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SaveCheckpointResponse: _TypeAlias = SaveCheckpointResponse  # noqa: Y015
+
+@_typing.final
+class GetCheckpointRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.int
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run_id", b"run_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCheckpointRequest: _TypeAlias = GetCheckpointRequest  # noqa: Y015
 
 @_typing.final
 class ListExecutorsRequest(_message.Message):

@@ -54,6 +54,16 @@ class ResultServiceStub:
                 request_serializer=trawl_dot_scraper_dot_v1_dot_results__pb2.AddItemsRequest.SerializeToString,
                 response_deserializer=trawl_dot_scraper_dot_v1_dot_results__pb2.AddItemsResponse.FromString,
                 _registered_method=True)
+        self.SaveCheckpoint = channel.unary_unary(
+                '/trawl.scraper.v1.ResultService/SaveCheckpoint',
+                request_serializer=trawl_dot_scraper_dot_v1_dot_results__pb2.Checkpoint.SerializeToString,
+                response_deserializer=trawl_dot_scraper_dot_v1_dot_results__pb2.SaveCheckpointResponse.FromString,
+                _registered_method=True)
+        self.GetCheckpoint = channel.unary_unary(
+                '/trawl.scraper.v1.ResultService/GetCheckpoint',
+                request_serializer=trawl_dot_scraper_dot_v1_dot_results__pb2.GetCheckpointRequest.SerializeToString,
+                response_deserializer=trawl_dot_scraper_dot_v1_dot_results__pb2.Checkpoint.FromString,
+                _registered_method=True)
         self.ListExecutors = channel.unary_unary(
                 '/trawl.scraper.v1.ResultService/ListExecutors',
                 request_serializer=trawl_dot_scraper_dot_v1_dot_results__pb2.ListExecutorsRequest.SerializeToString,
@@ -91,6 +101,18 @@ class ResultServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SaveCheckpoint(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCheckpoint(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListExecutors(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -119,6 +141,16 @@ def add_ResultServiceServicer_to_server(servicer, server):
                     servicer.AddItems,
                     request_deserializer=trawl_dot_scraper_dot_v1_dot_results__pb2.AddItemsRequest.FromString,
                     response_serializer=trawl_dot_scraper_dot_v1_dot_results__pb2.AddItemsResponse.SerializeToString,
+            ),
+            'SaveCheckpoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.SaveCheckpoint,
+                    request_deserializer=trawl_dot_scraper_dot_v1_dot_results__pb2.Checkpoint.FromString,
+                    response_serializer=trawl_dot_scraper_dot_v1_dot_results__pb2.SaveCheckpointResponse.SerializeToString,
+            ),
+            'GetCheckpoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCheckpoint,
+                    request_deserializer=trawl_dot_scraper_dot_v1_dot_results__pb2.GetCheckpointRequest.FromString,
+                    response_serializer=trawl_dot_scraper_dot_v1_dot_results__pb2.Checkpoint.SerializeToString,
             ),
             'ListExecutors': grpc.unary_unary_rpc_method_handler(
                     servicer.ListExecutors,
@@ -234,6 +266,60 @@ class ResultService:
             '/trawl.scraper.v1.ResultService/AddItems',
             trawl_dot_scraper_dot_v1_dot_results__pb2.AddItemsRequest.SerializeToString,
             trawl_dot_scraper_dot_v1_dot_results__pb2.AddItemsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SaveCheckpoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trawl.scraper.v1.ResultService/SaveCheckpoint',
+            trawl_dot_scraper_dot_v1_dot_results__pb2.Checkpoint.SerializeToString,
+            trawl_dot_scraper_dot_v1_dot_results__pb2.SaveCheckpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCheckpoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trawl.scraper.v1.ResultService/GetCheckpoint',
+            trawl_dot_scraper_dot_v1_dot_results__pb2.GetCheckpointRequest.SerializeToString,
+            trawl_dot_scraper_dot_v1_dot_results__pb2.Checkpoint.FromString,
             options,
             channel_credentials,
             insecure,

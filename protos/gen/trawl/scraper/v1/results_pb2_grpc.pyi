@@ -38,6 +38,8 @@ class ResultServiceStub:
     """A screenshot, download or trace that a run kept."""
     AddItems: _grpc.UnaryUnaryMultiCallable[_results_pb2.AddItemsRequest, _results_pb2.AddItemsResponse]
     """Each key, and each position without one, is stored once however often it comes."""
+    SaveCheckpoint: _grpc.UnaryUnaryMultiCallable[_results_pb2.Checkpoint, _results_pb2.SaveCheckpointResponse]
+    GetCheckpoint: _grpc.UnaryUnaryMultiCallable[_results_pb2.GetCheckpointRequest, _results_pb2.Checkpoint]
     ListExecutors: _grpc.UnaryUnaryMultiCallable[_results_pb2.ListExecutorsRequest, _results_pb2.ListExecutorsResponse]
 
 @_typing.type_check_only
@@ -50,6 +52,8 @@ class ResultServiceAsyncStub(ResultServiceStub):
     """A screenshot, download or trace that a run kept."""
     AddItems: _aio.UnaryUnaryMultiCallable[_results_pb2.AddItemsRequest, _results_pb2.AddItemsResponse]  # type: ignore[assignment]
     """Each key, and each position without one, is stored once however often it comes."""
+    SaveCheckpoint: _aio.UnaryUnaryMultiCallable[_results_pb2.Checkpoint, _results_pb2.SaveCheckpointResponse]  # type: ignore[assignment]
+    GetCheckpoint: _aio.UnaryUnaryMultiCallable[_results_pb2.GetCheckpointRequest, _results_pb2.Checkpoint]  # type: ignore[assignment]
     ListExecutors: _aio.UnaryUnaryMultiCallable[_results_pb2.ListExecutorsRequest, _results_pb2.ListExecutorsResponse]  # type: ignore[assignment]
 
 class ResultServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -83,6 +87,20 @@ class ResultServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_results_pb2.AddItemsResponse, _abc.Awaitable[_results_pb2.AddItemsResponse]]:
         """Each key, and each position without one, is stored once however often it comes."""
+
+    @_abc_1.abstractmethod
+    def SaveCheckpoint(
+        self,
+        request: _results_pb2.Checkpoint,
+        context: _ServicerContext,
+    ) -> _typing.Union[_results_pb2.SaveCheckpointResponse, _abc.Awaitable[_results_pb2.SaveCheckpointResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetCheckpoint(
+        self,
+        request: _results_pb2.GetCheckpointRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_results_pb2.Checkpoint, _abc.Awaitable[_results_pb2.Checkpoint]]: ...
 
     @_abc_1.abstractmethod
     def ListExecutors(
