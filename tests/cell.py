@@ -54,6 +54,7 @@ class Cell:
             "TRAWL_API_KEY": self.api_key,
             "WORKER_ID": "worker-001",
             "EXECUTORS": "http,scrape,rpa,noop,shell,python,pipeline",
+            "SECRETS_KEY_FILE": str(self.directory / "secrets-key"),
             "ALLOWED_ADDRESSES": "127.0.0.0/8,::1/128",
             "SCRIPTS_DIR": str(self.directory / "scripts"),
             "WORK_DIR": str(self.directory / "work"),

@@ -92,8 +92,8 @@ def site() -> Iterator[Site]:
 @pytest.fixture(scope="module")
 def cell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cells.Cell]:
     directory = tmp_path_factory.mktemp("cell")
-    key_file = str(tmp_path_factory.mktemp("keys") / "session-key")
-    with cells.running_cell(directory, *cells.ALL, "gateway", SESSION_KEY_FILE=key_file) as running:
+    key_file = str(tmp_path_factory.mktemp("keys") / "secrets-key")
+    with cells.running_cell(directory, *cells.ALL, "gateway", SECRETS_KEY_FILE=key_file) as running:
         yield running
 
 

@@ -153,7 +153,6 @@ def _scraper(home: Home, environment: Mapping[str, str], tools: Mapping[str, str
         "SCRIPTS_DIR": str(home.folder("scripts")),
         "WORK_DIR": str(home.folder("work")),
         "SEARCH_DIR": str(home.folder("search")),
-        "SESSION_KEY_FILE": str(home.path / "session-key"),
     }
     return {name: value for name, value in (chosen | folders).items() if value}
 

@@ -9,7 +9,7 @@ from scraper.addresses import AddressGuard
 from scraper.manage_accounts import ManageAccounts, Stores
 from scraper.mongo_accounts import Accounts, Breakers, Proxies
 from scraper.redis_account_leases import AccountLeases
-from scraper.secret_box import make_secret_box
+from scraper.secret_box import SecretBox, make_secret_box
 from scraper.settings import ScraperSettings
 
 
@@ -20,6 +20,8 @@ class AccountParts:
     stores: Stores
     pool: AccountPool
     manage: ManageAccounts
+    # Everything of the scraper that may not be readable on a disk is sealed with the one key in it.
+    box: SecretBox
 
     async def prepare(self) -> None:
         """Make the indexes. Raises `Unavailable`."""
@@ -46,4 +48,4 @@ def make_account_parts(settings: ScraperSettings, database: Database, worker_id:
         worker=worker_id,
     )
     guard = AddressGuard(settings.allowed_addresses)
-    return AccountParts(stores, pool, ManageAccounts(stores, box, guard, default_budget=settings.x_daily_budget))
+    return AccountParts(stores, pool, ManageAccounts(stores, box, guard, default_budget=settings.x_daily_budget), box)

@@ -31,7 +31,7 @@ from scraper.pipeline import Pipeline
 from scraper.processes import CommandRunner, reap_leftovers
 from scraper.redis_profiles import RedisProfiles
 from scraper.renderer import BrowserRenderer
-from scraper.sealing import Sealer, keys_of
+from scraper.sealing import Sealer
 from scraper.settings import ScraperSettings
 from scraper.step_templates import environment_secrets
 from scraper.x_run import XParts, XSettings
@@ -68,7 +68,7 @@ class Executors:
         )
         self._work_dir = work_dir
         secrets, custom = environment_secrets(), RegisteredActions()
-        self.sealer = Sealer(keys_of(settings.session_key.get_secret_value(), settings.session_key_file))
+        self.sealer = Sealer(accounts.box)
         self.sessions = MongoSessions(database, self.sealer)
         self._redis = redis_client(settings)
         self.leases = RedisProfiles(self._redis)

@@ -22,6 +22,10 @@ MIN_KEY_CHARACTERS = 16
 _PURPOSE = b"trawl secrets at rest, 1"
 
 
+class WrongKey(Unavailable):
+    """It was sealed with another key, or is no sealed secret at all, or too old."""
+
+
 class SecretBox:
     """Encrypts and authenticates (Fernet: AES-128-CBC with HMAC-SHA256)."""
 
@@ -33,15 +37,23 @@ class SecretBox:
 
     def seal(self, text: str) -> str:
         """What may be stored."""
-        return self._opened().encrypt(text.encode()).decode()
+        return self.seal_bytes(text.encode())
 
     def open(self, sealed: str) -> str:
         """The text again. Raises `Unavailable` when it was sealed with another key."""
+        return self.open_bytes(sealed).decode()
+
+    def seal_bytes(self, data: bytes) -> str:
+        """As `seal`."""
+        return self._opened().encrypt(data).decode()
+
+    def open_bytes(self, sealed: str, max_age_seconds: int | None = None) -> bytes:
+        """As `open`. Raises `WrongKey`, also for what is older."""
         try:
-            return self._opened().decrypt(sealed.encode()).decode()
+            return self._opened().decrypt(sealed.encode("ascii", "replace"), ttl=max_age_seconds)
         except InvalidToken as error:
             message = "a stored secret was sealed with another key: set SECRETS_KEY"
-            raise Unavailable(message, dependency="key") from error
+            raise WrongKey(message, dependency="key") from error
 
     def _opened(self) -> MultiFernet:
         if self._box is None:

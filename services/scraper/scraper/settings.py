@@ -58,10 +58,6 @@ class ScraperSettings(PipelineSettings):
     x_daily_budget: int = Field(0, ge=0, le=10_000_000)
     # A worker that dies keeps its account for so long.
     account_lease_seconds: float = Field(60, ge=3, le=3_600)
-    # Keys that seal browser sessions and logins: url-safe base64 of 32 bytes, by commas; the first one seals. Unset:
-    # the one in the file, which is made when it isn't there. All scrapers of a system need the same.
-    session_key: SecretStr = SecretStr("")
-    session_key_file: Path = Path("session-key")
     # Hosts (`host` or `host:port`) whose AdsPower API runs may use.
     adspower_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     adspower_api_key: SecretStr = SecretStr("")
