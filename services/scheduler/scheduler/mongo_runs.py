@@ -14,6 +14,8 @@ from motor.motor_asyncio import AsyncIOMotorDatabase
 from pymongo import ASCENDING, DESCENDING, ReplaceOne
 from pymongo.errors import BulkWriteError
 
+from scheduler.archive_keys import COMPOSED, composed
+
 SORTABLE = {
     "created_at": "created_ms", "started_at": "started_ms", "completed_at": "completed_ms", "id": "_id",
     "status": "status", "task_id": "task_id",
@@ -60,15 +62,11 @@ class Archive:
         self._parked, self._parameters = database["parked_runs"], database["run_parameters"]
 
     async def prepare(self) -> None:
-        """Make the indexes: a single-field one for each filter and sort, and MongoDB's own compound ones."""
+        """Make the indexes: a single-field one for each filter and sort."""
         with mongo_errors():
             # Each costs every run that ends: none without a filter or a sort that a contract offers.
-            filtered = ("created_ms", "task_id", "status", "worker_id", "external_key", "started_ms", "completed_ms")
-            for name in (*filtered, "scope"):
+            for name in ("external_key", "started_ms", "completed_ms", *COMPOSED):
                 await self._runs.create_index([(name, ASCENDING)])
-            await self._runs.create_index([("task_id", ASCENDING), ("created_ms", DESCENDING)])
-            await self._runs.create_index([("status", ASCENDING), ("created_ms", DESCENDING)])
-            await self._runs.create_index([("scope", ASCENDING), ("created_ms", DESCENDING)])
             await self._logs.create_index([("run_id", ASCENDING)])
             await self._parked.create_index([("release_ms", ASCENDING)])
             await self._parameters.create_index([("run_id", ASCENDING)])
@@ -131,26 +129,28 @@ class Archive:
         if limit <= 0:
             return []
         direction = ASCENDING if ascending else DESCENDING
+        wanted, order = composed(query)
+        by = [(SORTABLE[sort or "created_at"], direction), ("_id", direction)]
+        if sort in ("", "created_at"):
+            by = [(order, direction)]
+        elif not query:
+            wanted = {}  # the sort's own index serves it
         with mongo_errors():
-            cursor = self._runs.find(dict(query)).sort(
-                [(SORTABLE[sort or "created_at"], direction), ("_id", direction)]
-            )
+            cursor = self._runs.find(wanted).sort(by)
             return await cursor.skip(offset).limit(limit).to_list(limit)
 
     async def count(self, query: Mapping[str, Any]) -> int:
         """How many archived runs match."""
         with mongo_errors():
             rows = await self._runs.aggregate(
-                [{"$match": dict(query)}, {"$group": {"_id": None, "n": {"$sum": 1}}}]
+                [{"$match": composed(query)[0]}, {"$group": {"_id": None, "n": {"$sum": 1}}}]
             ).to_list(1)
         return int(rows[0]["n"]) if rows else 0
 
-    async def count_by_status(self, query: Mapping[str, Any] | None = None) -> dict[str, int]:
+    async def count_by_status(self) -> dict[str, int]:
         """How many archived runs there are of each status."""
-        match = [{"$match": dict(query)}] if query else []
-        with mongo_errors():
-            rows = await self._runs.aggregate([*match, {"$group": {"_id": "$status", "n": {"$sum": 1}}}]).to_list(100)
-        return {str(row["_id"]): int(row["n"]) for row in rows}
+        counts = {status: await self.count({"status": status}) for status in ("completed", "failed", "aborted")}
+        return {status: count for status, count in counts.items() if count}
 
     async def count_by_queue(self, since_ms: int) -> dict[str, int]:
         """How many runs of each queue have ended since then."""
@@ -160,16 +160,16 @@ class Archive:
             ).to_list(None)
         return {str(row["_id"]): int(row["n"]) for row in rows if row["_id"]}
 
-    async def execution_ms(self, task_id: int) -> tuple[int, int]:
-        """(sum of execution times in ms, number of runs) of a task's completed runs."""
+    async def task_totals(self, task_id: int) -> dict[str, tuple[int, int]]:
+        """(how many, sum of execution times in ms) of a task's archived runs, by status."""
         with mongo_errors():
             rows = await self._runs.aggregate(
                 [
-                    {"$match": {"task_id": task_id, "status": "completed"}},
+                    {"$match": composed({"task_id": task_id})[0]},
                     {"$group": {"_id": "$status", "n": {"$sum": 1}, "ms": {"$sum": "$execution_ms"}}},
                 ]
-            ).to_list(1)
-        return (int(rows[0]["ms"]), int(rows[0]["n"])) if rows else (0, 0)
+            ).to_list(100)
+        return {str(row["_id"]): (int(row["n"]), int(row["ms"])) for row in rows}
 
     async def add_logs(self, chunks: Sequence[LogChunk]) -> None:
         """Store log lines; a chunk that comes twice is stored once."""

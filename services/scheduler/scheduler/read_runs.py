@@ -18,8 +18,6 @@ from scheduler.run import TERMINAL, Status
 MAX_PAGE = 10_000
 # Lists that mix live and ended runs are exact up to this many live ones; beyond, live runs come before ended ones.
 MAX_MERGED = 5_000
-# Contracts that start every run under an id of the client's.
-NAMED_CONTRACTS = frozenset({"xget"})
 SORT_KEYS: dict[str, Callable[[pb.Run], Any]] = {
     "created_at": lambda run: run.spec.created_ms,
     "started_at": lambda run: run.started_ms,
@@ -132,8 +130,9 @@ class ReadRuns:
 
     async def statistics(self, task_id: int) -> tuple[dict[str, int], int, pb.Run | None]:
         """(archived runs by status, mean execution ms of completed ones, the newest run) of a task."""
-        by_status = await self._archive.count_by_status({"task_id": task_id})
-        total_ms, count = await self._archive.execution_ms(task_id)
+        totals = await self._archive.task_totals(task_id)
+        by_status = {status: count for status, (count, _) in totals.items()}
+        count, total_ms = totals.get("completed", (0, 0))
         newest, _ = await self.page(pb.ListRunsRequest(task_id=task_id, limit=1))
         return by_status, total_ms // count if count else 0, newest[0] if newest else None
 
@@ -158,15 +157,13 @@ def _archive_query(request: pb.ListRunsRequest, status: Status | None) -> dict[s
         query["status"] = status.value
     if request.worker_id:
         query["worker_id"] = request.worker_id
-    if request.contract in NAMED_CONTRACTS:
-        # Few among many: found by the index of the clients' own ids, which all of them have.
-        query["external_key"] = {"$gte": f"{request.contract}:", "$lt": f"{request.contract};"}
-    elif request.contract:
+    if request.contract:
         query["contract"] = request.contract
-    if request.scope:
+    if ":" in request.scope:
+        query["scope"] = request.scope
+    elif request.scope:
         # The whole family: everything that begins with its name and a colon.
-        family = {"$gte": f"{request.scope}:", "$lt": f"{request.scope};"}
-        query["scope"] = request.scope if ":" in request.scope else family
+        query["by_scope"] = {"$gte": f"{request.scope}:", "$lt": f"{request.scope};"}
     created = {}
     if request.from_ms:
         created["$gte"] = request.from_ms

@@ -10,6 +10,7 @@ from typing import Any
 from trawl.scheduler.v1 import runs_pb2 as pb
 from trawl.scraper.v1 import events_pb2 as scraper_pb
 
+from scheduler.archive_keys import composed_keys
 from scheduler.mongo_runs import key
 from scheduler.redis_runs import LiveRun
 from scheduler.run import Status
@@ -66,7 +67,7 @@ def ended_run(spec: pb.RunSpec, end: scraper_pb.RunFinished, status: Status) -> 
 
 def document(run: pb.Run) -> dict[str, Any]:
     """The archived form."""
-    return {
+    found_by = {
         "_id": key(run.spec.run_id),
         "run_id": run.spec.run_id,
         "task_id": run.spec.task_id,
@@ -81,8 +82,8 @@ def document(run: pb.Run) -> dict[str, Any]:
         "started_ms": run.started_ms,
         "completed_ms": run.completed_ms,
         "execution_ms": max(0, run.completed_ms - run.started_ms) if run.started_ms else 0,
-        "run": run.SerializeToString(),
     }
+    return found_by | composed_keys(found_by) | {"run": run.SerializeToString()}
 
 
 def run_of_document(raw: Mapping[str, Any]) -> pb.Run:
