@@ -9,6 +9,7 @@ import base64
 import contextlib
 import os
 import secrets
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -78,10 +79,12 @@ def _keys_of(path: Path) -> list[str]:
     """The file's keys. It is made whole under another name first: whoever sees it, sees a key."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        handle = os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, KEY_FILE_MODE)
+        draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        handle = os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_EXCL, KEY_FILE_MODE)
         with os.fdopen(handle, "w") as file:
             file.write(secrets.token_hex(32) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
         # Another process may be faster: its key is as good.
         with contextlib.suppress(FileExistsError):
             path.hardlink_to(draft)
