@@ -333,3 +333,49 @@ async def test_shell_unknown_template_name_is_named(shell: ShellExecutor) -> Non
 async def test_shell_takes_a_workflow_steps_command_from_the_parameters(shell: ShellExecutor) -> None:
     context: RecordingContext = context_of(parameters={"command": "echo", "arguments": ["x"]})
     assert await shell.run(context) == "x\n"
+
+
+READING_BESIDE_OPENING = """
+import os, threading, uvloop
+from scraper.output import Tail
+from scraper.processes import _read
+
+class Lines:
+    def add(self, data): pass
+    def finish(self): pass
+
+over, failures = threading.Event(), []
+
+def open_files():
+    while not over.is_set():
+        try:
+            with open("/proc/self/stat", "rb") as file:
+                file.read()
+        except OSError as error:
+            failures.append(error)
+
+async def main():
+    for _ in range(2_000):
+        reading, writing = os.pipe()
+        os.write(writing, b"x")
+        os.close(writing)
+        tail = Tail(10)
+        await _read(reading, tail, Lines())
+        assert tail.text() == "x"
+
+threads = [threading.Thread(target=open_files) for _ in range(3)]
+for thread in threads:
+    thread.start()
+try:
+    uvloop.run(main())
+finally:
+    over.set()
+assert not failures, failures[:3]
+"""
+
+
+def test_the_end_of_output_closes_no_file_of_another_thread() -> None:
+    """In a process of its own: a file descriptor that is closed twice may also abort the event loop."""
+    command = [sys.executable, "-c", READING_BESIDE_OPENING]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -31,6 +31,7 @@ MARK = "TRAWL_RUN"
 MAX_VARIABLE_BYTES = 100 * 1024
 RESULT_BYTES = 64 * 1024
 ERROR_BYTES = 4 * 1024
+READ_BYTES = 64 * 1024
 # How long output may still come after the command itself has ended.
 DRAIN_SECONDS = 0.5
 KILL_SECONDS = 0.3
@@ -366,21 +367,31 @@ async def _until_ended(process: asyncio.subprocess.Process, group: ProcessGroup)
 
 
 async def _read(pipe: int, tail: Tail, lines: LineLog) -> None:
-    reader = asyncio.StreamReader()
+    """Take in all that comes, and close the pipe.
+
+    Not by `connect_read_pipe`: uvloop's closes what it is given twice, and the second time may hit a file that another
+    thread has just opened under the same number.
+    """
     loop = asyncio.get_running_loop()
-    file = os.fdopen(pipe, "rb", buffering=0)
+    readable = asyncio.Event()
+    os.set_blocking(pipe, False)
+    loop.add_reader(pipe, readable.set)
     try:
-        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), file)
-    except BaseException:
-        file.close()
-        raise
-    try:
-        while data := await reader.read(64 * 1024):
+        while True:
+            await readable.wait()
+            readable.clear()
+            try:
+                data = os.read(pipe, READ_BYTES)
+            except BlockingIOError:
+                continue
+            if not data:
+                return
             tail.add(data)
             lines.add(data)
     finally:
+        loop.remove_reader(pipe)
+        os.close(pipe)
         lines.finish()
-        transport.close()
 
 
 def command_of(job: Job) -> tuple[str, tuple[str, ...] | None]:
