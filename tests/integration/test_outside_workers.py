@@ -1,7 +1,9 @@
 """Workers that speak only HTTP, through real processes: gateway, scheduler, registry, scraper and the three stores."""
 
+import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -354,6 +356,33 @@ def test_the_example_worker_does_runs_and_its_death_loses_none(cell: cells.Cell,
         for worker in workers:
             worker.kill()
             worker.wait(10)
+
+
+def test_a_frozen_small_worker_loses_its_run_and_its_late_report_is_refused(cell: cells.Cell) -> None:
+    task = cell.create_task("small", "smalls", parameters=b'{"seconds": 2}')
+    run_id = cell.start_run(task)
+    environment = {**os.environ, "TRAWL_KEY": cell.api_key}
+    command = [sys.executable, str(EXAMPLES / "small_worker.py"), cell.api, "smalls"]
+    with contextlib.ExitStack() as stack:
+        workers = []
+        for _ in range(2):
+            worker = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+            stack.callback(worker.wait, 10)
+            stack.callback(worker.kill)
+            workers.append(worker)
+            if len(workers) == 1:
+                cell.await_run(run_id, RUNNING)
+                worker.send_signal(signal.SIGSTOP)
+        ended = cell.await_run(run_id, seconds=60)
+        assert (ended.status, ended.attempt, json.loads(ended.result_json)) == (COMPLETED, 2, {"slept": 2})
+        workers[0].send_signal(signal.SIGCONT)
+        assert workers[0].stderr is not None
+        said = next(line for line in workers[0].stderr if line.startswith(f"{run_id} "))
+        assert "409" in said
+        stack.callback(workers[0].stderr.close)
+        assert workers[1].stderr is not None
+        stack.callback(workers[1].stderr.close)
+    assert cell.run(run_id).attempt == 2
 
 
 @pytest.mark.timeout(180)
