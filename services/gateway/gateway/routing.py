@@ -106,10 +106,17 @@ class _EventStreamResponse(PlainTextResponse):
     media_type = "text/event-stream"
 
 
+class _JsonSchemaResponse(JSONResponse):
+    """Only for the documentation."""
+
+    media_type = "application/schema+json"
+
+
 _RESPONSES: dict[str, type[Response]] = {
     "application/json": JSONResponse,
     "text/plain": PlainTextResponse,
     "text/event-stream": _EventStreamResponse,
+    "application/schema+json": _JsonSchemaResponse,
 }
 
 

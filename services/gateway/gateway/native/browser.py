@@ -111,7 +111,8 @@ class BrowserRoutes:
                          description="Takes canonical steps, recorded SmartRPA events or a Chrome DevTools recording: "
                          "a list, or an object with `steps` or `sortedData` and what belongs to it."), Role.VIEWER),
             Endpoint("GET", "/steps/schema", self.schema,
-                     Doc("步骤的JSON Schema", TAG, answer={"type": "array"}, errors=(401,)), Role.VIEWER),
+                     Doc("步骤的JSON Schema", TAG, answer={"type": "array"}, errors=(401,),
+                         content_type="application/schema+json"), Role.VIEWER),
             Endpoint("GET", "/runs/{run_id}/trace", self.trace,
                      Doc("获取浏览器运行轨迹", TAG, answer=_TRACE, errors=(401, 404)), Role.VIEWER),
             Endpoint("GET", "/runs/{run_id}/files/{name}", self.file,
