@@ -87,7 +87,15 @@ class _Member:
 
 
 _MEMBERS = {
-    "smartrpa": _Member("SmartRPA background service", SMARTRPA, "/rpa", "", ("scheduler", "message_queue")),
+    "smartrpa": _Member(
+        "SmartRPA background service",
+        SMARTRPA,
+        "/rpa",
+        "",
+        ("scheduler", "message_queue"),
+        # Null before a task has begun.
+        SchemaNotes(nullable=("currentStep", "lastActivity", "startedAt"), outermost=True),
+    ),
     "management": _Member("Task management", MANAGEMENT, "/management", "", ("scheduler",), MANAGEMENT_NOTES),
     "xget": _Member("XGet scraper service", XGET, "/xget", "/api/v1", ("scheduler",), XGET_NOTES),
     "pipeline": _Member("Pipeline tasks", PIPELINE, "/pipeline", "/api/v1", ("scheduler",)),

@@ -4,9 +4,10 @@ from gateway.routing import SchemaNotes
 
 NOTES = SchemaNotes(
     nullable=("describe", "account_id", "proxy_id", "error_message", "updated_at", "completed_at", "duration",
-              "result_count"),
+              "result_count", "run", "evidence", "reason", "since"),
     # `detail` is a text, or a list of fields.
     free=("detail", "data", "parameters", "metadata"),
+    outermost=True,
 )  # fmt: skip
 TASK = {
     "id": "task-12",
