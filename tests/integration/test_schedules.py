@@ -1,6 +1,7 @@
 """Schedules through real processes: one run for each fire time, whatever happens to the schedulers."""
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,9 @@ from trawl.scheduler.v1 import runs_pb2, tasks_pb2
 EVERY_SECOND = "* * * * * *"
 EVERY_TWO = "*/2 * * * * *"
 NEVER_SOON = "0 0 1 1 *"
+# Raise them for a longer test: TRAWL_SCHEDULED_TASKS=200 TRAWL_FIRE_TIMES=30.
+TASKS = int(os.environ.get("TRAWL_SCHEDULED_TASKS", "20"))
+FIRE_TIMES = int(os.environ.get("TRAWL_FIRE_TIMES", "6"))
 WAIT_FOR = "until [ -e {} ]; do sleep 0.05; done"
 
 
@@ -80,17 +84,18 @@ def test_three_schedulers_and_a_kill_start_one_run_for_each_fire_time(tmp_path: 
     with cells.running_cell(tmp_path) as cell:
         for name in ("second", "third"):
             cell.add_scheduler(name).start()
-        tasks = [create(cell, f"t{n}", EVERY_TWO, metadata={"overlap": "allow"}) for n in range(20)]
-        await_fires(cell, tasks[0], 3)
+        tasks = [create(cell, f"t{n}", EVERY_TWO, metadata={"overlap": "allow"}) for n in range(TASKS)]
+        seconds = 15 + 2 * FIRE_TIMES
+        await_fires(cell, tasks[0], FIRE_TIMES // 2, seconds)
         cell.programs["second"].kill()
-        await_fires(cell, tasks[0], 5)
+        await_fires(cell, tasks[0], FIRE_TIMES - 1, seconds)
         cell.programs["second"].start()
-        await_fires(cell, tasks[-1], 6)  # the last one was made last, so that each has at least as many
+        await_fires(cell, tasks[-1], FIRE_TIMES, seconds)  # made last: each of the others has at least as many
         cell.programs["third"].kill()
         for task in tasks:
             update(cell, task, status="paused")
         # A record that a dead scheduler left open is completed by the others.
-        stores.wait_until(lambda: all(len(runs_of(cell, task)) >= 6 for task in tasks), 30)
+        stores.wait_until(lambda: all(len(runs_of(cell, task)) >= FIRE_TIMES for task in tasks), 60)
         for task in tasks:
             assert all(record.action == "started" for record in fires(cell, task) if record.reason != "paused")
             assert_each_fire_time_ran_once(cell, task, 2_000)

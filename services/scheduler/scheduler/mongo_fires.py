@@ -47,7 +47,7 @@ def fire_key(task_id: int, fire_ms: int) -> str:
 
 def _document(fire: Fire) -> dict[str, Any]:
     return {
-        "_id": fire.key, "task_id": fire.task_id, "fire_ms": fire.fire_ms, "action": fire.action,
+        "_id": fire.key, "key": fire.key, "task_id": fire.task_id, "fire_ms": fire.fire_ms, "action": fire.action,
         "recorded_ms": fire.recorded_ms, "run_id": fire.run_id, "reason": fire.reason, "until_ms": fire.until_ms,
     }  # fmt: skip
 
@@ -70,7 +70,8 @@ class Fires:
     async def prepare(self) -> None:
         """Make the indexes."""
         with mongo_errors():
-            await self._fires.create_index([("recorded_ms", ASCENDING)])
+            for name in ("key", "recorded_ms"):
+                await self._fires.create_index([(name, ASCENDING)])
 
     async def known(self, keys: Sequence[str]) -> set[str]:
         """Those of the keys that have a record."""
@@ -131,7 +132,7 @@ class Fires:
         """A task's records, newest fire time first."""
         bounds = {"$gte": f"{task_id:012d}:", "$lt": f"{task_id:012d};"}
         with mongo_errors():
-            cursor = self._fires.find({"_id": bounds}).sort([("_id", -1)]).skip(offset).limit(limit)
+            cursor = self._fires.find({"key": bounds}).sort([("key", -1)]).skip(offset).limit(limit)
             return [_fire(row) for row in await cursor.to_list(limit)]
 
     async def watermark(self) -> int:

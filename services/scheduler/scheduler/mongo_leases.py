@@ -43,7 +43,7 @@ class Leased:
     async def prepare(self) -> None:
         """Make the indexes."""
         with mongo_errors():
-            for name in ("run_id", "session"):
+            for name in ("key", "run_id", "session"):
                 await self._leases.create_index([(name, ASCENDING)])
 
     async def add(self, leases: Sequence[LeasedRun]) -> None:
@@ -53,7 +53,7 @@ class Leased:
         operations = []
         for lease in leases:
             document = {name: getattr(lease, name) for name in LeasedRun.__slots__}
-            document["_id"] = lease_key(lease.run_id, lease.token)
+            document["_id"] = document["key"] = lease_key(lease.run_id, lease.token)
             operations.append(ReplaceOne({"_id": document["_id"]}, document, upsert=True))
         with mongo_errors():
             await self._leases.bulk_write(operations, ordered=False)
@@ -74,7 +74,7 @@ class Leased:
     async def page(self, after: str, limit: int) -> tuple[list[LeasedRun], str]:
         """The leases after that key, and the key to go on after."""
         with mongo_errors():
-            rows = await self._leases.find({"_id": {"$gt": after}}).sort([("_id", 1)]).limit(limit).to_list(limit)
+            rows = await self._leases.find({"key": {"$gt": after}}).sort([("key", 1)]).limit(limit).to_list(limit)
         return [_lease(row) for row in rows], rows[-1]["_id"] if rows else after
 
     async def count_of(self, session: str) -> int:

@@ -179,11 +179,11 @@ class Tasks:
 
     async def page_by_id(self, after_id: int, limit: int, *, updated_since_ms: int = 0) -> list[Task]:
         """Tasks with an id above `after_id`, by id; `updated_since_ms` leaves out those not changed since."""
-        query: dict[str, Any] = {"_id": {"$gt": _key(after_id)}}
+        query: dict[str, Any] = {"id": {"$gt": after_id}}
         if updated_since_ms:
             query["updated_ms"] = {"$gte": updated_since_ms}
         with mongo_errors():
-            return [_task(row) for row in await self._tasks.find(query).sort([("_id", 1)]).limit(limit).to_list(limit)]
+            return [_task(row) for row in await self._tasks.find(query).sort([("id", 1)]).limit(limit).to_list(limit)]
 
     async def many(self, task_ids: Sequence[int]) -> dict[int, Task]:
         """Those of the tasks that exist, by id."""

@@ -58,7 +58,8 @@ class WaitingRuns:
     async def prepare(self) -> None:
         """Make the indexes."""
         with mongo_errors():
-            await self._waiting.create_index([("task_id", ASCENDING)])
+            for name in ("task_id", "run_id"):
+                await self._waiting.create_index([(name, ASCENDING)])
             await self._marks.create_index([("open", ASCENDING)])
 
     async def add(self, runs: Sequence[Waiting]) -> None:
@@ -68,8 +69,8 @@ class WaitingRuns:
         operations = [
             ReplaceOne(
                 {"_id": key(run.run_id)},
-                {"_id": key(run.run_id), "task_id": run.task_id, "kind": run.kind, "created_ms": run.created_ms,
-                 "spec": run.spec},
+                {"_id": key(run.run_id), "run_id": run.run_id, "task_id": run.task_id, "kind": run.kind,
+                 "created_ms": run.created_ms, "spec": run.spec},
                 upsert=True,
             )
             for run in runs
@@ -86,8 +87,8 @@ class WaitingRuns:
     async def page(self, after_run_id: int, limit: int = 1_000) -> list[Waiting]:
         """All waiting runs by id, a page at a time."""
         with mongo_errors():
-            query = {"_id": {"$gt": key(after_run_id)}}
-            rows = await self._waiting.find(query).sort([("_id", 1)]).limit(limit).to_list(limit)
+            query = {"run_id": {"$gt": after_run_id}}
+            rows = await self._waiting.find(query).sort([("run_id", 1)]).limit(limit).to_list(limit)
         return list(map(_waiting, rows))
 
     async def get(self, run_id: int) -> Waiting | None:
