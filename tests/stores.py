@@ -16,9 +16,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 # What the `settings_env` fixture is: keyword arguments are added to the environment that it gives.
 SettingsEnv = Callable[..., dict[str, str]]
+
+T = TypeVar("T")
 
 READY_SECONDS = 20.0
 STOP_SECONDS = 10.0
@@ -191,9 +194,10 @@ def service(module: str, directory: Path, environment: Mapping[str, str], port: 
     return Program(f"{module}-{port}", [sys.executable, "-m", module], port, directory, environment)
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Return when `condition()` holds; AssertionError when it still doesn't after `seconds`."""
+def wait_until(condition: Callable[[], T], seconds: float = 40.0) -> T:
+    """What `condition()` gives once it holds; AssertionError when it still doesn't after `seconds`."""
     deadline = time.monotonic() + seconds
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < deadline, f"not so after {seconds} s"
-        time.sleep(0.01)
+        time.sleep(0.02)
+    return found

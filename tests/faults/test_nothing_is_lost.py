@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import cell as cells
 import grpc
@@ -21,14 +21,6 @@ def cell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cells.Cell]:
     directory = tmp_path_factory.mktemp("cell")
     with cells.running_cell(directory, LEASE_SECONDS="6", HEARTBEAT_SECONDS="1") as running:
         yield running
-
-
-def eventually(condition: Callable[[], bool], seconds: float) -> None:
-    """Return when it holds."""
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, f"not so after {seconds} s"
-        time.sleep(0.05)
 
 
 class Submitter(threading.Thread):
@@ -74,7 +66,7 @@ def check_all_completed_once(cell: cells.Cell, run_ids: list[int]) -> None:
     ]
     assert len(set(run_ids)) == len(run_ids)
     # A run that Redis says is completed may still be on its way to the archive.
-    eventually(lambda: completed_total(cell) >= len(run_ids), 15)
+    stores.wait_until(lambda: completed_total(cell) >= len(run_ids))
 
 
 def test_500_runs_survive_kill_9_of_each_process_in_turn(cell: cells.Cell) -> None:
@@ -136,7 +128,7 @@ def test_a_dead_workers_runs_are_done_by_the_next_one(cell: cells.Cell) -> None:
     marker = cell.directory / "started"
     task = cell.create_task("long", "shell", command=f"echo x >> {marker}; test $(wc -l < {marker}) -gt 3 || sleep 60")
     runs = [cell.start_run(task) for _ in range(3)]
-    eventually(lambda: marker.exists() and len(marker.read_text().split()) == 3, 20)
+    stores.wait_until(lambda: marker.exists() and len(marker.read_text().split()) == 3)
     cell.restart("scraper")
     ended = ends(cell, runs)
     assert {(run.status, run.attempt) for run in ended.values()} == {(COMPLETED, 2)}
@@ -148,7 +140,7 @@ def test_a_frozen_workers_late_report_is_refused(cell: cells.Cell) -> None:
     marker = cell.directory / "who"
     task = cell.create_task("who", "shell", command=f"echo $$ >> {marker}; sleep 3; echo finished")
     run_id = cell.start_run(task)
-    eventually(lambda: marker.exists() and len(marker.read_text().split()) == 1, 20)
+    stores.wait_until(lambda: marker.exists() and len(marker.read_text().split()) == 1)
     cell.programs["scraper"].pause()
     port = stores.free_port()
     second |= {"WORKER_ID": "worker-002", "GRPC_PORT": str(port), "WORK_DIR": str(cell.directory / "work2")}
@@ -166,7 +158,7 @@ def test_a_frozen_workers_late_report_is_refused(cell: cells.Cell) -> None:
                 or "the lease of a run was lost" in cell.programs["scraper"].log.read_text()
             )
 
-        eventually(refused, 20)
+        stores.wait_until(refused)
         again = cell.run(run_id)
         assert (again.attempt, again.worker_id, again.completed_ms) == (2, "worker-002", run.completed_ms)
     finally:

@@ -89,7 +89,7 @@ def test_a_chain_runs_to_its_end(cell: cells.Cell) -> None:
     for n in range(1, 6):
         chain.append(create(cell, f"chain {n}", chain[-1]))
     cell.start_run(chain[0])
-    stores.wait_until(lambda: all(statuses(cell, task) == [COMPLETED] for task in chain), 15)
+    stores.wait_until(lambda: all(statuses(cell, task) == [COMPLETED] for task in chain))
 
 
 def test_a_failed_dependency_leaves_the_run_waiting_and_says_on_what(cell: cells.Cell) -> None:
@@ -187,7 +187,7 @@ def test_waiting_runs_and_chains_survive_every_crash(tmp_path: Path) -> None:
         run_id = cell.start_run(waiting)
         cell.programs["redis"].wipe()
         cell.restart("scheduler")
-        stores.wait_until(lambda: still(cell, run_id), 20)
+        stores.wait_until(lambda: still(cell, run_id))
         first = cell.start_run(a)
         for _ in range(3):
             cell.restart("scheduler")

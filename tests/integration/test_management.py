@@ -3,11 +3,10 @@
 import json
 import re
 import subprocess
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import cell as cells
 import grpc
 import pytest
 import redis
+from stores import wait_until
 from trawl.scheduler.v1 import lease_pb2, lease_pb2_grpc, queues_pb2, queues_pb2_grpc, runs_pb2
 from wire import subjects
 
@@ -32,7 +32,7 @@ NOBODY = "00000000-0000-4000-8000-00000000002a"
 def cell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cells.Cell]:
     """One system for all tests of this module."""
     with cells.running_cell(tmp_path_factory.mktemp("cell"), *cells.ALL, "gateway") as running:
-        eventually(lambda: call(running, "GET", "/workers?status=active")[1])
+        wait_until(lambda: call(running, "GET", "/workers?status=active")[1])
         yield running
 
 
@@ -58,15 +58,6 @@ def ok(cell: cells.Cell, method: str, path: str, body: Any = None) -> Any:
     return answer
 
 
-def eventually(condition: Callable[[], Any], seconds: float = 30) -> Any:
-    """What the condition gives once it holds."""
-    until = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < until, f"not so after {seconds} s"
-        time.sleep(0.05)
-    return found
-
-
 def define(cell: cells.Cell, name: str, command: str, **fields: Any) -> None:
     """A shell task by the contract's own way."""
     ok(cell, "POST", "/tasks", {"taskName": name, "taskType": "shell", "command": command, "retries": 0, **fields})
@@ -84,7 +75,7 @@ def state(cell: cells.Cell, execution: str, **query: Any) -> Any:
 
 def await_status(cell: cells.Cell, execution: str, *statuses: str) -> Any:
     """The execution once it has one of these."""
-    return eventually(lambda: (seen := state(cell, execution))["status"] in statuses and seen)
+    return wait_until(lambda: (seen := state(cell, execution))["status"] in statuses and seen)
 
 
 def node(cell: cells.Cell, *words: str) -> Any:
@@ -313,7 +304,7 @@ def test_workers_are_listed_with_what_they_do(cell: cells.Cell) -> None:
         (worker,) = ok(cell, "GET", "/workers?status=active&taskType=shell")
         return execution in worker["currentExecutions"] and worker
 
-    worker = eventually(mine)
+    worker = wait_until(mine)
     assert (worker["workerId"], worker["status"]) == ("worker-001", "active")
     assert "shell" in worker["taskTypes"]
     ok(cell, "DELETE", f"/tasks/executions/cancel/by-ids?executionIds={execution}")
@@ -331,16 +322,16 @@ def test_a_queue_says_what_waits_and_what_is_under_way(cell: cells.Cell) -> None
     task = cell.create_task("unserved", "unserved-type")
     for _ in range(3):
         cell.start_run(task)
-    seen = eventually(lambda: (seen := queue(cell, "unserved-type"))["waiting"] == 3 and seen)
+    seen = wait_until(lambda: (seen := queue(cell, "unserved-type"))["waiting"] == 3 and seen)
     assert (seen["inFlight"], seen["paused"], seen["workers"]) == (0, False, 0)
     assert seen["oldestWaitSeconds"] >= 0
     define(cell, "under-way", "sleep 60")
     execution = execute(cell, "under-way")
-    eventually(lambda: queue(cell, "shell")["inFlight"] >= 1)
+    wait_until(lambda: queue(cell, "shell")["inFlight"] >= 1)
     names = [entry["name"] for entry in ok(cell, "GET", "/queues")]
     assert {"unserved-type", *subjects.BUILT_IN_EXECUTORS} <= set(names)
     ok(cell, "DELETE", f"/tasks/executions/cancel/by-ids?executionIds={execution}")
-    eventually(lambda: queue(cell, "shell")["ratePerMinute"] >= 1)
+    wait_until(lambda: queue(cell, "shell")["ratePerMinute"] >= 1)
     ok(cell, "POST", "/queues/unserved-type/purge", {})
 
 
@@ -363,10 +354,10 @@ def test_a_paused_queue_gives_out_nothing_until_it_is_resumed_whatever_restarts(
     # What a worker that has just come does at once is done for the queue that is not paused.
     other = start_again(cell, cell.create_task("goes-on-too", "shell", command="true"))
     assert cell.await_run(other, seconds=60).status == COMPLETED
-    assert all(eventually(lambda run_id=run_id: cell.run(run_id).status == PENDING) for run_id in waiting)
+    assert all(wait_until(lambda run_id=run_id: cell.run(run_id).status == PENDING) for run_id in waiting)
     assert all(cell.run(run_id).attempt == 0 for run_id in waiting)
     assert "paused" in explained(cell, waiting[0])
-    assert eventually(lambda: queue(cell, "noop")["paused"])
+    assert wait_until(lambda: queue(cell, "noop")["paused"])
     assert ok(cell, "POST", "/queues/noop/resume", {})["paused"] is False
     for run_id in waiting:
         run = cell.await_run(run_id, seconds=60)
@@ -393,7 +384,7 @@ def test_a_worker_that_leases_gets_nothing_of_a_paused_queue_until_it_is_resumed
                 assert waiting.result() == []
                 waiting = pool.submit(lease, 30_000)
             ok(cell, "POST", "/queues/leased-type/resume", {})
-            found = waiting.result(60) or eventually(lambda: lease(5_000))
+            found = waiting.result(60) or wait_until(lambda: lease(5_000))
     assert found == [state(cell, execution, detail="true")["runId"]]
     ok(cell, "DELETE", f"/tasks/executions/cancel/by-ids?executionIds={execution}")
 
@@ -413,7 +404,7 @@ def start_again(cell: cells.Cell, task: int) -> int:
         except AssertionError:
             return 0
 
-    return int(eventually(start))
+    return int(wait_until(start))
 
 
 def explained(cell: cells.Cell, run_id: int) -> str:
@@ -425,7 +416,7 @@ def test_a_purge_ends_what_waits_with_a_receipt_and_leaves_what_runs(cell: cells
     ok(cell, "POST", "/queues/shell/resume", {})
     define(cell, "goes-on-running", "sleep 60")
     running = execute(cell, "goes-on-running")
-    eventually(lambda: state(cell, running)["logs"])
+    wait_until(lambda: state(cell, running)["logs"])
     ok(cell, "POST", "/queues/shell/pause", {})
     waiting = {execute(cell, "goes-on-running") for _ in range(5)}
     answer = ok(cell, "POST", "/queues/shell/purge", {})
@@ -466,7 +457,7 @@ def test_a_message_that_nobody_can_read_is_listed_with_the_reason(cell: cells.Ce
         letters = ok(cell, "GET", "/queues/dead-letters?limit=1000")
         return [letter for letter in letters if letter["kind"] == "message"]
 
-    (letter,) = eventually(unreadable)
+    (letter,) = wait_until(unreadable)
     assert (letter["origin"], letter["bytes"], letter["executionId"]) == ("ready", 12, None)
     assert "DecodeError" in letter["reason"]
     assert TIME.fullmatch(letter["failedAt"])
@@ -477,7 +468,7 @@ def test_thousands_of_waiting_runs_are_ended_in_one_call(cell: cells.Cell) -> No
     starts = [runs_pb2.StartRun(task_id=task, contract="scheduler")] * 1_000
     for _ in range(2):
         cell.runs.StartRuns(runs_pb2.StartRunsRequest(runs=starts), timeout=60)
-    assert eventually(lambda: queue(cell, "crowd-type")["waiting"] == 2_000)
+    assert wait_until(lambda: queue(cell, "crowd-type")["waiting"] == 2_000)
     answer = ok(cell, "POST", "/queues/crowd-type/purge", {})
     assert answer["purged"] == 2_000
     assert queue(cell, "crowd-type")["waiting"] == 0
@@ -506,7 +497,7 @@ def test_endpoints_are_watched_and_shown_beside_the_workers(cell: cells.Cell) ->
         found = ok(cell, "GET", "/endpoints/health?history=true")
         return next((entry for entry in found if entry["id"] == added["id"] and entry["status"] == "healthy"), None)
 
-    seen = eventually(health)
+    seen = wait_until(health)
     assert (seen["kind"], seen["httpStatus"], seen["uptime"], seen["lastError"]) == ("http", 200, 1, None)
     assert seen["latencyMs"] > 0
     assert seen["history"][0]["healthy"] is True

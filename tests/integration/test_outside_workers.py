@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import cell as cells
 import grpc
 import pytest
+from stores import wait_until
 from trawl.scheduler.v1 import runs_pb2
 from trawl.scraper.v1 import events_pb2 as ends_pb
 from wire import subjects
@@ -79,15 +80,6 @@ def lease(cell: cells.Cell, worker: str, wait: float = 10, most: int = 1) -> lis
 def beat(cell: cells.Cell, worker: str, *runs: int) -> Any:
     """A heartbeat's answer."""
     return post(cell, f"/workers/{worker}/heartbeat", {"current_tasks": list(runs)})
-
-
-def eventually(condition: Callable[[], Any], seconds: float = 20) -> Any:
-    """What the condition gives once it holds."""
-    until = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < until, f"not so after {seconds} s"
-        time.sleep(0.05)
-    return found
 
 
 def test_a_run_of_a_type_that_nobody_else_offers_is_done_over_http(cell: cells.Cell) -> None:
@@ -158,7 +150,7 @@ def test_a_waiting_lease_survives_a_restart_of_nats(cell: cells.Cell) -> None:
         waiting = pool.submit(lease, cell, worker, 40)
         time.sleep(1)
         cell.restart("nats")
-        run_id = eventually(lambda: _started(cell, task))
+        run_id = wait_until(lambda: _started(cell, task))
         assert [run["run_id"] for run in waiting.result(20)] == [run_id]
 
 
@@ -182,7 +174,7 @@ def test_a_dead_workers_run_is_done_by_another_and_its_late_report_is_refused(ce
         beat(cell, second)
         return lease(cell, second, wait=1)
 
-    (run,) = eventually(taken_over, 30)
+    (run,) = wait_until(taken_over)
     assert (run["run_id"], run["attempt"]) == (run_id, 2)
     assert http(cell, "GET", f"/workers/{first}")[1]["data"]["status"] == "offline"
     for path, body in (("complete", {"result": 1}), ("fail", {"error_message": "x"}), ("logs", {"logs": ["late"]}),
@@ -209,7 +201,7 @@ def test_heartbeats_hold_a_run_longer_than_its_lease(cell: cells.Cell) -> None:
         beat(cell, worker, kept)
         return cell.run(dropped).status == PENDING
 
-    eventually(gone, 40)
+    wait_until(gone, 40)
     assert cell.run(kept).status == RUNNING
     assert beat(cell, worker, kept, dropped)["abort"] == [dropped]
     tokens = {run["run_id"]: run["lease_token"] for run in runs}
@@ -343,7 +335,7 @@ def test_the_example_worker_does_runs_and_its_death_loses_none(cell: cells.Cell,
         assert (run.item_count, cell.logs(run.spec.run_id)) == (1, ["counted 1"])
         run_id = cell.start_run(task, parameters=b'{"n": 5}')
         # Once it has said something it has the run; killed while the answer is on its way, it would never have begun.
-        eventually(lambda: cell.logs(run_id))
+        wait_until(lambda: cell.logs(run_id))
         workers[0].kill()
         workers.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL))
         ended = cell.await_run(run_id, seconds=60)
@@ -399,7 +391,7 @@ def test_the_loss_of_all_of_redis_loses_no_leased_run(cell: cells.Cell) -> None:
         status, answer = http(cell, "POST", f"/workers/{worker}/heartbeat", {"current_tasks": [mine["run_id"]]})
         return status == 200 and answer["data"]["abort"] == []
 
-    eventually(heard, 30)
+    wait_until(heard)
     post(cell, f"/runs/{mine['run_id']}/results", {"lease_token": mine["lease_token"], "items": [{"data": {"n": 2}}]})
     post(cell, f"/runs/{mine['run_id']}/complete", {"lease_token": mine["lease_token"], "result": "kept"})
     ended = cell.run(mine["run_id"])
@@ -410,7 +402,7 @@ def test_the_loss_of_all_of_redis_loses_no_leased_run(cell: cells.Cell) -> None:
         beat(cell, worker)
         return lease(cell, worker, wait=1)
 
-    (run,) = eventually(taken_over, 60)
+    (run,) = wait_until(taken_over, 60)
     assert (run["run_id"], run["attempt"]) == (other["run_id"], 2)
     assert {kept, orphaned} == {mine["run_id"], other["run_id"]}
     assert http(cell, "POST", f"/runs/{other['run_id']}/complete", {"lease_token": other["lease_token"]})[0] == 409
@@ -425,6 +417,6 @@ def test_kill_9_of_scheduler_and_gateway_leaves_the_lease_as_it_was(cell: cells.
     (run,) = lease(cell, worker)
     cell.restart("scheduler")
     cell.restart("gateway")
-    eventually(lambda: http(cell, "POST", f"/workers/{worker}/heartbeat", {"current_tasks": [run_id]})[0] == 200, 40)
+    wait_until(lambda: http(cell, "POST", f"/workers/{worker}/heartbeat", {"current_tasks": [run_id]})[0] == 200, 40)
     assert post(cell, f"/runs/{run_id}/complete", {"lease_token": run["lease_token"]})["status"] == "completed"
     assert cell.run(run_id).attempt == 1

@@ -58,7 +58,7 @@ def runs_of(cell: cells.Cell, task_id: int) -> list[runs_pb2.Run]:
     return list(cell.runs.ListRuns(request, timeout=10, wait_for_ready=True).runs)
 
 
-def await_fires(cell: cells.Cell, task_id: int, count: int, seconds: float = 15) -> list[tasks_pb2.Fire]:
+def await_fires(cell: cells.Cell, task_id: int, count: int, seconds: float = 40) -> list[tasks_pb2.Fire]:
     """The records once there are so many."""
     stores.wait_until(lambda: len(fires(cell, task_id)) >= count, seconds)
     return fires(cell, task_id)
@@ -116,7 +116,7 @@ def test_an_outage_is_made_up_for_by_each_tasks_policy(tmp_path: Path) -> None:
         cell.programs["scheduler"].start()
         up = time.time() * 1000
         for task in (*tasks.values(), paused):
-            stores.wait_until(lambda task=task: fires(cell, task)[-1].fire_ms > up, 15)
+            stores.wait_until(lambda task=task: fires(cell, task)[-1].fire_ms > up)
         missed = {
             name: [record for record in fires(cell, task) if down + 1000 < record.fire_ms < up - 2000]
             for name, task in tasks.items()
@@ -138,13 +138,13 @@ def test_a_paused_schedule_records_why_and_resumes_without_making_up(cell: cells
     await_fires(cell, task, 1)
     paused = update(cell, task, status="paused")
     assert paused.next_run_ms == 0
-    stores.wait_until(lambda: [record.reason for record in fires(cell, task)].count("paused") >= 2, 10)
+    stores.wait_until(lambda: [record.reason for record in fires(cell, task)].count("paused") >= 2)
     manual = cell.start_run(task)
     assert cell.await_run(manual).status == runs_pb2.RUN_STATUS_COMPLETED
     resumed = update(cell, task, status="active")
     assert resumed.next_run_ms > resumed.updated_ms
     since = resumed.updated_ms
-    stores.wait_until(lambda: any(record.run_id for record in fires(cell, task) if record.fire_ms > since), 10)
+    stores.wait_until(lambda: any(record.run_id for record in fires(cell, task) if record.fire_ms > since))
     update(cell, task, status="paused")
     between = [record for record in fires(cell, task) if paused.updated_ms < record.fire_ms <= since]
     assert between

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import cell as cells
 import psutil
 import pytest
+from stores import wait_until
 from trawl import AsyncTrawl, RunCancelled, RunFailed, Trawl, TrawlError, task
 from trawl.scheduler.v1 import runs_pb2
 
@@ -124,7 +125,7 @@ def working(
     with (folder / f"worker-{time.monotonic_ns()}.log").open("w+") as out:
         process = subprocess.Popen(command, cwd=folder, env=environment, stderr=out, stdout=out, text=True)
         try:
-            eventually(lambda: "takes runs of" in Path(out.name).read_text() or process.poll() is not None)
+            wait_until(lambda: "takes runs of" in Path(out.name).read_text() or process.poll() is not None)
             yield process
         finally:
             process.kill()
@@ -144,15 +145,6 @@ def trawl(cell: cells.Cell) -> Iterator[Trawl]:
     """A client."""
     with Trawl(cell.api.removesuffix("/api"), cell.api_key) as client:
         yield client
-
-
-def eventually(condition: Callable[[], Any], seconds: float = 40) -> Any:
-    """What the condition gives once it holds."""
-    until = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < until, f"not so after {seconds} s"
-        time.sleep(0.05)
-    return found
 
 
 def alive(pid: int) -> bool:
@@ -244,7 +236,7 @@ def test_unknown_tasks_and_wrong_keys_are_errors_of_the_client(worker: object, c
 def test_a_function_that_cooperates_is_cancelled_where_it_waits(worker: object, trawl: Trawl, tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     run = trawl.run("sleep-async", {"mark": str(mark)})
-    eventually(lambda: text_of(mark))
+    wait_until(lambda: text_of(mark))
     assert run.cancel() is True
     with pytest.raises(RunCancelled):
         run.result(timeout=40)
@@ -257,7 +249,7 @@ def test_a_function_that_ignores_its_cancellation_is_killed_with_all_it_started(
 ) -> None:
     mark = tmp_path / "mark"
     run = trawl.run("stubborn-for-long", {"mark": str(mark)})
-    eventually(lambda: text_of(mark))
+    wait_until(lambda: text_of(mark))
     run.cancel()
     with pytest.raises(RunCancelled):
         run.result(timeout=40)
@@ -275,11 +267,11 @@ def test_a_function_that_runs_out_of_time_is_killed_and_fails(worker: object, tr
 def test_a_running_function_is_seen_live_on_the_management_port(worker: object, trawl: Trawl, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     run = trawl.run("gate", {"path": str(gate), "mark": str(tmp_path / "mark")})
-    eventually(lambda: [line for line in run.logs() if line["message"] == "waiting"])
+    wait_until(lambda: [line for line in run.logs() if line["message"] == "waiting"])
     (listed,) = [e for e in trawl.send(_running("gate")) if e["executionId"] == run.execution_id]
     assert (listed["status"], listed["logs"][1]["message"]) == ("running", "waiting")
     # A worker's executions are those of its last heartbeat, which may still name the run before.
-    (seen,) = eventually(lambda: [w for w in trawl.send(_workers()) if run.execution_id in w["currentExecutions"]])
+    (seen,) = wait_until(lambda: [w for w in trawl.send(_workers()) if run.execution_id in w["currentExecutions"]])
     assert seen["workerId"] == "author"
     assert "fn-gate" in seen["taskTypes"]
     gate.touch()
@@ -305,12 +297,12 @@ def test_a_run_whose_worker_is_killed_is_done_by_another(cell: cells.Cell, trawl
     gate, mark = tmp_path / "gate", tmp_path / "mark"
     with working(cell, author, "doomed:gate") as first:
         run = trawl.run("doomed-gate", {"path": str(gate), "mark": str(mark)})
-        eventually(lambda: text_of(mark))
+        wait_until(lambda: text_of(mark))
         first.kill()
         child = int(text_of(mark).split()[1])
-        eventually(lambda: not alive(child))
+        wait_until(lambda: not alive(child))
         with working(cell, author, "doomed:gate"):
-            eventually(lambda: len(text_of(mark).splitlines()) == 2)
+            wait_until(lambda: len(text_of(mark).splitlines()) == 2)
             gate.touch()
             assert run.result(timeout=40) == 2
 
@@ -324,7 +316,7 @@ def test_a_worker_that_is_told_to_stop_gives_back_what_does_not_end(
     gate, mark = tmp_path / "gate", tmp_path / "mark"
     with working(cell, author, "draining.py:gate", "--drain-seconds", "0.5") as first:
         run = trawl.run("draining-gate", {"path": str(gate), "mark": str(mark)})
-        eventually(lambda: text_of(mark))
+        wait_until(lambda: text_of(mark))
         first.send_signal(signal.SIGTERM)
         assert first.wait(40) == 0
         state = run.state()
