@@ -9,7 +9,7 @@ import cell as cells
 import grpc
 import psutil
 import pytest
-from trawl.scheduler.v1 import runs_pb2
+from trawl.scheduler.v1 import runs_pb2, tasks_pb2
 
 COMPLETED, FAILED = runs_pb2.RUN_STATUS_COMPLETED, runs_pb2.RUN_STATUS_FAILED
 ABORTED, RUNNING, PENDING = runs_pb2.RUN_STATUS_ABORTED, runs_pb2.RUN_STATUS_RUNNING, runs_pb2.RUN_STATUS_PENDING
@@ -171,6 +171,21 @@ def test_a_task_without_a_worker_blocks_nobody_else(cell: cells.Cell) -> None:
     run = cell.await_run(cell.start_run(cell.create_task("goes-on", "noop")))
     assert run.status == COMPLETED
     assert cell.run(stuck).status == PENDING
+
+
+def test_a_tasks_statistics_count_its_ended_runs(cell: cells.Cell, tmp_path: Path) -> None:
+    good = tmp_path / "good"
+    task = cell.create_task("counted", "shell", command=f"sleep 0.2; [ -e {good} ]", retry_count=0)
+    assert cell.await_run(cell.start_run(task)).status == FAILED
+    good.touch()
+    runs = [cell.await_run(cell.start_run(task)) for _ in range(2)]
+    detail = cell.tasks.GetTask(tasks_pb2.GetTaskRequest(id=task, with_statistics=True))
+    counted = detail.statistics
+    assert (counted.total_runs, counted.successful_runs, counted.failed_runs) == (3, 2, 1)
+    assert counted.last_execution_status == "success"
+    times = [run.completed_ms - run.started_ms for run in runs]
+    assert counted.average_execution_seconds == pytest.approx(sum(times) / 2_000, abs=0.01)
+    assert detail.task.last_run_ms == runs[-1].started_ms
 
 
 def test_the_same_external_id_starts_one_run_while_it_lives(cell: cells.Cell) -> None:

@@ -102,10 +102,11 @@ class TaskApi(tasks_pb2_grpc.TaskServiceServicer):
         else:
             task = await self._tasks.get(request.id)
         detail = pb.TaskDetail(task=to_proto(task))
-        by_status, mean_ms, newest = await self._reader.statistics(task.id)
+        newest = await self._reader.newest(task.id)
         if newest is not None:
             detail.task.last_run_ms = newest.started_ms or newest.spec.created_ms
         if request.with_statistics:
+            by_status, mean_ms = await self._reader.statistics(task.id)
             completed, failed = by_status.get("completed", 0), by_status.get("failed", 0)
             statistics = detail.statistics
             statistics.total_runs = sum(by_status.values())

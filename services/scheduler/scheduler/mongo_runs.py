@@ -4,6 +4,7 @@
 A run is archived once, by insertion: the first end wins and no later one can change it.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -160,16 +161,18 @@ class Archive:
             ).to_list(None)
         return {str(row["_id"]): int(row["n"]) for row in rows if row["_id"]}
 
-    async def task_totals(self, task_id: int) -> dict[str, tuple[int, int]]:
-        """(how many, sum of execution times in ms) of a task's archived runs, by status."""
+    async def task_counts(self, task_id: int) -> dict[str, int]:
+        """How many archived runs of each status a task has."""
+        statuses = ("completed", "failed", "aborted")
+        counts = await asyncio.gather(*(self.count({"task_id": task_id, "status": status}) for status in statuses))
+        return dict(zip(statuses, counts, strict=True))
+
+    async def newest_execution_ms(self, task_id: int, limit: int) -> list[int]:
+        """Execution times in ms of a task's newest completed runs."""
+        query, order = composed({"task_id": task_id, "status": "completed"})
         with mongo_errors():
-            rows = await self._runs.aggregate(
-                [
-                    {"$match": composed({"task_id": task_id})[0]},
-                    {"$group": {"_id": "$status", "n": {"$sum": 1}, "ms": {"$sum": "$execution_ms"}}},
-                ]
-            ).to_list(100)
-        return {str(row["_id"]): (int(row["n"]), int(row["ms"])) for row in rows}
+            cursor = self._runs.find(query, {"execution_ms": 1}).sort([(order, DESCENDING)]).limit(limit)
+            return [int(row["execution_ms"]) for row in await cursor.to_list(limit)]
 
     async def add_logs(self, chunks: Sequence[LogChunk]) -> None:
         """Store log lines; a chunk that comes twice is stored once."""

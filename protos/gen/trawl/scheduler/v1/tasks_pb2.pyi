@@ -119,6 +119,7 @@ class TaskStatistics(_message.Message):
     successful_runs: _builtins.int
     failed_runs: _builtins.int
     average_execution_seconds: _builtins.float
+    """Of the newest 300 that completed."""
     last_execution_status: _builtins.str
     """success | failed | aborted | running | pending; empty = never run"""
     def __init__(
