@@ -1,9 +1,8 @@
 """The scheduler's composition root: builds the parts, serves until told to stop."""
 
 import asyncio
-from collections.abc import Sequence
-from functools import partial
-from typing import Protocol
+from collections.abc import Coroutine, Mapping
+from typing import Any
 
 from chassis.events import Events
 from chassis.grpc_client import GrpcClient
@@ -55,90 +54,134 @@ log = get_logger("main")
 FINISH_PATIENCE_SECONDS = 0.02
 
 
+class Stores:
+    """What the scheduler is connected to."""
+
+    def __init__(self, settings: SchedulerSettings) -> None:
+        self.events = Events(settings.nats_url, "scheduler")
+        self.mongo, self.redis = mongo_client(settings), redis_client(settings)
+        self.database = mongo_database(self.mongo, settings, "scheduler")
+        self.registry = GrpcClient("worker-registry", settings.registry_target)
+
+    async def close(self) -> None:
+        """Leave them all."""
+        for close in (self.events.close, self.registry.close, self.redis.aclose):
+            await close()
+        self.mongo.close()
+
+
+class Scheduler:
+    """The scheduler's parts, connected with each other."""
+
+    def __init__(self, settings: SchedulerSettings, stores: Stores) -> None:
+        database, redis, events = stores.database, stores.redis, stores.events
+        lease_ms, grace_ms = int(settings.lease_seconds * 1000), int(settings.deadline_grace_seconds * 1000)
+        self.tasks, self.archive = tasks, archive = Tasks(database), Archive(database)
+        self.live = live = LiveRuns(
+            redis, lease_ms=lease_ms, deadline_grace_ms=grace_ms, max_pending=settings.max_pending_runs
+        )
+        self.announcer, self.durations, self.ended = announcer, durations, ended = (
+            Announcer(events), Durations(), EndedRuns(),
+        )  # fmt: skip
+        self.selfstart = SelfStarting(database, redis, tasks=tasks, archive=archive, live=live, announcer=announcer)
+        self.parked, self.queueing = ParkedRuns(live, archive, announcer), Queueing(database, redis, announcer)
+        self.finish = FinishRuns(
+            live=live, archive=archive, announcer=announcer, parked=self.parked, durations=durations
+        )
+        self.leasing = Leasing(
+            database, redis, live=live, archive=archive, announcer=announcer, finish=self.finish, lease_ms=lease_ms,
+            deadline_grace_ms=grace_ms,
+        )  # fmt: skip
+        self.lost = LostRuns(
+            live=live, announcer=announcer, finish=self.finish, leased=self.leasing.runs,
+            lease_seconds=settings.lease_seconds,
+        )  # fmt: skip
+        self.starter = StartRuns(
+            tasks=tasks, live=live, archive=archive, announcer=announcer, durations=durations,
+            inline_parameters_bytes=settings.inline_parameters_bytes, gate=self.selfstart.gate,
+        )  # fmt: skip
+        self.reader = ReadRuns(live, archive, durations)
+        self.aborter = AbortRun(live=live, reader=self.reader, finish=self.finish, announcer=announcer, ended=ended)
+        self.standings = Standings(
+            database, tasks=tasks, reader=self.reader, announcer=announcer, watch=self.selfstart.watch
+        )
+        self.changes = ChangeTasks(
+            tasks=tasks, live=live, announcer=announcer, starter=self.starter,
+            dependencies=self.selfstart.dependencies, watch=self.selfstart.watch, standings=self.standings,
+        )  # fmt: skip
+        self.workflows = WorkflowParts(
+            database, tasks=tasks, live=live, archive=archive, announcer=announcer, starter=self.starter,
+            aborter=self.aborter, changes=self.changes, dependencies=self.selfstart.dependencies,
+        )  # fmt: skip
+        self.selfstart.connect(self.starter, self.aborter, self.workflows.engine.on_run_ends)
+        self.rebuilder = Rebuilder(live, archive, events, waiting=self.selfstart.waiting, leased=self.leasing.runs)
+        self.work = Work(live, archive, announcer, self.queueing.pauses)
+        self.offers = WorkerOffers(stores.registry)
+        self.explainer = ExplainRun(
+            reader=self.reader, live=live, tasks=tasks, waiting=self.selfstart.waiting,
+            live_tasks=self.selfstart.live_tasks, gate=self.selfstart.gate, offers=self.offers,
+            pauses=self.queueing.pauses,
+        )  # fmt: skip
+
+    def serve_on(self, server: GrpcServer, events: Events) -> None:
+        """Answer all of the scheduler's services there."""
+        outside = OutsideReports(live=self.live, reader=self.reader, finish=self.finish, announcer=self.announcer)
+        runs = RunApi(
+            starter=self.starter, reader=self.reader, aborter=self.aborter, archive=self.archive, live=self.live,
+            tasks=self.tasks, durations=self.durations, explainer=self.explainer, outside=outside,
+        )  # fmt: skip
+        tasks = TaskApi(tasks=self.tasks, changes=self.changes, reader=self.reader, fires=self.selfstart.fires)
+        leases = self.leasing.connect(
+            work=self.work, reader=self.reader, events=events, ended=self.ended, pauses=self.queueing.pauses
+        )
+        queues = self.queueing.connect(
+            live=self.live, finish=self.finish, ended=self.ended, tasks=self.tasks, archive=self.archive,
+            offers=self.offers, reader=self.reader, starter=self.starter, events=events,
+        )  # fmt: skip
+        server.add(runs_pb2_grpc.add_RunServiceServicer_to_server, runs)
+        server.add(work_pb2_grpc.add_WorkServiceServicer_to_server, WorkApi(self.work))
+        server.add(lease_pb2_grpc.add_LeaseServiceServicer_to_server, leases)
+        server.add(tasks_pb2_grpc.add_TaskServiceServicer_to_server, tasks)
+        server.add(standings_pb2_grpc.add_StandingServiceServicer_to_server, StandingApi(self.standings))
+        server.add(workflows_pb2_grpc.add_WorkflowServiceServicer_to_server, self.workflows.api)
+        server.add(queues_pb2_grpc.add_QueueServiceServicer_to_server, queues)
+
+    async def prepare(self) -> None:
+        """Make the indexes, and Redis what MongoDB says."""
+        for part in (self.tasks, self.archive, self.standings, self.leasing, self.selfstart, self.workflows):
+            await part.prepare()
+        await self.rebuilder.ensure()
+
+    async def start(self, life: Lifetime, events: Events) -> None:
+        """Begin all loops."""
+        stream = subjects.EVENTS_STREAM
+        loops: Mapping[str, Coroutine[Any, Any, None]] = {
+            "finished": events.consume(
+                stream, "scheduler-finished", subjects.RUNS_FINISHED, self.finish.handle,
+                loaded_patience_seconds=FINISH_PATIENCE_SECONDS,
+            ),
+            "workers": events.consume(stream, "scheduler-workers", subjects.WORKER_EVENTS, self.lost.handle),
+            "offers": self.offers.run(),
+            "parked": self.parked.run(),
+            "sweeper": self.lost.run(),
+            "rebuild": self.rebuilder.run(),
+            "standings": self.standings.run(events),
+        }  # fmt: skip
+        for name, loop in loops.items():
+            life.spawn(name, loop)
+        for part in (self.leasing, self.selfstart, self.workflows):
+            await part.start(life, events)
+
+
 async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
     """Run the scheduler until `life` ends."""
-    events = Events(settings.nats_url, "scheduler")
-    mongo, redis = mongo_client(settings), redis_client(settings)
-    database = mongo_database(mongo, settings, "scheduler")
-    tasks, archive = Tasks(database), Archive(database)
-    lease_ms, grace_ms = int(settings.lease_seconds * 1000), int(settings.deadline_grace_seconds * 1000)
-    live = LiveRuns(redis, lease_ms=lease_ms, deadline_grace_ms=grace_ms, max_pending=settings.max_pending_runs)
-    announcer, durations, ended = Announcer(events), Durations(), EndedRuns()
-    selfstart = SelfStarting(database, redis, tasks=tasks, archive=archive, live=live, announcer=announcer)
-    parked, queueing = ParkedRuns(live, archive, announcer), Queueing(database, redis, announcer)
-    finish = FinishRuns(live=live, archive=archive, announcer=announcer, parked=parked, durations=durations)
-    leasing = Leasing(
-        database, redis, live=live, archive=archive, announcer=announcer, finish=finish, lease_ms=lease_ms,
-        deadline_grace_ms=grace_ms,
-    )  # fmt: skip
-    lost = LostRuns(
-        live=live, announcer=announcer, finish=finish, leased=leasing.runs, lease_seconds=settings.lease_seconds,
-    )  # fmt: skip
-    starter = StartRuns(
-        tasks=tasks, live=live, archive=archive, announcer=announcer, durations=durations,
-        inline_parameters_bytes=settings.inline_parameters_bytes, gate=selfstart.gate,
-    )  # fmt: skip
-    reader = ReadRuns(live, archive, durations)
-    aborter = AbortRun(live=live, reader=reader, finish=finish, announcer=announcer, ended=ended)
-    standings = Standings(database, tasks=tasks, reader=reader, announcer=announcer, watch=selfstart.watch)
-    changes = ChangeTasks(
-        tasks=tasks, live=live, announcer=announcer, starter=starter, dependencies=selfstart.dependencies,
-        watch=selfstart.watch, standings=standings,
-    )  # fmt: skip
-    workflows = WorkflowParts(
-        database, tasks=tasks, live=live, archive=archive, announcer=announcer, starter=starter, aborter=aborter,
-        changes=changes, dependencies=selfstart.dependencies,
-    )  # fmt: skip
-    selfstart.connect(starter, aborter, workflows.engine.on_run_ends)
-    rebuilder = Rebuilder(live, archive, events, waiting=selfstart.waiting, leased=leasing.runs)
-    registry, work = (
-        GrpcClient("worker-registry", settings.registry_target),
-        Work(live, archive, announcer, queueing.pauses),
-    )
-    offers = WorkerOffers(registry)
-    explainer = ExplainRun(
-        reader=reader, live=live, tasks=tasks, waiting=selfstart.waiting, live_tasks=selfstart.live_tasks,
-        gate=selfstart.gate, offers=offers, pauses=queueing.pauses,
-    )  # fmt: skip
-
+    stores = Stores(settings)
+    events = stores.events
+    scheduler = Scheduler(settings, stores)
     server = GrpcServer(settings.grpc_host, settings.grpc_port)
-    run_api = RunApi(
-        starter=starter, reader=reader, aborter=aborter, archive=archive, live=live, tasks=tasks, durations=durations,
-        explainer=explainer,
-        outside=OutsideReports(live=live, reader=reader, finish=finish, announcer=announcer),
-    )  # fmt: skip
-    for add, api in (
-        (runs_pb2_grpc.add_RunServiceServicer_to_server, run_api),
-        (work_pb2_grpc.add_WorkServiceServicer_to_server, WorkApi(work)),
-        (
-            lease_pb2_grpc.add_LeaseServiceServicer_to_server,
-            leasing.connect(work=work, reader=reader, events=events, ended=ended, pauses=queueing.pauses),
-        ),
-        (
-            tasks_pb2_grpc.add_TaskServiceServicer_to_server,
-            TaskApi(tasks=tasks, changes=changes, reader=reader, fires=selfstart.fires),
-        ),
-        (standings_pb2_grpc.add_StandingServiceServicer_to_server, StandingApi(standings)),
-        (workflows_pb2_grpc.add_WorkflowServiceServicer_to_server, workflows.api),
-        (
-            queues_pb2_grpc.add_QueueServiceServicer_to_server,
-            queueing.connect(
-                live=live,
-                finish=finish,
-                ended=ended,
-                tasks=tasks,
-                archive=archive,
-                offers=offers,
-                reader=reader,
-                starter=starter,
-                events=events,
-            ),
-        ),
-    ):
-        server.add(add, api)
-
+    scheduler.serve_on(server, events)
     readiness = Readiness(
-        {"nats": events.check, "redis": live.ping, "mongodb": archive.ping},
+        {"nats": events.check, "redis": scheduler.live.ping, "mongodb": scheduler.archive.ping},
         serving=asyncio.Event(),
         changed=server.set_serving,
     )
@@ -146,50 +189,19 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
     async def start() -> None:
         await events.connect()
         await events.declare_streams(subjects.STREAMS, settings.stream_replicas)
-        await until_available(lambda: _prepare((tasks, archive, standings, leasing, selfstart, workflows), rebuilder))
-        await events.nc.subscribe(subjects.RUN_EVENTS, cb=ended.on_events)
+        await until_available(scheduler.prepare)
+        await events.nc.subscribe(subjects.RUN_EVENTS, cb=scheduler.ended.on_events)
         await server.start(serving=False)
         life.spawn("readiness", readiness.run())
-        life.spawn(
-            "finished",
-            events.consume(
-                subjects.EVENTS_STREAM,
-                "scheduler-finished",
-                subjects.RUNS_FINISHED,
-                finish.handle,
-                loaded_patience_seconds=FINISH_PATIENCE_SECONDS,
-            ),
-        )
-        life.spawn(
-            "workers", events.consume(subjects.EVENTS_STREAM, "scheduler-workers", subjects.WORKER_EVENTS, lost.handle)
-        )
-        loops = {"offers": offers.run, "parked": parked.run, "sweeper": lost.run, "rebuild": rebuilder.run}
-        for name, loop in (loops | {"standings": partial(standings.run, events)}).items():
-            life.spawn(name, loop())
-        await leasing.start(life, events)
-        await selfstart.start(life, events)
-        await workflows.start(life, events)
+        await scheduler.start(life, events)
         log.info("serving", port=server.port)
 
     life.spawn("start", start())
     await life.stopping.wait()
-    leasing.stop()
+    scheduler.leasing.stop()
     await server.stop()
     await life.cancel_all()
-    for close in (events.close, registry.close, redis.aclose):
-        await close()
-    mongo.close()
-
-
-async def _prepare(parts: "Sequence[_Prepared]", rebuilder: Rebuilder) -> None:
-    for part in parts:
-        await part.prepare()
-    await rebuilder.ensure()
-
-
-class _Prepared(Protocol):
-    async def prepare(self) -> None:
-        """Make the indexes."""
+    await stores.close()
 
 
 def main() -> None:

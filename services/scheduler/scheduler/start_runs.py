@@ -4,45 +4,31 @@ Redis comes first because a worker may have done a short run before a later writ
 and never published (the process died in between) was never promised: the sweeper removes it.
 """
 
-import asyncio
-import time
-from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import orjson
 from chassis.clock import now_ms
-from chassis.errors import Conflict, Exhausted, InvalidInput, NotFound, TrawlError, Unavailable
+from chassis.errors import Conflict, Exhausted, InvalidInput, TrawlError, Unavailable
 from chassis.logs import get_logger
 from chassis.telemetry import current_traceparent, span
 from trawl.scheduler.v1 import runs_pb2 as pb
 from wire import subjects
 
+from scheduler.cached_tasks import CachedTask, CachedTasks
 from scheduler.durations import Durations
 from scheduler.events import Announcer, message_id, run_event
 from scheduler.mongo_runs import Archive
 from scheduler.mongo_tasks import Tasks
 from scheduler.mongo_waiting import Kind, Waiting
-from scheduler.records import PRIORITY_NAMES, PRIORITY_NUMBERS, external_key
+from scheduler.records import PRIORITY_NAMES, external_key
 from scheduler.redis_runs import LiveRuns, NewRun, batch_mark
-from scheduler.task import MAX_TIMEOUT_SECONDS, Task, check
+from scheduler.run_ids import RunIds
+from scheduler.task import MAX_TIMEOUT_SECONDS, Task
 
 log = get_logger("start")
-MAX_CACHED_TASKS = 10_000
-# The version in Redis tells a stale copy at once; the expiry is for a change whose writer died before it said so.
-CACHE_SECONDS = 60.0
-MAX_ID_BLOCK = 1_024
 MAX_EXTERNAL_ID = 200
-
-
-@dataclass(frozen=True, slots=True)
-class _Cached:
-    """A task, and the part of every RunSpec that only depends on it, serialised."""
-
-    task: Task
-    template: bytes
-    expires_at: float = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +57,7 @@ class _Draft:
     """A run on its way to being accepted."""
 
     index: int
-    cached: _Cached
+    cached: CachedTask
     spec: pb.RunSpec
     raw: bytes
     large_parameters: bytes | None
@@ -83,75 +69,6 @@ class _Draft:
     why: str = ""
 
 
-def spec_template(task: Task) -> pb.RunSpec:
-    """The RunSpec of any run of this task, without what differs between runs."""
-    retry = task.retry
-    return pb.RunSpec(
-        task_id=task.id,
-        task_name=task.name,
-        task_type=task.task_type,
-        executor=task.executor,
-        queue=task.queue,
-        command=task.command,
-        arguments=task.arguments or (),
-        has_arguments=task.arguments is not None,
-        parameters_json=orjson.dumps(task.parameters),
-        collects=task.collects,
-        priority=PRIORITY_NUMBERS[task.priority],
-        timeout_ms=task.timeout_seconds * 1000,
-        retry=pb.RetryPolicy(
-            max_retries=retry.max_retries, initial_ms=retry.initial_ms, factor=retry.factor, max_ms=retry.max_ms
-        ),
-    )
-
-
-class RunIds:
-    """Run ids in blocks from the counter in MongoDB, so that accepting a run waits for no database call: the next block
-    is fetched while there is still half of the last one.
-    """
-
-    def __init__(self, tasks: Tasks) -> None:
-        self._tasks = tasks
-        self._ready: deque[range] = deque()
-        self._left, self._block = 0, 64
-        self._fetching: asyncio.Task[None] | None = None
-
-    async def take(self, count: int) -> list[int]:
-        """`count` new ids. Raises `Unavailable` when there are none left and MongoDB is away."""
-        while self._left < count:
-            await self._fetch(count)
-        ids: list[int] = []
-        while len(ids) < count:
-            block = self._ready.popleft()
-            taken = block[: count - len(ids)]
-            ids += taken
-            if len(taken) < len(block):
-                self._ready.appendleft(block[len(taken) :])
-        self._left -= count
-        if self._left < self._block // 2 and (self._fetching is None or self._fetching.done()):
-            self._fetching = asyncio.create_task(self._fetch_ahead())
-        return ids
-
-    async def _fetch(self, count: int) -> None:
-        if self._fetching is not None and not self._fetching.done():
-            await asyncio.shield(self._fetching)
-            return
-        size = max(self._block, count - self._left)
-        first = await self._tasks.allocate("run_id", size)
-        self._ready.append(range(first, first + size))
-        self._left += size
-
-    async def _fetch_ahead(self) -> None:
-        # A block that was used up so soon was too small.
-        self._block = min(MAX_ID_BLOCK, self._block * 2)
-        try:
-            first = await self._tasks.allocate("run_id", self._block)
-        except Unavailable:
-            return  # whoever needs an id asks again
-        self._ready.append(range(first, first + self._block))
-        self._left += self._block
-
-
 class StartRuns:
     """Accepts batches of runs; each run has a result of its own."""
 
@@ -160,11 +77,11 @@ class StartRuns:
         inline_parameters_bytes: int, gate: Gate,
     ) -> None:  # fmt: skip
         self._gate = gate
-        self._tasks, self._live, self._archive, self._announcer = tasks, live, archive, announcer
+        self._live, self._archive, self._announcer = live, archive, announcer
         self._durations = durations
         self._inline_bytes = inline_parameters_bytes
         self._ids = RunIds(tasks)
-        self._cache: OrderedDict[int, _Cached] = OrderedDict()
+        self._cached = CachedTasks(tasks, live)
 
     async def start(
         self, requests: Sequence[pb.StartRun], reserved: Sequence[Reserved] = ()
@@ -199,7 +116,7 @@ class StartRuns:
         now = now_ms()
         for (index, request), run_id in zip(pending, ids, strict=True):
             try:
-                cached = await self._resolve(request)
+                cached = await self._cached.of(request)
                 draft = self._build(index, request, cached, run_id, now)
                 if reserved or cached.task.dependencies:
                     await self._hold_back(draft, request, reserved[index] if reserved else None)
@@ -215,71 +132,19 @@ class StartRuns:
         elif not request.ignore_dependencies and (why := await self._gate.why(draft.cached.task)):
             draft.hold, draft.why = "dependency", why
 
-    async def _resolve(self, request: pb.StartRun) -> _Cached:
-        if request.task_name:
-            return await self._resolve_name(request.task_name)
-        if not request.HasField("inline"):
-            cached = self._cache.get(request.task_id)
-            if cached is not None and cached.expires_at > time.monotonic():
-                return cached
-            return await self._load(request.task_id)
-        inline = request.inline
-        wanted = check(Task(id=0, name=inline.name, task_type=inline.task_type, executor=inline.executor,
-                            contract=request.contract))  # fmt: skip
-        task = await self._tasks.by_name(inline.name) or await self._create(wanted)
-        if (task.task_type, task.executor) != (inline.task_type, inline.executor):
-            task = replace(task, task_type=inline.task_type, executor=inline.executor)
-        return _Cached(task, spec_template(task).SerializeToString())
-
-    async def _resolve_name(self, name: str) -> _Cached:
-        task = await self._tasks.by_name(name)
-        if task is None:
-            raise NotFound(f"no task is named {name!r}", resource="task", name=name)
-        cached = self._cache.get(task.id)
-        if cached is not None and cached.task.version == task.version and cached.expires_at > time.monotonic():
-            return cached
-        return await self._load(task.id)
-
-    async def _create(self, wanted: Task) -> Task:
-        now = now_ms()
-        task = replace(wanted, id=await self._tasks.allocate("task_id", 1), created_ms=now, updated_ms=now)
-        try:
-            await self._tasks.add(task)
-        except Conflict:
-            # Somebody was faster with the same name.
-            if (existing := await self._tasks.by_name(wanted.name)) is not None:
-                return existing
-            raise
-        return task
-
-    async def _load(self, task_id: int) -> _Cached:
-        task = await self._tasks.get(task_id)
-        cached = _Cached(task, spec_template(task).SerializeToString(), time.monotonic() + CACHE_SECONDS)
-        await self._live.raise_task_version(task_id, task.version)
-        self._cache[task_id] = cached
-        if len(self._cache) > MAX_CACHED_TASKS:
-            self._cache.popitem(last=False)
-        return cached
-
     async def reserve(self, count: int) -> list[int]:
         """New run ids, for `Reserved` starts."""
         return await self._ids.take(count)
 
     def prime(self, tasks: Sequence[Task]) -> None:
-        """Cache these tasks, whose versions Redis knows."""
-        until = time.monotonic() + CACHE_SECONDS
-        for task in tasks[:MAX_CACHED_TASKS]:
-            held = self._cache.get(task.id)
-            if held is None or held.task.version < task.version or held.expires_at <= time.monotonic():
-                self._cache[task.id] = _Cached(task, spec_template(task).SerializeToString(), until)
-                if len(self._cache) > MAX_CACHED_TASKS:
-                    self._cache.popitem(last=False)
+        """These are about to start; Redis knows their versions."""
+        self._cached.prime(tasks)
 
     def forget_task(self, task_id: int) -> None:
-        """Drop a cached task that was changed."""
-        self._cache.pop(task_id, None)
+        """It was changed."""
+        self._cached.forget(task_id)
 
-    def _build(self, index: int, request: pb.StartRun, cached: _Cached, run_id: int, now: int) -> _Draft:
+    def _build(self, index: int, request: pb.StartRun, cached: CachedTask, run_id: int, now: int) -> _Draft:
         if not 0 <= request.timeout_ms <= MAX_TIMEOUT_SECONDS * 1000:
             raise InvalidInput(f"timeout_seconds must be 1 to {MAX_TIMEOUT_SECONDS}", field="timeout_seconds")
         if len(request.external_id) > MAX_EXTERNAL_ID:
@@ -335,7 +200,7 @@ class StartRuns:
             if verdict == "ok":
                 accepted.append(draft)
             elif verdict == "stale":
-                self.forget_task(draft.cached.task.id)
+                self._cached.forget(draft.cached.task.id)
                 stale.append(draft.index)
             elif verdict == "full":
                 _fail(results[draft.index], Exhausted("too many runs are waiting"))
