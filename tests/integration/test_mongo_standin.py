@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from local_support import PYTHON, wait_for
-from pymongo import MongoClient
+from pymongo import MongoClient, ReplaceOne
 from pymongo.collection import Collection
-from pymongo.errors import PyMongoError
+from pymongo.errors import BulkWriteError, PyMongoError
 from trawl_local.ports import private_ports
 
 
@@ -81,3 +81,26 @@ def test_a_taken_port_is_said_and_ends_it(things: Collection, tmp_path: Path) ->
     assert done.returncode == 1
     assert done.stderr.startswith(f"could not serve on port {port}")
     assert "Traceback" not in done.stderr
+
+
+def test_of_many_documents_only_those_are_refused_that_are_wrong(things: Collection) -> None:
+    with pytest.raises(BulkWriteError) as refused:
+        things.insert_many([{"_id": "b"}, {"_id": "a"}, {"_id": "c"}], ordered=False)
+    assert [failure["index"] for failure in refused.value.details["writeErrors"]] == [1]
+    with pytest.raises(BulkWriteError):
+        things.insert_many([{"_id": "d"}, {"_id": "a"}, {"_id": "e"}])
+    assert sorted(row["_id"] for row in things.find()) == ["a", "b", "c", "d"]
+    things.bulk_write(
+        [ReplaceOne({"_id": "a"}, {"_id": "a", "n": 2}), ReplaceOne({"_id": "f"}, {"_id": "f"}, upsert=True)]
+    )
+    assert things.delete_many({"_id": {"$in": ["b", "c", "d"]}}).deleted_count == 3
+    assert {row["_id"]: row.get("n") for row in things.find()} == {"a": 2, "f": None}
+
+
+def test_a_document_that_is_stored_stays_the_writers(things: Collection) -> None:
+    """Nothing of a stored document is shared with another one, nor changed by what is done to it."""
+    part = {"n": 1}
+    things.insert_many([{"_id": "b", "part": part}, {"_id": "c", "part": part}])
+    things.update_one({"_id": "b"}, {"$set": {"part.n": 2}})
+    assert [row["part"] for row in things.find({"_id": {"$in": ["b", "c"]}}).sort("_id")] == [{"n": 2}, {"n": 1}]
+    assert part == {"n": 1}

@@ -77,7 +77,14 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     simulator = stores.Program("simulator", command, port, folder / "simulator")
     simulator.start()
     sim = f"http://127.0.0.1:{port}"
-    settings = {"X_BASE_URL": sim, "SECRETS_KEY": "a key for tests only", "EXECUTORS": "noop,x", "BROWSER_SLOTS": "1"}
+    settings = {
+        "X_BASE_URL": sim,
+        "SECRETS_KEY": "a key for tests only",
+        "EXECUTORS": "noop,x",
+        "BROWSER_SLOTS": "1",
+        # Never, as far as these tests are concerned: what wakes a run is the notice.
+        "X_BREAKER_SECONDS": "3600",
+    }
     try:
         with running_cell(folder, *("nats", "redis", "mongodb", "registry", "scheduler", "scraper", "gateway"),
                           **settings) as cell:  # fmt: skip
@@ -177,7 +184,7 @@ def test_a_run_outlives_its_worker_and_a_rate_limit_and_stores_everything_once(s
     assert health["requests_today"] >= 5
 
 
-def test_a_breaker_can_be_seen_and_reset(system: System) -> None:
+def test_a_breaker_can_be_seen_and_its_reset_wakes_what_waits(system: System) -> None:
     system.control("faults", {"kind": "changed_path", "operation": "Followers", "times": 2})
     run = system.cell.await_run(system.start("USER_FOLLOWERS", {"username": MAIN}), seconds=60)
     assert run.status == runs_pb2.RUN_STATUS_FAILED
@@ -190,6 +197,6 @@ def test_a_breaker_can_be_seen_and_reset(system: System) -> None:
     status, closed = system.rest("POST", "/breakers/Followers/reset")
     assert (status, closed["state"]) == (200, "closed")
     assert system.rest("POST", "/breakers/Nonsense/reset")[0] == 404
-    run = system.cell.await_run(system.start("USER_FOLLOWERS", {"username": MAIN}), seconds=60)
+    run = system.cell.await_run(waiting, seconds=60)
     assert run.status == COMPLETED
     assert all(one["status"] == "ACTIVE" for one in system.rest("GET", "/accounts")[1]["items"])

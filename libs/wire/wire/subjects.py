@@ -8,6 +8,7 @@ Core NATS (not stored)
     `trawl.control.abort.<worker_session>`, payload `scheduler.v1.AbortOrder`
     `trawl.live.logs`, new log lines are stored for these runs: their ids in decimal, separated by spaces
     `trawl.live.queues`, a queue was paused or resumed: its name
+    `trawl.live.wakes`, what parked runs wait for has come: its name
     `trawl.live.webhooks`, the gateway's webhooks have changed: no payload
     `trawl.live.workflows`, a workflow's schedule may have changed: no payload
 """
@@ -28,6 +29,7 @@ ALL_EVENTS: Final = "trawl.events.>"
 
 LIVE_LOGS: Final = "trawl.live.logs"
 LIVE_QUEUES: Final = "trawl.live.queues"
+LIVE_WAKES: Final = "trawl.live.wakes"
 LIVE_WEBHOOKS: Final = "trawl.live.webhooks"
 LIVE_WORKFLOWS: Final = "trawl.live.workflows"
 

@@ -191,6 +191,7 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
         await events.declare_streams(subjects.STREAMS, settings.stream_replicas)
         await until_available(scheduler.prepare)
         await events.nc.subscribe(subjects.RUN_EVENTS, cb=scheduler.ended.on_events)
+        await events.nc.subscribe(subjects.LIVE_WAKES, cb=scheduler.parked.on_wake)
         await server.start(serving=False)
         life.spawn("readiness", readiness.run())
         await scheduler.start(life, events)

@@ -27,6 +27,7 @@ log = get_logger("finish")
 CRASHES = frozenset({"BROWSER_CRASHED", "WORKER_LOST"})
 # No limit that a run waits for is longer; a worker that says so has its clock wrong.
 MAX_PARKED_MS = 7 * 86_400_000
+MAX_WAKE = 100
 TERMINAL_KIND = {Status.COMPLETED: "completed", Status.FAILED: "failed", Status.ABORTED: "aborted"}
 
 
@@ -157,7 +158,8 @@ def _parked(report: scraper_pb.RunFinished) -> Parked:
     spec.attempt = report.attempt
     spec.retry.max_retries += 1
     release = min(max(report.resume_at_ms, now_ms()), now_ms() + MAX_PARKED_MS)
-    return Parked(spec.run_id, release, report.token, spec.SerializeToString())
+    raw = spec.SerializeToString()
+    return Parked(spec.run_id, release, report.token, raw, report.wake[:MAX_WAKE], report.ended_ms)
 
 
 def _waiting_kind(end: _End) -> str:

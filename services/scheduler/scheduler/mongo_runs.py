@@ -32,12 +32,16 @@ def key(run_id: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """A run between two attempts. `spec` is the RunSpec to publish, `token` the lease of the attempt that ended."""
+    """A run between two attempts. `spec` is the RunSpec to publish, `token` the lease of the attempt that ended (at
+    `ended_ms`, 0 = not known), `wake` the name of what it waits for, if that may come before its time.
+    """
 
     run_id: int
     release_ms: int
     token: int
     spec: bytes
+    wake: str = ""
+    ended_ms: int = 0
 
     @property
     def key(self) -> str:
@@ -69,7 +73,8 @@ class Archive:
             for name in ("external_key", "started_ms", "completed_ms", *COMPOSED):
                 await self._runs.create_index([(name, ASCENDING)])
             await self._logs.create_index([("run_id", ASCENDING)])
-            await self._parked.create_index([("release_ms", ASCENDING)])
+            for name in ("release_ms", "wake"):
+                await self._parked.create_index([(name, ASCENDING)])
             await self._parameters.create_index([("run_id", ASCENDING)])
 
     async def add(self, documents: Sequence[dict[str, Any]]) -> set[int]:
@@ -213,7 +218,7 @@ class Archive:
         operations = [
             ReplaceOne(
                 {"_id": run.key},
-                {"_id": run.key, "release_ms": run.release_ms, "token": run.token, "spec": run.spec},
+                {"_id": run.key, "release_ms": run.release_ms, "token": run.token, "spec": run.spec, "wake": run.wake},
                 upsert=True,
             )
             for run in runs
@@ -226,9 +231,12 @@ class Archive:
         query = {} if until_ms is None else {"release_ms": {"$lte": until_ms}}
         with mongo_errors():
             rows = await self._parked.find(query).sort([("release_ms", 1)]).limit(limit).to_list(limit)
-        return [
-            Parked(int(row["_id"][:15]), int(row["release_ms"]), int(row["token"]), bytes(row["spec"])) for row in rows
-        ]
+        return [_parked(row) for row in rows]
+
+    async def parked_for(self, wake: str, limit: int) -> list[Parked]:
+        """Runs that wait for what has that name."""
+        with mongo_errors():
+            return [_parked(row) for row in await self._parked.find({"wake": wake}).limit(limit).to_list(limit)]
 
     async def unpark(self, runs: Sequence[Parked]) -> None:
         """Forget parked runs."""
@@ -259,3 +267,9 @@ class Archive:
         """Raises `Unavailable` when MongoDB does not answer."""
         with mongo_errors():
             await self._runs.database.command("ping")
+
+
+def _parked(row: Mapping[str, Any]) -> Parked:
+    return Parked(
+        int(row["_id"][:15]), int(row["release_ms"]), int(row["token"]), bytes(row["spec"]), row.get("wake", "")
+    )

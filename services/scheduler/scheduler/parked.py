@@ -2,6 +2,9 @@
 
 The scheduler that parks a run holds it on a heap; a slow rescan finds the runs of schedulers that are gone. Releasing
 twice is harmless: JetStream drops the repeated message id, and the claim would refuse the second copy.
+
+What a run waits for may come before its time. Every scheduler hears that, and releases what waits for it; a notice that
+is lost costs nothing but the rest of the time.
 """
 
 import asyncio
@@ -10,6 +13,7 @@ from collections.abc import Sequence
 
 from chassis.clock import now_ms
 from chassis.errors import Unavailable
+from chassis.events import Msg
 from chassis.logs import get_logger
 from trawl.scheduler.v1 import runs_pb2 as pb
 
@@ -21,6 +25,10 @@ from scheduler.redis_runs import LiveRuns, NewRun
 log = get_logger("parked")
 RESCAN_SECONDS = 15.0
 AGAIN_MS = 1_000
+WAKE_PAGE = 1_000
+# How many names are remembered, and how far the clocks of workers may differ: an attempt that ended before its run was
+# woken has not seen what had come.
+MAX_WAKES, SLACK_MS = 1_000, 500
 
 
 class ParkedRuns:
@@ -31,15 +39,54 @@ class ParkedRuns:
         self._heap: list[tuple[int, str, Parked]] = []
         self._known: set[str] = set()
         self._changed = asyncio.Event()
+        self._woken_ms: dict[str, int] = {}
+        self._to_wake: set[str] = set()
 
     def add(self, runs: Sequence[Parked]) -> None:
         """Release these when they are due."""
         for run in runs:
             if run.key not in self._known:
                 self._known.add(run.key)
-                heapq.heappush(self._heap, (run.release_ms, run.key, run))
+                due = 0 if run.ended_ms and self._was_woken(run) else run.release_ms
+                heapq.heappush(self._heap, (due, run.key, run))
         if runs:
             self._changed.set()
+
+    async def on_wake(self, message: Msg) -> None:
+        """Callback of a plain subscription: what parked runs wait for has come."""
+        self.wake(message.data.decode("utf-8", "replace"))
+
+    def wake(self, name: str) -> None:
+        """Release every run that waits for what has that name, also one whose end is still on its way here."""
+        self._woken_ms.pop(name, None)
+        self._woken_ms[name] = now_ms()
+        while len(self._woken_ms) > MAX_WAKES:
+            del self._woken_ms[next(iter(self._woken_ms))]
+        self._to_wake.add(name)
+        self._changed.set()
+
+    async def _wake_all(self) -> None:
+        for name in list(self._to_wake):
+            # Those further away than a rescan looks are only in the store. A page that is not all of them is followed
+            # by the next one once these are released, which takes them out of the store.
+            found = await self._archive.parked_for(name, WAKE_PAGE)
+            self._hasten(name, found)
+            if len(found) < WAKE_PAGE:
+                self._to_wake.discard(name)
+
+    def _hasten(self, name: str, found: Sequence[Parked]) -> None:
+        self._heap = [
+            (0 if run.wake == name and self._was_woken(run) else due, key, run) for due, key, run in self._heap
+        ]
+        heapq.heapify(self._heap)
+        for run in found:
+            if run.key not in self._known:
+                self._known.add(run.key)
+                heapq.heappush(self._heap, (0, run.key, run))
+
+    def _was_woken(self, run: Parked) -> bool:
+        """Whether the attempt had ended when the notice came, and so did not know."""
+        return run.ended_ms <= self._woken_ms.get(run.wake, -SLACK_MS - 1) + SLACK_MS
 
     async def run(self) -> None:
         """For ever: sleep until the next one is due, or until something changes."""
@@ -50,11 +97,14 @@ class ParkedRuns:
                 if loop.time() >= rescan_at:
                     self.add(await self._archive.parked(now_ms() + int(RESCAN_SECONDS * 1000)))
                     rescan_at = loop.time() + RESCAN_SECONDS
+                await self._wake_all()
                 await self._release_due()
             except Unavailable as error:
                 log.warning("parked runs wait", reason=error.message)
                 await asyncio.sleep(1)
             self._changed.clear()
+            if self._to_wake:
+                self._changed.set()
             wait = rescan_at - loop.time()
             if self._heap:
                 wait = min(wait, (self._heap[0][0] - now_ms()) / 1000)
@@ -67,13 +117,15 @@ class ParkedRuns:
     async def _release_due(self) -> None:
         now = now_ms()
         while self._heap and self._heap[0][0] <= now:
-            parked = self._heap[0][2]
-            released = await self._release(parked, now)  # on failure it stays on the heap
-            heapq.heappop(self._heap)
-            if released:
-                self._known.discard(parked.key)
-            else:
-                heapq.heappush(self._heap, (now + AGAIN_MS, parked.key, parked))
+            due, key, parked = heapq.heappop(self._heap)
+            again_ms: int | None = due  # as it was, should this fail
+            try:
+                again_ms = None if await self._release(parked, now) else now + AGAIN_MS
+            finally:
+                if again_ms is None:
+                    self._known.discard(key)
+                else:
+                    heapq.heappush(self._heap, (again_ms, key, parked))
 
     async def _release(self, parked: Parked, now: int) -> bool:
         """Publish one. False: the end of its attempt is still being applied elsewhere; try again soon."""

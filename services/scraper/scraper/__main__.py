@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from functools import partial
 
 from chassis.events import Events
 from chassis.grpc_client import GrpcClient
@@ -34,6 +35,7 @@ from scraper.mongo_results import Results
 from scraper.pipeline import Pipeline
 from scraper.search import Search
 from scraper.settings import ScraperSettings
+from scraper.wakes import say_woken
 from scraper.worker import Identity, Worker
 
 log = get_logger("main")
@@ -46,7 +48,7 @@ async def serve(settings: ScraperSettings, life: Lifetime) -> None:
     events, mongo = Events(settings.nats_url, worker_id), mongo_client(settings)
     database, blobs = mongo_database(mongo, settings, "scraper"), LocalBlobs(settings.blob_dir)
     results, pipeline = Results(database), Pipeline(settings, database, blobs)
-    accounts = make_account_parts(settings, database, worker_id)
+    accounts = make_account_parts(settings, database, worker_id, partial(say_woken, events))
     scheduler = GrpcClient("scheduler", settings.scheduler_target)
     registry = GrpcClient("worker-registry", settings.registry_target)
     executors = Executors(settings, worker_id, database, pipeline, accounts)

@@ -6,7 +6,7 @@ from chassis.stores import Database, redis_client
 
 from scraper.account_pool import AccountPool
 from scraper.addresses import AddressGuard
-from scraper.manage_accounts import ManageAccounts, Stores
+from scraper.manage_accounts import ManageAccounts, Stores, Wake
 from scraper.mongo_accounts import Accounts, Breakers, Proxies
 from scraper.redis_account_leases import AccountLeases
 from scraper.secret_box import SecretBox, make_secret_box
@@ -33,7 +33,7 @@ class AccountParts:
         await self.stores.leases.close()
 
 
-def make_account_parts(settings: ScraperSettings, database: Database, worker_id: str) -> AccountParts:
+def make_account_parts(settings: ScraperSettings, database: Database, worker_id: str, wake: Wake) -> AccountParts:
     """The parts. Raises ValueError for a key that is none."""
     key = settings.secrets_key.get_secret_value() if settings.secrets_key else None
     box = make_secret_box(key, settings.secrets_key_file)
@@ -48,4 +48,5 @@ def make_account_parts(settings: ScraperSettings, database: Database, worker_id:
         worker=worker_id,
     )
     guard = AddressGuard(settings.allowed_addresses)
-    return AccountParts(stores, pool, ManageAccounts(stores, box, guard, default_budget=settings.x_daily_budget), box)
+    manage = ManageAccounts(stores, box, guard, default_budget=settings.x_daily_budget, wake=wake)
+    return AccountParts(stores, pool, manage, box)

@@ -65,6 +65,7 @@ class Ending:
     stop: Stop | None = None
     # parked: when it may go on.
     resume_at_ms: int = 0
+    wake: str = ""
 
 
 class Attempt:
@@ -179,6 +180,7 @@ class Attempt:
                 "parked" if parked else "failed", started, ended,
                 error_message=result.message, error_code=result.code, retryable=result.retryable,
                 resume_at_ms=result.resume_at_ms if isinstance(result, Parked) else 0,
+                wake=result.wake if isinstance(result, Parked) else "",
             )  # fmt: skip
         return Ending("completed", started, ended, result_json=result)
 

@@ -3,6 +3,11 @@
 from dataclasses import dataclass
 
 
+def wake_of(operation: str) -> str:
+    """What runs wait for at an open breaker, by the name that wakes them."""
+    return f"x-breaker:{operation}"
+
+
 @dataclass(frozen=True, slots=True)
 class Breaker:
     """An open breaker of one operation: since when, why, and which run met it (`evidence`: a kept answer's name)."""

@@ -58,12 +58,12 @@ class Parked(ExecutorError):
     """Not a failure: whatever limits the work (a rate limit, a budget) says to go on at `resume_at_ms` (epoch ms).
 
     The slot is given back meanwhile, readers see the message and the time, and the next attempt finds the checkpoint.
-    It uses up none of the run's retries.
+    It uses up none of the run's retries. `wake` names what it waits for, when somebody says so on `trawl.live.wakes`.
     """
 
-    def __init__(self, message: str, *, resume_at_ms: int, code: str = "RATE_LIMITED") -> None:
+    def __init__(self, message: str, *, resume_at_ms: int, code: str = "RATE_LIMITED", wake: str = "") -> None:
         super().__init__(message, code=code)
-        self.resume_at_ms = resume_at_ms
+        self.resume_at_ms, self.wake = resume_at_ms, wake
 
 
 class InvalidParameters(ExecutorError):

@@ -2,7 +2,7 @@
 not know gRPC, HTTP or how a run uses an account.
 """
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,7 +13,7 @@ from chassis.errors import Conflict, InvalidInput, NotFound
 
 from scraper.accounts import Account, AccountStatus, Proxy, new_id, read_cookies, read_proxy_url
 from scraper.addresses import AddressGuard, AddressNotAllowed
-from scraper.breakers import Breaker
+from scraper.breakers import Breaker, wake_of
 from scraper.browser_options import BrowserOptions
 from scraper.mongo_accounts import Accounts, Breakers, Proxies
 from scraper.redis_account_leases import AccountLeases, AccountUse
@@ -48,6 +48,10 @@ class ProxyInput:
     enabled: bool | None = None
 
 
+# Tells parked runs that what has this name has come.
+Wake = Callable[[str], Awaitable[None]]
+
+
 @dataclass(frozen=True, slots=True)
 class Stores:
     """What is changed."""
@@ -61,8 +65,11 @@ class Stores:
 class ManageAccounts:
     """Every method raises `InvalidInput` naming the field, `NotFound` or `Conflict`."""
 
-    def __init__(self, stores: Stores, box: SecretBox, guard: AddressGuard, *, default_budget: int) -> None:
+    def __init__(
+        self, stores: Stores, box: SecretBox, guard: AddressGuard, *, default_budget: int, wake: Wake
+    ) -> None:  # fmt: skip
         self._stores, self._box, self._guard, self.default_budget = stores, box, guard, default_budget
+        self._wake = wake
 
     async def create_account(self, given: AccountInput) -> Account:
         """A new account, active unless it is given as disabled."""
@@ -137,10 +144,11 @@ class ManageAccounts:
         return [(operation, opened.get(operation)) for operation in OPERATIONS]
 
     async def reset_breaker(self, operation: str) -> None:
-        """Let runs ask for it again; a closed one stays closed."""
+        """Let runs ask for it again, those that wait at once; a closed one stays closed."""
         if operation not in OPERATIONS:
             raise NotFound(f"there is no such operation: {operation[:80]}", resource="breaker")
         await self._stores.breakers.reset(operation)
+        await self._wake(wake_of(operation))
 
     async def _changed(self, account: Account, given: AccountInput) -> Account:
         now = now_ms()

@@ -371,6 +371,7 @@ def _finished(run: Held, identity: Identity, context: Context, ending: Ending) -
         spec=run.message.data,
         logs=[runs_pb2.LogLine(time_ms=n.time_ms, level=n.level, message=n.message, data_json=n.data) for n in lines],
         first_log=lines[0].number if lines else 0, resume_at_ms=ending.resume_at_ms,
+        wake=ending.wake,
     )  # fmt: skip
     if ending.stop is not None:
         stop = ending.stop

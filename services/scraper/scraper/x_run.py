@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from chassis.clock import now_ms
 
 from scraper.account_pool import AccountLease, AccountPool, Want
-from scraper.breakers import Breaker
+from scraper.breakers import Breaker, wake_of
 from scraper.browser import BrowserPool
 from scraper.browser_options import BrowserOptions
 from scraper.egress import Allowed
@@ -38,7 +38,7 @@ SOURCE = "twitter"
 @dataclass(frozen=True, slots=True)
 class XSettings:
     """Seconds: how long a page may take to be answered, to wait after X's own trouble, and how long a run waits at an
-    open breaker before it looks again.
+    open breaker before it looks again unasked.
     """
 
     base_url: str = "https://x.com"
@@ -118,6 +118,7 @@ class XRun:
                 f"UPSTREAM_CHANGED: the breaker of {breaker.operation} is open: {breaker.reason}",
                 resume_at_ms=now_ms() + int(self._parts.settings.breaker_seconds * 1000),
                 code="UPSTREAM_CHANGED",
+                wake=wake_of(breaker.operation),
             )
 
     async def _lose(self, account: AccountLease, reason: str) -> None:

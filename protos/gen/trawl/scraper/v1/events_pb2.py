@@ -25,17 +25,17 @@ _sym_db = _symbol_database.Default()
 from trawl.scheduler.v1 import runs_pb2 as trawl_dot_scheduler_dot_v1_dot_runs__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dtrawl/scraper/v1/events.proto\x12\x10trawl.scraper.v1\x1a\x1dtrawl/scheduler/v1/runs.proto\"\xe2\x03\n\x0bRunFinished\x12\x0e\n\x06run_id\x18\x01 \x01(\x03\x12\r\n\x05token\x18\x02 \x01(\x03\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x11\n\tworker_id\x18\x04 \x01(\t\x12\x17\n\x0fworker_hostname\x18\x05 \x01(\t\x12*\n\x07outcome\x18\x06 \x01(\x0e\x32\x19.trawl.scraper.v1.Outcome\x12\x13\n\x0bresult_json\x18\x07 \x01(\x0c\x12\x15\n\rerror_message\x18\x08 \x01(\t\x12\x12\n\nerror_code\x18\t \x01(\t\x12\x11\n\tretryable\x18\n \x01(\x08\x12\x12\n\nstarted_ms\x18\x0b \x01(\x03\x12\x10\n\x08\x65nded_ms\x18\x0c \x01(\x03\x12-\n\x04stop\x18\r \x01(\x0b\x32\x1f.trawl.scheduler.v1.StopReceipt\x12\x15\n\rprogress_done\x18\x0e \x01(\x03\x12\x16\n\x0eprogress_total\x18\x0f \x01(\x03\x12\x12\n\nitem_count\x18\x10 \x01(\x03\x12\x0c\n\x04spec\x18\x11 \x01(\x0c\x12)\n\x04logs\x18\x12 \x03(\x0b\x32\x1b.trawl.scheduler.v1.LogLine\x12\x11\n\tfirst_log\x18\x13 \x01(\x03\x12\x14\n\x0cresume_at_ms\x18\x14 \x01(\x03\";\n\x0cRunsFinished\x12+\n\x04runs\x18\x01 \x03(\x0b\x32\x1d.trawl.scraper.v1.RunFinished*\x8d\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_COMPLETED\x10\x01\x12\x12\n\x0eOUTCOME_FAILED\x10\x02\x12\x15\n\x11OUTCOME_TIMED_OUT\x10\x03\x12\x13\n\x0fOUTCOME_ABORTED\x10\x04\x12\x12\n\x0eOUTCOME_PARKED\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dtrawl/scraper/v1/events.proto\x12\x10trawl.scraper.v1\x1a\x1dtrawl/scheduler/v1/runs.proto\"\xf0\x03\n\x0bRunFinished\x12\x0e\n\x06run_id\x18\x01 \x01(\x03\x12\r\n\x05token\x18\x02 \x01(\x03\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x11\n\tworker_id\x18\x04 \x01(\t\x12\x17\n\x0fworker_hostname\x18\x05 \x01(\t\x12*\n\x07outcome\x18\x06 \x01(\x0e\x32\x19.trawl.scraper.v1.Outcome\x12\x13\n\x0bresult_json\x18\x07 \x01(\x0c\x12\x15\n\rerror_message\x18\x08 \x01(\t\x12\x12\n\nerror_code\x18\t \x01(\t\x12\x11\n\tretryable\x18\n \x01(\x08\x12\x12\n\nstarted_ms\x18\x0b \x01(\x03\x12\x10\n\x08\x65nded_ms\x18\x0c \x01(\x03\x12-\n\x04stop\x18\r \x01(\x0b\x32\x1f.trawl.scheduler.v1.StopReceipt\x12\x15\n\rprogress_done\x18\x0e \x01(\x03\x12\x16\n\x0eprogress_total\x18\x0f \x01(\x03\x12\x12\n\nitem_count\x18\x10 \x01(\x03\x12\x0c\n\x04spec\x18\x11 \x01(\x0c\x12)\n\x04logs\x18\x12 \x03(\x0b\x32\x1b.trawl.scheduler.v1.LogLine\x12\x11\n\tfirst_log\x18\x13 \x01(\x03\x12\x14\n\x0cresume_at_ms\x18\x14 \x01(\x03\x12\x0c\n\x04wake\x18< \x01(\t\";\n\x0cRunsFinished\x12+\n\x04runs\x18\x01 \x03(\x0b\x32\x1d.trawl.scraper.v1.RunFinished*\x8d\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_COMPLETED\x10\x01\x12\x12\n\x0eOUTCOME_FAILED\x10\x02\x12\x15\n\x11OUTCOME_TIMED_OUT\x10\x03\x12\x13\n\x0fOUTCOME_ABORTED\x10\x04\x12\x12\n\x0eOUTCOME_PARKED\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'trawl.scraper.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OUTCOME']._serialized_start=629
-  _globals['_OUTCOME']._serialized_end=770
+  _globals['_OUTCOME']._serialized_start=643
+  _globals['_OUTCOME']._serialized_end=784
   _globals['_RUNFINISHED']._serialized_start=83
-  _globals['_RUNFINISHED']._serialized_end=565
-  _globals['_RUNSFINISHED']._serialized_start=567
-  _globals['_RUNSFINISHED']._serialized_end=626
+  _globals['_RUNFINISHED']._serialized_end=579
+  _globals['_RUNSFINISHED']._serialized_start=581
+  _globals['_RUNSFINISHED']._serialized_end=640
 # @@protoc_insertion_point(module_scope)

@@ -71,6 +71,7 @@ class RunFinished(_message.Message):
     LOGS_FIELD_NUMBER: _builtins.int
     FIRST_LOG_FIELD_NUMBER: _builtins.int
     RESUME_AT_MS_FIELD_NUMBER: _builtins.int
+    WAKE_FIELD_NUMBER: _builtins.int
     run_id: _builtins.int
     token: _builtins.int
     attempt: _builtins.int
@@ -91,6 +92,8 @@ class RunFinished(_message.Message):
     first_log: _builtins.int
     resume_at_ms: _builtins.int
     """OUTCOME_PARKED: not before this; `error_message` says why it waits."""
+    wake: _builtins.str
+    """OUTCOME_PARKED: what the run waits for, if that can come earlier; `trawl.live.wakes` then says this name."""
     @_builtins.property
     def stop(self) -> _runs_pb2.StopReceipt: ...
     @_builtins.property
@@ -120,10 +123,11 @@ class RunFinished(_message.Message):
         logs: _abc.Iterable[_runs_pb2.LogLine] | None = ...,
         first_log: _builtins.int = ...,
         resume_at_ms: _builtins.int = ...,
+        wake: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["stop", b"stop"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "ended_ms", b"ended_ms", "error_code", b"error_code", "error_message", b"error_message", "first_log", b"first_log", "item_count", b"item_count", "logs", b"logs", "outcome", b"outcome", "progress_done", b"progress_done", "progress_total", b"progress_total", "result_json", b"result_json", "resume_at_ms", b"resume_at_ms", "retryable", b"retryable", "run_id", b"run_id", "spec", b"spec", "started_ms", b"started_ms", "stop", b"stop", "token", b"token", "worker_hostname", b"worker_hostname", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "ended_ms", b"ended_ms", "error_code", b"error_code", "error_message", b"error_message", "first_log", b"first_log", "item_count", b"item_count", "logs", b"logs", "outcome", b"outcome", "progress_done", b"progress_done", "progress_total", b"progress_total", "result_json", b"result_json", "resume_at_ms", b"resume_at_ms", "retryable", b"retryable", "run_id", b"run_id", "spec", b"spec", "started_ms", b"started_ms", "stop", b"stop", "token", b"token", "wake", b"wake", "worker_hostname", b"worker_hostname", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
