@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help run demo test faults fuzz lint format proto lock bench clean
+.PHONY: help run demo test matrix faults fuzz lint format proto lock bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ lint: $(STAMP) ## Check style, types, layering, and that the generated stubs are
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@bash protos/generate.sh --check
+
+matrix: $(STAMP) ## Collect every kind of thing from X under every fault at every moment (a quarter of an hour)
+	@X_MATRIX=all $(BIN)/pytest tests/integration/test_x_matrix.py $(ARGS)
 
 fuzz: $(STAMP) ## Try every port with requests made up from its own description (ARGS=--help)
 	@cd tests && ../$(BIN)/python fuzz.py $(ARGS)

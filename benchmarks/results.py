@@ -6,7 +6,8 @@ One stack is up. Its collection is filled through the scraper's own repository, 
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from statistics import median
 from typing import Any
 
 import aiohttp
@@ -17,7 +18,7 @@ from scraper.settings import ScraperSettings
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.lab import Lab
-from benchmarks.report import Goal, Report, Table, paragraphs
+from benchmarks.report import Bars, Goal, Report, Table, paragraphs
 from benchmarks.statistics import latency_ms
 from benchmarks.trawl_system import Trawl, TrawlLive
 from benchmarks.usage import peak_rss_mb
@@ -27,9 +28,12 @@ CHUNK = 1_000
 FOUND_SECONDS = 1_800.0
 EXPORT_SECONDS = 3_600
 SEARCHES = 50
+BATCHES, BATCH_SIZE = 5, 1_000
 FORMATS = ("json", "ndjson", "csv", "parquet", "xlsx")
 WORDS = 20_000
 NOTES = """\
+Tasks in a batch are those of one request, which is answered when all of them are stored.
+
 An item is a synthetic tweet of about 600 bytes with some 40 words. Search time is that of the whole HTTP request, with
 the total and a page of fifty.
 
@@ -49,6 +53,8 @@ async def measure(lab: Lab) -> Report:
     rows = 2_000 if lab.options.quick else lab.options.rows
     async with Trawl().running(lab.folder()) as live:
         base = live.api.removesuffix("/api") + "/xget/api/v1"
+        batches = await _create_batches(live, base)
+        lab.say(f"{BATCH_SIZE:,} tasks in one batch: {', '.join(f'{one:.2f}' for one in batches)} s")
         task = await _create_task(live, base)
         filled_s = await _fill(live, int(task.removeprefix("task-")), rows)
         lab.say(f"stored {rows:,} items in {filled_s:.0f} s")
@@ -61,7 +67,9 @@ async def measure(lab: Lab) -> Report:
         for kind in FORMATS:
             exports[kind] = one = await _export(live, base, task, kind, rows)
             lab.say(f"{kind}: {one['seconds']:.1f} s, {one['mb']:.0f} MB, growth {one['growth_mb']}")
-    return _report(rows, filled_s, indexed_s, searches, exports)
+    return report_of(
+        rows, batches=batches, filled_s=filled_s, indexed_s=indexed_s, searches=searches, exports=exports
+    )  # fmt: skip
 
 
 async def _create_task(live: TrawlLive, base: str) -> str:
@@ -70,6 +78,27 @@ async def _create_task(live: TrawlLive, base: str) -> str:
         if response.status != 201:
             raise BenchmarkError(f"The task was refused with {response.status}: {await response.text()}")
         return str((await response.json())["id"])
+
+
+async def _create_batches(live: TrawlLive, base: str) -> list[float]:
+    """Seconds of each."""
+    seconds = []
+    async with live.session() as client:
+        for number in range(BATCHES):
+            tasks = [
+                {"task_name": f"batch {number}, task {index}", "task_type": "USER_INFO", "user_id": "batch",
+                 "parameters": {"username": f"user{index}"}}
+                for index in range(BATCH_SIZE)
+            ]  # fmt: skip
+            began = time.perf_counter()
+            async with client.post(f"{base}/tasks/batch", json=tasks) as response:
+                answer = await response.json(content_type=None)
+            seconds.append(time.perf_counter() - began)
+            if response.status != 200 or len(answer) != BATCH_SIZE:
+                raise BenchmarkError(f"The batch was answered with {response.status}: {str(answer)[:500]}")
+            # Its events are heard of before the next one is sent.
+            await asyncio.sleep(1)
+    return seconds
 
 
 async def _fill(live: TrawlLive, task_id: int, rows: int) -> float:
@@ -152,14 +181,18 @@ async def _download(live: TrawlLive, url: str) -> AsyncIterator[bytes]:
             yield chunk
 
 
-def _report(
-    rows: int, filled_s: float, indexed_s: float, searches: Mapping[str, Any], exports: Mapping[str, Any]
-) -> Report:
+def report_of(
+    rows: int, *, batches: Sequence[float], filled_s: float, indexed_s: float, searches: Mapping[str, Any],
+    exports: Mapping[str, Any],
+) -> Report:  # fmt: skip
+    """What was found, as it is kept and drawn."""
     worst = {kind: max(one["growth_mb"].get(name, 0.0) for name in ("scraper", "gateway"))
              for kind, one in exports.items()}  # fmt: skip
     return Report(
         "results", TITLE, {"rows": rows},
         [
+            Table("creating", ("", "s"), [[f"{BATCH_SIZE:,} tasks in one batch, median", median(batches)],
+                                          ["the slowest", max(batches)]]),
             Table("storing", ("", "items/s"), [["stored", rows / filled_s], ["found after storing, s", indexed_s]]),
             Table("search", ("", "p50 ms", "p99 ms", "matches"),
                   [[name, one["p50_ms"], one["p99_ms"], one["total"]] for name, one in searches.items()]),
@@ -168,9 +201,16 @@ def _report(
                     one["growth_mb"].get("gateway"), one["growth_mb"].get("export writer")]
                    for kind, one in exports.items()]),
         ],
+        bars=[
+            Bars("search, p99", "ms", {name: one["p99_ms"] for name, one in searches.items()}),
+            Bars("export", "rows per second", {kind: one["rows_per_s"] for kind, one in exports.items()}),
+            Bars("a process grows by", "MB", worst),
+        ],
         goals=[
+            Goal(f"{BATCH_SIZE:,} tasks in one batch, s", median(batches), 1),
             *(Goal(f"search p99 ms, {name}", one["p99_ms"], 200) for name, one in searches.items()),
             *(Goal(f"memory growth MB, {kind}", value, 100) for kind, value in worst.items()),
         ],
-        notes=paragraphs(NOTES), rounds={"searches": dict(searches), "exports": dict(exports)},
+        notes=paragraphs(NOTES),
+        rounds={"batches": list(batches), "searches": dict(searches), "exports": dict(exports)},
     )  # fmt: skip

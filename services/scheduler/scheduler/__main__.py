@@ -102,9 +102,7 @@ class Scheduler:
         )  # fmt: skip
         self.reader = ReadRuns(live, archive, durations)
         self.aborter = AbortRun(live=live, reader=self.reader, finish=self.finish, announcer=announcer, ended=ended)
-        self.standings = Standings(
-            database, tasks=tasks, reader=self.reader, announcer=announcer, watch=self.selfstart.watch
-        )
+        self.standings = Standings(database, tasks=tasks, reader=self.reader, announcer=announcer)
         self.changes = ChangeTasks(
             tasks=tasks, live=live, announcer=announcer, starter=self.starter,
             dependencies=self.selfstart.dependencies, watch=self.selfstart.watch, standings=self.standings,

@@ -21,7 +21,6 @@ from scheduler.read_runs import ReadRuns
 from scheduler.records import FROM_PROTO
 from scheduler.run import TERMINAL, Status
 from scheduler.task import Task, check
-from scheduler.task_watch import TaskWatch
 
 log = get_logger("standings")
 MAX_BULK = 1_000
@@ -52,10 +51,8 @@ def _news(task_id: int, run_id: int, status: pb.RunStatus.ValueType, time_ms: in
 class Standings:
     """Creates, reads and follows."""
 
-    def __init__(
-        self, database: Database, *, tasks: Tasks, reader: ReadRuns, announcer: Announcer, watch: TaskWatch
-    ) -> None:
-        self._tasks, self._reader, self._announcer, self._watch = tasks, reader, announcer, watch
+    def __init__(self, database: Database, *, tasks: Tasks, reader: ReadRuns, announcer: Announcer) -> None:
+        self._tasks, self._reader, self._announcer = tasks, reader, announcer
         self._rows = StandingRows(database)
 
     async def prepare(self) -> None:
@@ -92,8 +89,7 @@ class Standings:
         return [Standing(task, row) for task, row in zip(named, rows, strict=True)]
 
     async def _announce(self, tasks: Sequence[Task]) -> None:
-        for task in tasks:
-            self._watch.touch(task.id)
+        # No schedule is among them: the schedule book needs to hear of them no sooner than by these events.
         try:
             await self._announcer.tasks("created", [(task.id, task.name) for task in tasks])
         except Unavailable:

@@ -9,6 +9,7 @@ from chassis.grpc_client import GrpcClient
 from chassis.grpc_server import GrpcServer
 from chassis.health import Readiness, until_available
 from chassis.logs import get_logger
+from chassis.memory import share_heaps
 from chassis.run import Lifetime, run_service
 from chassis.stores import mongo_client, mongo_database
 from trawl.scraper.v1 import (
@@ -117,6 +118,7 @@ async def serve(settings: ScraperSettings, life: Lifetime) -> None:
 
 def main() -> None:
     """Console script."""
+    share_heaps()
     settings = ScraperSettings()
     run_service("scraper", settings, lambda life: serve(settings, life))
 

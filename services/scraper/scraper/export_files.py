@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from chassis.memory import share_heaps
 
 from scraper.export_rows import Columns, as_kind, neutral
 
@@ -163,6 +164,7 @@ WRITERS: Mapping[str, Callable[[Table, Path], None]] = {"parquet": write_parquet
 def main(arguments: Sequence[str]) -> None:
     """`<kind> <folder> <path>`: write the table of that folder."""
     kind, folder, path = arguments
+    share_heaps()
     WRITERS[kind](Table.load(Path(folder)), Path(path))
 
 
