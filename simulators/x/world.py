@@ -219,7 +219,8 @@ def _add(
 ) -> Tweet:
     number = len(world.tweets)
     words = chance.sample(_WORDS, 8)
-    tags = (chance.choice(TAGS),) if number % 3 == 0 else ()
+    # One tag is common enough for a second page.
+    tags = (chance.choice(TAGS),) if number % 3 == 0 else ("tides",) if number % 4 == 1 else ()
     text = " ".join(words).capitalize() + "." + "".join(f" #{tag}" for tag in tags)
     if kind == "long":
         text += " " + " ".join(chance.choices(_WORDS, k=80)) + "."

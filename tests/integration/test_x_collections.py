@@ -144,7 +144,7 @@ async def test_a_used_up_rate_limit_parks_each_type_and_it_goes_on_from_its_curs
         # One account each: nobody else can help out.
         account = await x.add_account(f"session-{name}")
         own[name] = {"account_id": account.id}
-        after = 0 if name in ("USER_INFO", "HASHTAG_SEARCH") else 1
+        after = 0 if name == "USER_INFO" else 1
         x.fault("rate_limit", account=account.username, operation=operation, after=after)
     for name, (context, error) in (await x.attempt_all(**own)).items():
         assert isinstance(error, Parked), (name, error)

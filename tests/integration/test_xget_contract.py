@@ -203,6 +203,57 @@ def test_a_tasks_life_and_its_executions(system: System) -> None:
     assert xget.get("/task-executions", size=1)["items"][0]["id"] == history[0]["id"]
 
 
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_a_client_made_from_the_document_drives_every_endpoint(system: System, slash: str) -> None:
+    """In the document's order, with its own bodies: statuses, every key that it shows, nothing but what it knows."""
+
+    def call(status: int, method: str, path: str, body: Json = None, /, **query: Any) -> Any:
+        reply = system.xget.call(method, path + slash, body, **query)
+        assert reply.status == status, (method, path, reply.body)
+        return reply
+
+    task = call(201, "POST", "/tasks", FULL | {"user_id": f"document{slash}"}).json
+    assert_shape(task, TASK)
+    one, tasks = f"/tasks/{task['id']}", {"page": 1, "size": 10, "status": "PENDING", "user_id": f"document{slash}"}
+    assert call(200, "GET", "/tasks", **tasks).json == {"items": [task], "total": 1, "page": 1, "size": 10, "pages": 1}
+    assert call(200, "GET", one).json == task
+    change = {"task_name": "更新后的任务名称", "describe": "更新后的任务描述", "status": "PENDING",
+              "parameters": {"username": "elonmusk", "limit": 100}}  # fmt: skip
+    changed = call(200, "PUT", one, change).json
+    assert_shape(changed, TASK)
+    assert {name: changed[name] for name in change} == change
+    batch = [{"task_name": f"任务{n}", "task_type": kind, "parameters": {"username": f"user{n}"}, "user_id": "user-789"}
+             for n, kind in ((1, "USER_TWEETS"), (2, "USER_INFO"))]  # fmt: skip
+    assert [{name: made[name] for name in batch[0]} for made in call(200, "POST", "/tasks/batch", batch).json] == batch
+    started = call(200, "POST", f"{one}/start").json
+    assert_shape(started, TASK | {"updated_at": TIME})
+    assert started["status"] == "RUNNING"
+    assert call(400, "POST", f"{one}/start").json.keys() == {"detail"}
+    assert call(200, "POST", f"{one}/stop").json["status"] == "STOPPED"
+    word = f"document{'b' if slash else 'a'}"
+    system.scrapers.collect(system.xget, task, tweet(456, f"Hello {word}!", "elonmusk"))
+    found = call(200, "GET", f"{one}/results", skip=0, limit=100, data_type="tweet").json
+    assert_shape(found, page_of(RESULT))
+    assert call(200, "GET", "/tasks/search/results", query=f"username:elonmusk,text:{word}", limit=50).json == (
+        found | {"size": 50}
+    )
+    (item,) = found["items"]
+    exported = {name: item[name] for name in ("id", "data", "created_at")}
+    assert call(200, "POST", f"/tasks/export/{task['id']}").json == {"data": [exported], "total": 1}
+    table = call(200, "POST", f"/tasks/export/{task['id']}", format="csv")
+    assert table.headers["Content-Type"].startswith("text/csv")
+    assert table.body.decode().startswith("id,data.id,data.text,data.user.username,")
+    executions = call(200, "GET", "/task-executions", page=1, size=20, task_id=task["id"]).json
+    assert_shape(executions, page_of(EXECUTION))
+    assert [run["status"] for run in executions["items"]] == ["COMPLETED", "STOPPED"]
+    newest = executions["items"][0]
+    assert call(200, "GET", f"/task-executions/{newest['id']}").json == newest
+    assert call(200, "GET", f"/task-executions/task/{task['id']}").json == executions["items"]
+    assert call(200, "DELETE", one).json == {"message": "Task and related results deleted successfully"}
+    assert call(404, "GET", one).json == {"detail": "Task not found"}
+    assert_shape(call(422, "POST", "/tasks", {}).json, PROBLEMS)
+
+
 def test_two_starts_at_once_start_one_run(system: System) -> None:
     task = system.xget.create()
     with ThreadPoolExecutor(8) as pool:

@@ -95,6 +95,8 @@ async def check(x: Lab, cell: Cell) -> None:
     """Raises AssertionError."""
     _inject(x, cell)
     context, result = await x.attempt(cell.task_type, TASKS[cell.task_type])
+    faults = x.graphql.state.plan.faults
+    assert all(fault.met > fault.after for fault in faults), "the fault was never met"
     await _check_end(x, cell, context, result)
     if not isinstance(result, ExecutorError):
         return
