@@ -76,6 +76,17 @@ class Meter:
                 total[name] = total.get(name, 0.0) + process.memory_info().rss / MEGABYTE
         return total
 
+    def own_mb(self) -> dict[str, float]:
+        """Resident megabytes without pages of files, by name: those are the kernel's cache, which it takes back when it
+        needs room.
+        """
+        total: dict[str, float] = {}
+        for name, process in self._processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                info = process.memory_info()
+                total[name] = total.get(name, 0.0) + (info.rss - info.shared) / MEGABYTE
+        return total
+
     def pids(self) -> dict[str, list[int]]:
         """Process ids by name."""
         found: dict[str, list[int]] = {}
@@ -92,14 +103,21 @@ class Meter:
         return [pair for tree in self.trees for pair in tree.processes()]
 
 
-@contextlib.asynccontextmanager
-async def peak_rss_mb(meter: Meter, every_seconds: float = 0.5) -> AsyncIterator[Mapping[str, float]]:
+def peak_rss_mb(
+    meter: Meter, every_seconds: float = 0.5
+) -> contextlib.AbstractAsyncContextManager[Mapping[str, float]]:
     """A mapping that holds the highest resident megabytes seen so far, by name."""
+    return peak_mb(meter.rss_mb, every_seconds)
+
+
+@contextlib.asynccontextmanager
+async def peak_mb(read: Callable[[], Mapping[str, float]], every_seconds: float) -> AsyncIterator[Mapping[str, float]]:
+    """The same of what `read` reads."""
     peak: dict[str, float] = {}
 
     async def watch() -> None:
         while True:
-            for name, value in meter.rss_mb().items():
+            for name, value in read().items():
                 peak[name] = max(peak.get(name, 0.0), value)
             await asyncio.sleep(every_seconds)
 

@@ -73,7 +73,8 @@ class Timelines:
         entries = [self._entry(unit, index) for index, unit in enumerate(units[offset:end], offset)]
         over = end >= len(units)
         instructions: list[Json] = [] if ask.cursor else [{"type": "TimelineClearCache"}]
-        if ask.cursor is None and (pinned := self._pinned(ask)):
+        # Also after an empty page: the first one that has entries has the pinned one, too.
+        if not offset and (pinned := self._pinned(ask)):
             instructions.append(pinned)
         if over and ENDS.get(ask.operation) == "terminate":
             instructions.append({"type": "TimelineTerminateTimeline", "direction": "Bottom"})

@@ -102,11 +102,32 @@ def test_one_unreadable_entry_is_skipped_and_a_page_of_them_is_a_change_of_shape
     page = read_timeline(answer)
     assert page.unreadable == 1
     assert len(page.entries) >= len(tweets)
-    only = {"data": {"user": {"result": {"timeline": {"timeline": {"instructions": [
-        {"type": "TimelineAddEntries", "entries": [broken]}
-    ]}}}}}}  # fmt: skip
     with pytest.raises(UpstreamChanged):
-        read_timeline(only)
+        read_timeline(_only(broken))
+
+
+@pytest.mark.parametrize(("readable", "unreadable", "is_change"), [(3, 3, False), (2, 3, True), (0, 1, True)])
+def test_a_page_most_of_which_cannot_be_read_is_a_change_of_shape_whatever_else_is_on_it(
+    readable: int, unreadable: int, is_change: bool
+) -> None:
+    """Tombstones, which are read whatever happens to tweets, are no reason to go on without these."""
+    whole = page_of(WORLD, "UserTweets", WORLD.by_name[MAIN], "new")
+    entries = whole["data"]["user"]["result"]["timeline"]["timeline"]["instructions"][-1]["entries"]
+    tweets = [one for one in entries if read_timeline(_only(one)).entries][:readable]
+    gone = [one for one in entries if read_timeline(_only(one)).gone]
+    broken = {"entryId": "tweet-1", "content": {"itemContent": {"tweet_results": {"result": {"what": "?"}}}}}
+    assert gone
+    answer = _only(*gone, *tweets, *([broken] * unreadable))
+    if is_change:
+        with pytest.raises(UpstreamChanged):
+            read_timeline(answer)
+    else:
+        assert read_timeline(answer).unreadable == unreadable
+
+
+def _only(*entries: Any) -> dict[str, Any]:
+    instructions = [{"type": "TimelineAddEntries", "entries": list(entries)}]
+    return {"data": {"user": {"result": {"timeline": {"timeline": {"instructions": instructions}}}}}}
 
 
 JSON = st.recursive(

@@ -1,4 +1,4 @@
-"""How this process's allocator behaves. Owns the one call to the C library; without a glibc nothing happens."""
+"""How this process's allocator behaves. Owns the calls to the C library; without a glibc nothing happens."""
 
 import contextlib
 import ctypes
@@ -13,3 +13,9 @@ def share_heaps(count: int = 2) -> None:
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(_ARENA_MAX, count)
+
+
+def give_back() -> None:
+    """Hand what this process has freed back to the system: after work that took much. Takes some milliseconds."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

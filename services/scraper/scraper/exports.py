@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 
 import orjson
 from chassis.errors import Exhausted, InternalError
+from chassis.memory import give_back
 
 from scraper.export_files import CHUNK_BYTES, COLUMNS_FILE, ROWS_FILE, Table, csv_chunks
 from scraper.export_rows import Columns
@@ -92,6 +93,7 @@ class Exports:
                     yield chunk
         finally:
             self._running -= 1
+            asyncio.get_running_loop().run_in_executor(None, give_back)
 
     async def _json(self, task_id: int) -> AsyncGenerator[bytes, None]:
         total = 0

@@ -14,6 +14,7 @@ from typing import Any
 from chassis.clock import now_ms
 from chassis.errors import Unavailable
 from chassis.logs import get_logger
+from chassis.memory import give_back
 
 from scraper.mongo_collections import DROPS_KEPT_MS, Collections, stored_at
 from scraper.search_index import Entry, SearchIndex
@@ -145,6 +146,7 @@ class Search:
                 waiting += len(fresh_rows)
             if waiting >= COMMIT_EVERY:
                 await asyncio.to_thread(index.commit, mark)
+                await asyncio.to_thread(give_back)
                 waiting = 0
         mark = max(mark, dropped)
         if waiting or mark != index.mark:

@@ -52,7 +52,7 @@ class TimelinePage:
 
 
 def read_timeline(answer: Json) -> TimelinePage:
-    """The page. Raises `UpstreamChanged` when instructions are missing, or nothing of what is there can be read."""
+    """The page. Raises `UpstreamChanged` when instructions are missing, or most of what is there can't be read."""
     page = TimelinePage()
     for instruction in _instructions(answer):
         kind = instruction.get("type")
@@ -68,8 +68,9 @@ def read_timeline(answer: Json) -> TimelinePage:
             page.ended = True
     if page.cursor is not None and page.cursor.startswith(_LAST_CURSOR):
         page.ended = True
-    if page.unreadable and page.is_empty:
-        raise UpstreamChanged(f"none of {page.unreadable} entries can be read")
+    # Tombstones say nothing of whether tweets can be read.
+    if page.unreadable > len(page.entries):
+        raise UpstreamChanged(f"{page.unreadable} of {page.unreadable + len(page.entries)} entries can't be read")
     return page
 
 
