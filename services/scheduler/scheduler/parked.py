@@ -58,6 +58,8 @@ class ParkedRuns:
 
     def wake(self, name: str) -> None:
         """Release every run that waits for what has that name, also one whose end is still on its way here."""
+        if not name:
+            return  # what waits for its time only has no name
         self._woken_ms.pop(name, None)
         self._woken_ms[name] = now_ms()
         while len(self._woken_ms) > MAX_WAKES:
