@@ -9,6 +9,7 @@ from gateway.xget.errors import Unprocessable
 from gateway.xget.ids import task_number
 from gateway.xget.models import ALIASES, canonical_type, check_parameters
 from gateway.xget.search_query import parse_query
+from gateway.xget.translate import execution_json
 from hypothesis import given
 from hypothesis import strategies as st
 from scraper.executor import Item
@@ -16,6 +17,7 @@ from scraper.export_files import Table, csv_chunks, write_parquet
 from scraper.export_rows import MAX_COLUMNS, REST, Columns, as_kind, flatten, neutral
 from scraper.mongo_collections import collected_key, public_id, type_key
 from scraper.search_words import GAP, token, tokens_of, words_of
+from trawl.scheduler.v1 import runs_pb2
 
 
 def pairs(text: str) -> list[tuple[str, str]]:
@@ -156,3 +158,15 @@ def test_rows_read_back_from_their_files(tmp_path: Path) -> None:
     write_parquet(table, tmp_path / "table")
     found = pq.read_table(io.BytesIO((tmp_path / "table").read_bytes())).to_pylist()
     assert found[1] == {"id": "r1", "data.a": 2.5, "data.b": "=x", "created_at": "t"}
+
+
+def test_an_execution_that_waits_says_why_and_until_when() -> None:
+    run = runs_pb2.Run(status=runs_pb2.RUN_STATUS_PENDING, waiting_reason="every account has used up its rate limit")
+    run.spec.run_id, run.spec.task_id, run.spec.parameters_json = 7, 3, b"{}"
+    assert execution_json(run)["error_message"] == "every account has used up its rate limit"
+    run.not_before_ms = 1_705_314_600_000
+    shown = execution_json(run)
+    assert shown["error_message"] == "every account has used up its rate limit; it goes on at 2024-01-15T10:30:00Z"
+    assert (shown["status"], shown["result_count"]) == ("PENDING", None)
+    run.waiting_reason = ""
+    assert execution_json(run)["error_message"] is None

@@ -148,7 +148,7 @@ def task_json(standing: standings_pb2.Standing, *, status: str = "") -> dict[str
 
 
 def execution_json(run: runs_pb2.Run) -> dict[str, Json]:
-    """A run. Why it waits is told as its message, since the contract has no other place for that."""
+    """A run. Why it waits, and until when, is told as its message, since the contract has no other place for that."""
     spec = run.spec
     parameters = _loaded(spec.parameters_json.decode("utf-8", "replace") or "{}", {})
     ended = run.started_ms and run.completed_ms
@@ -159,12 +159,18 @@ def execution_json(run: runs_pb2.Run) -> dict[str, Json]:
         "account_id": _text(parameters.get("account_id")),
         "proxy_id": _text(parameters.get("proxy_id")),
         "status": RUN_STATUS_WORDS.get(run.status, "PENDING"),
-        "error_message": (run.waiting_reason if pending else run.error_message) or None,
+        "error_message": (_waiting(run) if pending else run.error_message) or None,
         "started_at": iso_seconds(run.started_ms or spec.created_ms),
         "completed_at": iso_seconds(run.completed_ms),
         "duration": max(run.completed_ms - run.started_ms, 0) / 1000 if ended else None,
         "result_count": None if pending and not run.item_count else run.item_count,
     }
+
+
+def _waiting(run: runs_pb2.Run) -> str:
+    if not run.waiting_reason or not run.not_before_ms:
+        return run.waiting_reason
+    return f"{run.waiting_reason}; it goes on at {iso_seconds(run.not_before_ms)}"
 
 
 def result_json(item: collections_pb2.CollectedItem) -> dict[str, Json]:
