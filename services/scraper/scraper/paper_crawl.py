@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from scraper.executor import ExecutorError, InvalidParameters, Json, Parked, RunContext
 from scraper.fetch import Fetched, FetchFailed, FetchRequest, FetchSession
-from scraper.mongo_papers import MERGED, Papers, patiently
+from scraper.mongo_catalogue import patiently
+from scraper.mongo_papers import Papers
 from scraper.paper import Document
 from scraper.paper_files import PaperFiles
 from scraper.pipeline_params import PapersParams
@@ -28,7 +29,7 @@ PAUSE_SECONDS = 5.0
 HEAD_BYTES = 1024
 MAX_SHOWN = 300
 # What runs need to know of each paper; texts stay where they are.
-FIELDS = ("title", "merged_into", "pdf_url", "pdf_state", "pdf_file", "pdf_sha", "pdf_run", "text_state", "text_sha",
+FIELDS = ("title", "pdf_url", "pdf_state", "pdf_file", "pdf_sha", "pdf_run", "text_state", "text_sha",
           "pages", "ocr_pages")  # fmt: skip
 MAX_LISTED = 100
 
@@ -63,12 +64,8 @@ async def chosen_papers(papers: Papers, project_id: int, paper_ids: list[str] | 
     unknown = [paper_id for paper_id in paper_ids if paper_id not in found]
     if unknown:
         raise InvalidParameters(f"the project has no paper {', '.join(unknown[:5])}", field="paper_ids")
-    for _ in range(5):  # a kept paper may have been merged in turn
-        merged = {paper["merged_into"] for paper in found.values() if paper["state"] == MERGED} - found.keys()
-        if not merged:
-            break
-        found |= await patiently(papers.get, project_id, merged, FIELDS)
-    return [paper for _, paper in sorted(found.items()) if paper["state"] != MERGED]
+    kept = {paper["paper_id"]: paper for paper in found.values()}
+    return [paper for _, paper in sorted(kept.items())]
 
 
 class CrawlRun:

@@ -14,7 +14,8 @@ import orjson
 from chassis.clock import now_ms
 
 from scraper.executor import ExecutorError, Json, RunContext
-from scraper.mongo_papers import IndexState, Papers, patiently
+from scraper.mongo_catalogue import patiently
+from scraper.mongo_papers import IndexState, Papers
 from scraper.paper import Document
 from scraper.paper_crawl import chosen_papers
 from scraper.paper_files import PaperFiles

@@ -10,9 +10,8 @@ backwards, so that a misspelling hides nobody. The fuzzy-matching library then s
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +31,8 @@ LETTERS_LIKENESS = 85.0
 NAME_LIKENESS = 88.0
 SHORT_TITLE = 20
 TELLING_WORDS = 6
+# Changed with the rules, so that a project is compared anew.
+RULES = 1
 PREPRINT_DOI = "10.48550/"
 ROMAN = re.compile(r"[ivx]{1,5}")
 # Their presence or absence makes no other paper.
@@ -51,23 +52,27 @@ class Paper:
     arxiv_id: str
 
 
-def paper_of(raw: Mapping[str, Any]) -> Paper:
-    """The comparable form of a stored paper."""
-    title = plain_title(raw["title"])
-    words = tuple(title.split())
+def comparable(title: str, year: int, authors: Sequence[str], doi: str, arxiv_id: str) -> Paper:
+    """A paper as it is compared. `year` 0, "" = not known."""
+    plain = plain_title(title)
+    words = tuple(plain.split())
     numbers = tuple(word for word in words if any(map(str.isdigit, word)) or ROMAN.fullmatch(word))
-    doi = raw["doi"]
-    return Paper(
-        title, words, numbers, raw["year"] or 0, frozenset(filter(None, map(surname, raw["authors"]))),
-        doi, raw["arxiv_id"] or arxiv_id_of_doi(doi),
-    )  # fmt: skip
+    surnames = frozenset(filter(None, map(surname, authors)))
+    return Paper(plain, words, numbers, year, surnames, doi, arxiv_id or arxiv_id_of_doi(doi))
 
 
 def find_groups(
-    papers: Sequence[Paper], threshold: float, report: Callable[[int, int], None] = lambda _done, _total: None
+    papers: Sequence[Paper],
+    threshold: float,
+    report: Callable[[int, int], None] = lambda _done, _total: None,
+    *,
+    joined: Sequence[Sequence[int]] = (),
 ) -> list[list[int]]:
-    """Groups of two and more that are the same paper, as indexes, each in order."""
+    """Groups of two and more that are the same paper, as indexes, each in order; `joined` are groups already."""
     union = _Union(len(papers))
+    for group in joined:
+        for other in group[1:]:
+            union.join(group[0], other)
     for identifier in ("doi", "arxiv_id"):
         first: dict[str, int] = {}
         for index, paper in enumerate(papers):
