@@ -47,8 +47,8 @@ def new_groups(
     places = {card.paper_id: index for index, card in enumerate(cards)}
     joined = [[places[one] for one in group if one in places] for group in before.members.values()]
     found = []
-    for group in find_groups([card.paper for card in cards], threshold, report, joined=joined):
-        members = [cards[index] for index in group]
+    for indexes in find_groups([card.paper for card in cards], threshold, report, joined=joined):
+        members = [cards[index] for index in indexes]
         if len({before.kept_of(card.paper_id) for card in members}) > 1:
             found.append([card.paper_id for card in sorted(members, key=_rank(before, work))])
     return found
