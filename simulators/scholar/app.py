@@ -25,6 +25,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 RANKED = 1_000
 ROBOTS = "User-agent: *\nDisallow: /private/\nAllow: /\n"
 LIE = 98_765
+# What is wrong with the answer to a request.
+FAULT = web.RequestKey("fault", Fault)
 
 
 class Scholar:
@@ -67,7 +69,7 @@ class Scholar:
                 return web.Response(text="<html><body>Welcome to the hotel network", content_type="text/html")
             if fault is not None and fault.kind == "slow":
                 await asyncio.sleep(fault.seconds)
-            request["fault"] = fault.kind if fault is not None else ""
+            request[FAULT] = fault or Fault("")
             return await handler(request)
 
         return serve
@@ -84,7 +86,7 @@ class Scholar:
 
     def _part(self, request: web.Request, found: list[Record], start: int, size: int) -> tuple[list[Record], int]:
         """(the page, the total as this answer says)."""
-        fault = request["fault"]
+        fault = request[FAULT].kind
         start = 0 if fault == "repeat" else start
         return found[start : start + size], LIE if fault in ("total", "repeat") else len(found)
 
@@ -165,7 +167,10 @@ class Scholar:
         await answer.prepare(request)
         half = start + (len(data) - start) // 2
         await answer.write(data[start:half])
-        if request["fault"] == "cut" and request.transport is not None:
+        fault = request[FAULT]
+        if fault.kind == "stall":
+            await asyncio.sleep(fault.seconds)
+        if fault.kind in ("cut", "stall") and request.transport is not None:
             request.transport.close()
             return answer
         await answer.write(data[half:])
