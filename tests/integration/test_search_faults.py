@@ -49,7 +49,7 @@ async def misbehaving(corpus: Corpus, states: dict[str, str]) -> AsyncIterator[s
 
 async def test_every_source_may_fail_in_every_way(mongodb_uri: str, mongodb_prefix: str, redis_url: str) -> None:
     """Six searches, in which each source is in each state once; only the well ones and those that gave papers count."""
-    corpus = make_corpus(seed=3, works=400)
+    corpus = make_corpus(seed=3, works=700)
     settings = ServiceSettings(mongodb_uri=SecretStr(mongodb_uri), mongodb_prefix=mongodb_prefix)
     mongo, redis = mongo_client(settings), aioredis.Redis.from_url(redis_url)
     papers = Papers(mongo_database(mongo, settings, "scraper"))

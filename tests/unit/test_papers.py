@@ -27,7 +27,7 @@ from scraper.paper_sources import Arxiv, Crossref, OpenAlex, Query, Rubbish, Sem
 from scraper.pipeline_params import IndexParams, SearchParams, read_params
 
 from simulators.scholar import shapes
-from simulators.scholar.corpus import Corpus, make_corpus
+from simulators.scholar.corpus import Corpus, made_worse, make_corpus
 
 BASE = "http://127.0.0.1:1"
 SOURCES: list[Source] = [SemanticScholar(BASE), Arxiv(BASE), OpenAlex(BASE), Crossref(BASE)]
@@ -38,7 +38,12 @@ def corpus() -> Corpus:
     return make_corpus(seed=11, works=1_500)
 
 
-def test_duplicates_of_the_corpus_are_found_with_precision_and_recall_of_98_percent(corpus: Corpus) -> None:
+@pytest.mark.parametrize("worse", [False, True])
+@pytest.mark.parametrize("seed", [11, 12])
+def test_duplicates_are_found_with_precision_and_recall_of_98_percent(seed: int, worse: bool) -> None:
+    corpus = make_corpus(seed, works=1_500)
+    if worse:
+        corpus = made_worse(corpus, seed)
     papers = [
         comparable(clean_text(one.title, 2_000), one.year, one.authors, one.doi, one.arxiv_id) for one in corpus.records
     ]
@@ -62,7 +67,11 @@ def test_duplicates_of_the_corpus_are_found_with_precision_and_recall_of_98_perc
         ({"title": "Deep learning for protein folding at scale II"}, False),
         ({"title": "Deep learning for protein docking at scale"}, False),
         ({"year": 2021}, True),
+        ({"year": 2022}, True),
+        ({"year": 2022, "authors": []}, False),
         ({"year": 2023}, False),
+        ({"title": "Deep learning fro protein folding at scale"}, True),
+        ({"title": "Deep learnnig for portein folding at scale"}, True),
         ({"year": 0}, True),
         ({"authors": ["M. Curie"]}, True),
         ({"authors": ["Lise Meitner"]}, False),

@@ -1,8 +1,8 @@
 """Which papers are the same. Pure: owns the rules, and how all pairs that may match are found without comparing all.
 
 Papers with the same DOI or arXiv id are one. Otherwise two are one when their titles are nearly the same, their years
-at most one apart, and nothing speaks against it: no different numbers ("Part 1", "Part 2"), no word replaced by
-another, no different authors, no different identifiers.
+at most one apart (two, if the same people wrote them), and nothing speaks against it: no different numbers ("Part 1",
+"Part 2"), no word replaced by another, no different authors, no different identifiers.
 
 Candidates are papers that share a rare word of the title, and neighbours in the order of titles read forwards and
 backwards, so that a misspelling hides nobody. The fuzzy-matching library then scores all of them at once.
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz import fuzz, process
+from rapidfuzz.distance import OSA
 
 from scraper.paper import arxiv_id_of_doi, plain_title, surname
 
@@ -28,6 +29,8 @@ PAIRS_AT_ONCE = 500_000
 THREADS = 2
 WORD_LIKENESS = 75.0
 LETTERS_LIKENESS = 85.0
+SLIPS_FROM = 5
+YEARS = 2
 NAME_LIKENESS = 88.0
 SHORT_TITLE = 20
 TELLING_WORDS = 6
@@ -102,7 +105,7 @@ def _candidates(papers: Sequence[Paper]) -> Pairs:
     kept = [np.empty((0, 2), dtype=np.int64)]
     for found in _collected(_blocks(papers)):
         one, other = found.min(axis=1), found.max(axis=1)
-        near = (np.abs(years[one] - years[other]) <= 1) | (years[one] == 0) | (years[other] == 0)
+        near = (np.abs(years[one] - years[other]) <= YEARS) | (years[one] == 0) | (years[other] == 0)
         shorter, longer = np.minimum(lengths[one], lengths[other]), np.maximum(lengths[one], lengths[other])
         # Half as long can't be half alike, which is the lowest threshold.
         likely = near & (one != other) & (shorter * 3 >= longer) & (shorter > 0)
@@ -160,6 +163,8 @@ def are_the_same(one: Paper, other: Paper, cutoff: float) -> bool:
         or max(fuzz.ratio(one.title, other.title), fuzz.token_sort_ratio(one.title, other.title)) < cutoff
     ):
         return False
+    if _published_later(one, other) and not (one.surnames & other.surnames and len(one.words) >= TELLING_WORDS):
+        return False
     exact = one.title == other.title
     if not exact and (_published_apart(one, other) or not _words_agree(one, other)):
         return False
@@ -168,9 +173,14 @@ def are_the_same(one: Paper, other: Paper, cutoff: float) -> bool:
 
 def _contradict(one: Paper, other: Paper) -> bool:
     """Whether year, arXiv id or numbers of the title say that they are two."""
-    if one.year and other.year and abs(one.year - other.year) > 1:
+    if one.year and other.year and abs(one.year - other.year) > YEARS:
         return True
     return one.numbers != other.numbers or bool(one.arxiv_id and other.arxiv_id and one.arxiv_id != other.arxiv_id)
+
+
+def _published_later(one: Paper, other: Paper) -> bool:
+    """Years as far apart as a preprint and its paper may be: then the same people must have written both."""
+    return bool(one.year and other.year) and abs(one.year - other.year) == YEARS
 
 
 def _published_apart(one: Paper, other: Paper) -> bool:
@@ -188,11 +198,22 @@ def _words_agree(one: Paper, other: Paper) -> bool:
         return True
     for word in left:
         score, best = max(((fuzz.ratio(word, candidate), candidate) for candidate in right), default=(0.0, ""))
-        if score >= WORD_LIKENESS:
+        if score >= WORD_LIKENESS or _misspelt(word, best):
             right.remove(best)
         elif word not in FILLERS:
             return False
     return all(word in FILLERS for word in right)
+
+
+def _misspelt(word: str, other: str) -> bool:
+    """Two slips of the same word, or one in a word so short that it is much of it: "hmna" for "human", "adn" for "and".
+
+    A single letter may name a part, and is not taken for a slip.
+    """
+    if max(len(word), len(other)) >= SLIPS_FROM and word[:1] == other[:1]:
+        return bool(OSA.distance(word, other, score_cutoff=2) <= 2)
+    near = OSA.distance(word, other, score_cutoff=1) <= 1
+    return near and any(len(one) > 1 and one in FILLERS for one in (word, other))
 
 
 def _authors_agree(one: Paper, other: Paper) -> bool:
