@@ -19,6 +19,7 @@ Document = dict[str, Json]
 MAX_TITLE, MAX_ABSTRACT, MAX_NAME, MAX_AUTHORS, MAX_URL = 2_000, 20_000, 300, 500, 2_000
 FIRST_YEAR, LAST_YEAR = 1500, 2200
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\u2028\u2029\ufeff]+")
+_PUNCTUATION = re.compile(r"[^a-z0-9]+")
 _SPACE = re.compile(r"\s+")
 _DOI = re.compile(r"10\.\d{4,9}/\S+")
 _ARXIV = re.compile(r"(?:\d{4}\.\d{4,5}|[a-z][a-z.-]+/\d{7})(?:v\d+)?$", re.IGNORECASE)
@@ -126,6 +127,8 @@ def arxiv_id_of_doi(doi: str) -> str:
 
 def plain_title(title: str) -> str:
     """The title as it is compared: lower case, without accents and punctuation, single spaces."""
+    if title.isascii():
+        return _PUNCTUATION.sub(" ", title.lower()).strip()
     decomposed = unicodedata.normalize("NFKD", title.casefold())
     kept = (
         character if character.isalnum() else " " for character in decomposed if not unicodedata.combining(character)
