@@ -6,6 +6,7 @@ and a MongoDB (MONGODB_URI, else the embedded stand-in); only the scheduler is m
 
 import asyncio
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Annotated
 
+import psutil
 import typer
 from chassis.health import until_available
 from chassis.settings import ServiceSettings
@@ -83,6 +85,13 @@ async def database(folder: Path) -> AsyncIterator[str]:
             server.terminate()
 
 
+def processor_seconds() -> dict[str, float]:
+    """What this process, the children that have ended, and the embedded stand-in have used so far."""
+    own, ended = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    store = sum(sum(child.cpu_times()[:2]) for child in psutil.Process().children())
+    return {"run": own.ru_utime + own.ru_stime, "comparing": ended.ru_utime + ended.ru_stime, "store": store}
+
+
 def records_of(corpus: Corpus) -> list[Record]:
     """The corpus' records as the sources' readers make them."""
     return [
@@ -125,12 +134,13 @@ async def measure(count: int, seed: int) -> None:
             print(f"{len(records):,} records imported in {time.perf_counter() - began:.1f} s")
             workshop = Workshop(CommandRunner(worker_id="bench", work_dir=folder), folder / "papers")
             for run_id in (RUN, RUN + 1):
-                context = Context(run_id)
+                context, used = Context(run_id), processor_seconds()
                 async with workshop.bench(context) as bench:
                     params = DedupParams(project_id=PROJECT)
                     result = await DedupRun(context, params, papers=papers, bench=bench).run()
                 took = time.perf_counter() - context.began
-                print(f"dedup: {took:.1f} s, {result}; reached: {context.seconds}")
+                shares = {name: round(spent - used[name], 1) for name, spent in processor_seconds().items()}
+                print(f"dedup: {took:.1f} s, {result}; reached: {context.seconds}; processor time: {shares}")
             precision, recall = await rightness(papers, corpus, records)
             client.close()
     print(f"precision {precision:.4f}, recall {recall:.4f}")
