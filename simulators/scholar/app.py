@@ -25,6 +25,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 RANKED = 1_000
 ROBOTS = "User-agent: *\nDisallow: /private/\nAllow: /\n"
 LIE = 98_765
+# What is wrong with the answer to a request.
+FAULT = web.RequestKey("fault", Fault)
 
 
 class Scholar:
@@ -67,7 +69,7 @@ class Scholar:
                 return web.Response(text="<html><body>Welcome to the hotel network", content_type="text/html")
             if fault is not None and fault.kind == "slow":
                 await asyncio.sleep(fault.seconds)
-            request["fault"] = fault.kind if fault is not None else ""
+            request[FAULT] = fault or Fault("")
             return await handler(request)
 
         return serve
@@ -84,7 +86,7 @@ class Scholar:
 
     def _part(self, request: web.Request, found: list[Record], start: int, size: int) -> tuple[list[Record], int]:
         """(the page, the total as this answer says)."""
-        fault = request["fault"]
+        fault = request[FAULT].kind
         start = 0 if fault == "repeat" else start
         return found[start : start + size], LIE if fault in ("total", "repeat") else len(found)
 
@@ -150,7 +152,30 @@ class Scholar:
         if request.path.startswith("/landing/"):
             return web.Response(text="<html><body>Log in to read this paper", content_type="text/html")
         data = await asyncio.to_thread(self._pdf, number)
-        return web.Response(body=data, content_type="application/pdf")
+        tag = f'"{number}-{len(data)}"'
+        start = 0
+        if request.headers.get("If-Range", tag) == tag:
+            start = _first_byte(request.headers.get("Range", ""))
+        self.manners["files"].starts.append(start)
+        if start >= len(data):
+            return web.Response(status=416, headers={"Content-Range": f"bytes */{len(data)}"})
+        headers = {"ETag": tag, "Accept-Ranges": "bytes", "Content-Type": "application/pdf"}
+        if start:
+            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+        answer = web.StreamResponse(status=206 if start else 200, headers=headers)
+        answer.content_length = len(data) - start
+        await answer.prepare(request)
+        half = start + (len(data) - start) // 2
+        await answer.write(data[start:half])
+        fault = request[FAULT]
+        if fault.kind == "stall":
+            await asyncio.sleep(fault.seconds)
+        if fault.kind in ("cut", "stall") and request.transport is not None:
+            request.transport.close()
+            return answer
+        await answer.write(data[half:])
+        await answer.write_eof()
+        return answer
 
     async def _robots(self, _: web.Request) -> web.StreamResponse:
         return web.Response(text=ROBOTS)
@@ -174,9 +199,12 @@ class Scholar:
         return web.json_response({"groups": self._corpus.groups(), "works": works, "records": records})
 
     async def _log(self, _: web.Request) -> web.StreamResponse:
-        """Times of all requests, and how many were refused, by source."""
+        """Times of all requests, how many were refused, and at which byte files were begun, by source."""
         return web.json_response(
-            {name: {"requests": manners.requests, "refused": manners.refused} for name, manners in self.manners.items()}
+            {
+                name: {"requests": manners.requests, "refused": manners.refused, "starts": manners.starts}
+                for name, manners in self.manners.items()
+            }
         )
 
 
@@ -187,6 +215,12 @@ def _base(request: web.Request) -> str:
 def _number(request: web.Request, name: str, default: int) -> int:
     text = request.query.get(name, "")
     return int(text) if text.isdecimal() and len(text) < 10 else default
+
+
+def _first_byte(asked: str) -> int:
+    """Of `bytes=N-`; any other range is ignored, as hosts may."""
+    found = re.fullmatch(r"bytes=(\d{1,12})-", asked)
+    return int(found[1]) if found else 0
 
 
 def _cursor(start: int) -> str:

@@ -81,6 +81,28 @@ def make_corpus(seed: int = 7, works: int = 120) -> Corpus:
     return Corpus(tuple(made), tuple(records))
 
 
+def made_worse(corpus: Corpus, seed: int) -> Corpus:
+    """The same works in the hands of careless librarians: more slips, names turned round, ids lost, years moved."""
+    random = Random(seed)  # noqa: S311 - as above
+    return replace(corpus, records=tuple(_worse(random, record) for record in corpus.records))
+
+
+def _worse(random: Random, record: Record) -> Record:
+    title, authors, year = record.title, record.authors, record.year
+    if random.random() < 0.25:
+        title = _misspelt(random, title)
+    elif random.random() < 0.1:
+        title = title.replace("-", "").replace(":", " ")
+    if random.random() < 0.15:
+        authors = tuple(f"{name.rpartition(' ')[2]}, {name[0]}." for name in authors)
+    elif random.random() < 0.1:
+        authors = authors[-1:] if random.random() < 0.5 else ()
+    if random.random() < 0.05:
+        year += random.choice((-1, 1))
+    doi, arxiv_id = (one if random.random() < 0.7 else "" for one in (record.doi, record.arxiv_id))
+    return replace(record, title=title, authors=authors, year=year, doi=doi, arxiv_id=arxiv_id)
+
+
 def _family(random: Random, number: int) -> Iterator[Work]:
     """A work, and now and then one that only looks like it."""
     work = _work(random, number)

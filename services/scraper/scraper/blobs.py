@@ -45,6 +45,10 @@ class LocalBlobs:
         await asyncio.to_thread(write)
         return f"{folder}/{safe}"
 
+    def folder(self, name: str) -> Path:
+        """Where files of that folder are, for what is still being made. `name` is the caller's own word."""
+        return self._root / name
+
     def remove_others(self, folder: str, keep: Sequence[str]) -> None:
         """Remove the folder's files whose names (`<folder>/<file>`) are not among `keep`. Blocks."""
         place = self._root / folder

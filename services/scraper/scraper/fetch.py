@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic
+from typing import Protocol
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 import aiohttp
@@ -65,9 +66,23 @@ def _guess_charset(body: bytes) -> str:
     return "utf-8"
 
 
+class Receiver(Protocol):
+    """Takes a body piece by piece, so that what came before the line broke is not lost."""
+
+    def begin(self, status: int, headers: CIMultiDictProxy[str]) -> int | None:
+        """Called with each answer: how many bytes of the whole are there already, or None to leave the body in the
+        answer. Raises ExecutorError to refuse it.
+        """
+
+    async def write(self, piece: bytes) -> None:
+        """The next piece."""
+
+
 @dataclass(frozen=True, slots=True)
 class FetchRequest:
-    """What to fetch, and within which bounds. `follow`: called with each redirect's target, may refuse by raising."""
+    """What to fetch, and within which bounds. `follow`: called with each redirect's target, may refuse by raising.
+    `receiver`: gets the body instead of the answer; `max_bytes` counts what it had before.
+    """
 
     url: str
     method: str = "GET"
@@ -78,6 +93,7 @@ class FetchRequest:
     max_redirects: int = MAX_REDIRECTS
     verify_tls: bool = True
     follow: Callable[[str], Awaitable[None]] | None = None
+    receiver: Receiver | None = None
 
 
 class FetchSession:
@@ -132,7 +148,11 @@ class FetchSession:
             proxy=self._proxy,
             ssl=request.verify_tls,
         ) as response:
-            content, truncated = await _read_bounded(response, request.max_bytes)
+            held = request.receiver.begin(response.status, response.headers) if request.receiver else None
+            if request.receiver is not None and held is not None:
+                content, truncated = b"", await _pass_on(response, request.receiver, request.max_bytes - held)
+            else:
+                content, truncated = await _read_bounded(response, request.max_bytes)
             return Fetched(
                 url=str(response.url),
                 status=response.status,
@@ -173,6 +193,17 @@ async def _read_bounded(response: aiohttp.ClientResponse, max_bytes: int) -> tup
         content += piece
     response.close()
     return bytes(content[:max_bytes]), True
+
+
+async def _pass_on(response: aiohttp.ClientResponse, receiver: Receiver, room: int) -> bool:
+    """Hand the body on; answers whether it has more bytes than there is room for."""
+    while piece := await response.content.read(READ_BYTES):
+        room -= len(piece)
+        if room < 0:
+            response.close()
+            return True
+        await receiver.write(piece)
+    return False
 
 
 def same_origin(one: SplitResult, other: SplitResult) -> bool:

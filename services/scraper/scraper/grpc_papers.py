@@ -28,8 +28,7 @@ class PaperApi(papers_pb2_grpc.PaperServiceServicer):
     async def ListPapers(self, request: pb.ListPapersRequest, context: Any) -> pb.ListPapersResponse:
         """A page of a project's papers."""
         _check_page(request.offset, request.limit)
-        rows = await self._papers.page(request.project_id, offset=request.offset, limit=request.limit)
-        total = await self._papers.count(request.project_id)
+        rows, total = await self._papers.page(request.project_id, offset=request.offset, limit=request.limit)
         return pb.ListPapersResponse(papers=map(_paper, rows), total=total)
 
     async def SearchPapers(self, request: pb.SearchPapersRequest, context: Any) -> pb.SearchPapersResponse:

@@ -1,33 +1,28 @@
 """A project's papers in MongoDB. Owns `papers`, `paper_pages` and `paper_indexes`. Must not know executors or gRPC.
 
-Every `_id` begins with the project, and every query names it, so that no project can touch another's papers. (`key`
-repeats it: ranges over `_id` are slow in the embedded stand-in.) Papers are inserted once and changed by whole
-documents under compare-and-set; what is written twice changes nothing.
+Every `_id` begins with the project, and every query names it, so that no project can touch another's papers. What a
+source told of a paper is inserted once and never changed; what was done with it is, under compare-and-set. Which papers
+are shown, and which of them are one, is the catalogue's: a merged paper is put together when it is read.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from chassis.clock import now_ms
-from chassis.errors import Conflict, Unavailable
+from chassis.errors import Conflict
 from chassis.stores import mongo_errors
 from motor.motor_asyncio import AsyncIOMotorDatabase
-from pymongo import ASCENDING, DESCENDING, ReplaceOne
+from pymongo import ASCENDING, ReplaceOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
-from scraper.paper import Document, Record
+from scraper.mongo_catalogue import Catalogues, patiently, project_key
+from scraper.paper import Document, Record, merge
 
 PAGE = 1_000
 MAX_TRIES = 20
 DUPLICATE = 11000
-ACTIVE, MERGED = "active", "merged"
-
-
-def project_key(project_id: int) -> str:
-    """Fixed width, so that strings sort as numbers."""
-    return f"{project_id:016d}"
 
 
 def paper_key(project_id: int, paper_id: str) -> str:
@@ -61,47 +56,48 @@ class Papers:
     def __init__(self, database: AsyncIOMotorDatabase[dict[str, Any]]) -> None:
         self._papers, self._pages = database["papers"], database["paper_pages"]
         self._indexes = database["paper_indexes"]
+        self.catalogues = Catalogues(database)
 
     async def prepare(self) -> None:
         """Make the indexes."""
+        await self.catalogues.prepare()
         with mongo_errors():
-            for name in ("key", "project_id", "import_run", "merge_run"):
+            for name in ("project_id", "import_run"):
                 await self._papers.create_index([(name, ASCENDING)])
-            await self._papers.create_index([("project_id", ASCENDING), ("created_ms", DESCENDING)])
             await self._pages.create_index([("paper", ASCENDING)])
 
     async def add(self, project_id: int, run_id: int, records: Iterable[Record]) -> int:
         """Import records; one that is there already, merged into another or not, stays as it is. Answers how many
         were new.
         """
+        told = {paper_key(project_id, record.paper_id): record for record in records}
+        with mongo_errors():
+            rows = await self._papers.find({"_id": {"$in": list(told)}}, {"_id": 1}).to_list(None)
+        there = {row["_id"] for row in rows}
+        new = {key: record for key, record in told.items() if key not in there}
+        if not new:
+            return 0
         now = now_ms()
-        documents = {
-            record.paper_id: {
-                "_id": paper_key(project_id, record.paper_id), "key": paper_key(project_id, record.paper_id),
-                "project_id": project_id, "state": ACTIVE,
-                "version": 1, "created_ms": now, "updated_ms": now, "import_run": run_id,
-                "import_source": record.source, "merge_run": 0,
-                "merged_into": "", "pdf_run": 0, "pdf_state": "", "pdf_file": "", "pdf_bytes": 0, "pdf_sha": "",
+        # Listed first: what a crash leaves listed without being there is no paper until it is imported again.
+        await self.catalogues.add(project_id, run_id, list(new.values()), now)
+        documents = [
+            {
+                "_id": key, "project_id": project_id, "version": 1, "created_ms": now, "updated_ms": now,
+                "import_run": run_id, "import_source": record.source,
+                "pdf_run": 0, "pdf_state": "", "pdf_file": "", "pdf_bytes": 0, "pdf_sha": "",
                 "pdf_error": "", "text_state": "", "text_sha": "", "text_error": "", "pages": 0, "ocr_pages": 0,
             } | record.document()
-            for record in records
-        }  # fmt: skip
-        if not documents:
-            return 0
+            for key, record in new.items()
+        ]  # fmt: skip
         with mongo_errors():
             try:
-                await self._papers.insert_many(list(documents.values()), ordered=False)
+                await self._papers.insert_many(documents, ordered=False)
             except BulkWriteError as error:
                 failures = error.details["writeErrors"]
                 if any(failure["code"] != DUPLICATE for failure in failures):
                     raise
                 return len(documents) - len(failures)
         return len(documents)
-
-    async def count_by_run(self, project_id: int, field: str, run_id: int) -> int:
-        """How many papers that run imported, merged away or downloaded: `field` is import_run, merge_run or pdf_run."""
-        with mongo_errors():
-            return await self._count({field: run_id, "project_id": project_id})
 
     async def imported_by_source(self, project_id: int, run_id: int) -> dict[str, int]:
         """How many papers that run imported from each source."""
@@ -112,43 +108,40 @@ class Papers:
             ).to_list(100)
         return {str(row["_id"]): int(row["n"]) for row in rows}
 
-    async def count(self, project_id: int) -> int:
-        """How many active papers the project has."""
-        with mongo_errors():
-            return await self._count({"project_id": project_id, "state": ACTIVE})
+    async def page(self, project_id: int, *, offset: int, limit: int) -> tuple[list[Document], int]:
+        """(a page of the papers, the newest first; how many there are)."""
+        active = (await self.catalogues.get(project_id)).active
+        ids = active[offset : offset + limit]
+        found = await self.get(project_id, ids)
+        return [found[paper_id] for paper_id in ids if paper_id in found], len(active)
 
-    async def _count(self, query: Mapping[str, Any]) -> int:
-        pipeline = [{"$match": dict(query)}, {"$group": {"_id": None, "n": {"$sum": 1}}}]
-        rows = await self._papers.aggregate(pipeline).to_list(1)
-        return int(rows[0]["n"]) if rows else 0
-
-    async def page(self, project_id: int, *, offset: int, limit: int) -> list[Document]:
-        """Active papers, the newest first."""
-        with mongo_errors():
-            cursor = self._papers.find({"project_id": project_id, "state": ACTIVE})
-            cursor = cursor.sort([("created_ms", DESCENDING), ("_id", ASCENDING)])
-            return await cursor.skip(offset).limit(limit).to_list(limit)
-
-    async def stream(
-        self, project_id: int, fields: Sequence[str] | None = None, *, state: str = ACTIVE
-    ) -> AsyncIterator[list[Document]]:
-        """All papers of that state, page by page, however long the store is away; with `fields` only these."""
-        last = project_key(project_id) + ":"
-        shown = dict.fromkeys((*fields, "state", "paper_id", "key"), 1) if fields is not None else None
-        while rows := await patiently(self._after, last, project_key(project_id) + ";", shown):
-            yield [row for row in rows if row["state"] == state]
-            last = rows[-1]["key"]
-
-    async def _after(self, last: str, end: str, shown: Mapping[str, int] | None) -> list[Document]:
-        with mongo_errors():
-            cursor = self._papers.find({"key": {"$gt": last, "$lt": end}}, shown).sort([("key", ASCENDING)])
-            return await cursor.limit(PAGE).to_list(PAGE)
+    async def stream(self, project_id: int, fields: Sequence[str] | None = None) -> AsyncIterator[list[Document]]:
+        """All papers, page by page, however long the store is away; with `fields` only these."""
+        active = (await patiently(self.catalogues.get, project_id)).active
+        for start in range(0, len(active), PAGE):
+            found = await patiently(self.get, project_id, active[start : start + PAGE], fields)
+            yield list(found.values())
 
     async def get(
         self, project_id: int, paper_ids: Iterable[str], fields: Sequence[str] | None = None
     ) -> dict[str, Document]:
-        """The project's papers with these ids, merged ones too; with `fields` only these of each."""
-        shown = dict.fromkeys((*fields, "state", "paper_id"), 1) if fields is not None else None
+        """The project's papers by the ids that were asked for; for one that was merged into another, that one. With
+        `fields` only these of each.
+        """
+        groups = (await self.catalogues.get(project_id)).groups
+        kept = {paper_id: groups.kept_of(paper_id) for paper_id in paper_ids}
+        members = {head: groups.of(head) for head in dict.fromkeys(kept.values())}
+        raw = await self._raw(project_id, [one for group in members.values() for one in group], fields)
+        # A group whose first paper is missing (see `add`) is told by the next one.
+        there = {head: [raw[one] for one in group if one in raw] for head, group in members.items()}
+        papers = {head: merge(group) for head, group in there.items() if group}
+        return {paper_id: papers[head] for paper_id, head in kept.items() if head in papers}
+
+    async def _raw(
+        self, project_id: int, paper_ids: Sequence[str], fields: Sequence[str] | None
+    ) -> dict[str, Document]:
+        """As they were imported."""
+        shown = dict.fromkeys((*fields, "paper_id"), 1) if fields is not None else None
         found: dict[str, Document] = {}
         wanted = [paper_key(project_id, paper_id) for paper_id in paper_ids]
         for start in range(0, len(wanted), PAGE):
@@ -156,6 +149,14 @@ class Papers:
                 rows = await self._papers.find({"_id": {"$in": wanted[start : start + PAGE]}}, shown).to_list(PAGE)
             found |= {row["paper_id"]: row for row in rows}
         return found
+
+    async def done_work(self, project_id: int) -> dict[str, int]:
+        """Papers that have a PDF (1), or its text as well (2)."""
+        with mongo_errors():
+            rows = await self._papers.find(
+                {"project_id": project_id, "pdf_state": "stored"}, {"paper_id": 1, "text_state": 1}
+            ).to_list(None)  # fmt: skip
+        return {row["paper_id"]: 2 if row["text_state"] == "done" else 1 for row in rows}
 
     async def change(self, project_id: int, paper_id: str, changes: Document) -> None:
         """Set fields of a paper, whatever else happens to it."""
@@ -172,36 +173,6 @@ class Papers:
         with mongo_errors():
             result = await self._papers.replace_one({"_id": paper["_id"], "version": paper["version"]}, new)
         return bool(result.matched_count)
-
-    async def store_merged(self, run_id: int, groups: Sequence[tuple[Document, Sequence[Document]]]) -> None:
-        """Write `(kept, losers)` groups, the kept ones first: a crash in between leaves duplicates, never a loss."""
-        now = now_ms()
-        kept = [
-            _swap(best, best | {"version": best["version"] + 1, "updated_ms": now}) for best, losers in groups if losers
-        ]
-        gone = [
-            _swap(
-                loser,
-                loser | {
-                    "state": MERGED, "merged_into": best["paper_id"], "merge_run": run_id, "updated_ms": now,
-                    "version": loser["version"] + 1,
-                },
-            )
-            for best, losers in groups
-            for loser in losers
-        ]  # fmt: skip
-        with mongo_errors():
-            for operations in (kept, gone):
-                if operations:
-                    await self._papers.bulk_write(operations, ordered=False)
-
-    async def merged_groups(self, project_id: int, run_id: int) -> int:
-        """Into how many papers that run has merged others."""
-        with mongo_errors():
-            rows = await self._papers.find(
-                {"merge_run": run_id}, {"merged_into": 1, "project_id": 1}
-            ).to_list(None)  # fmt: skip
-        return len({row["merged_into"] for row in rows if row["project_id"] == project_id})
 
     async def save_pages(self, project_id: int, paper_id: str, pages: Sequence[PageText]) -> None:
         """Store texts of pages."""
@@ -251,17 +222,3 @@ class Papers:
                 return True
             result = await self._indexes.replace_one({"_id": key, "generation": new.generation - 1}, document)
         return bool(result.matched_count)
-
-
-def _swap(old: Document, new: Document) -> ReplaceOne[Document]:
-    """A replacement that only happens while nobody else has changed the document."""
-    return ReplaceOne({"_id": old["_id"], "version": old["version"]}, new)
-
-
-async def patiently(action: Any, *arguments: Any) -> Any:
-    """The answer of a store, however long it is away: an attempt that waits costs nothing and can be aborted."""
-    while True:
-        try:
-            return await action(*arguments)
-        except Unavailable:
-            await asyncio.sleep(0.5)

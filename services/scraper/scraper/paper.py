@@ -19,10 +19,13 @@ Document = dict[str, Json]
 MAX_TITLE, MAX_ABSTRACT, MAX_NAME, MAX_AUTHORS, MAX_URL = 2_000, 20_000, 300, 500, 2_000
 FIRST_YEAR, LAST_YEAR = 1500, 2200
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\u2028\u2029\ufeff]+")
+_PUNCTUATION = re.compile(r"[^a-z0-9]+")
 _SPACE = re.compile(r"\s+")
 _DOI = re.compile(r"10\.\d{4,9}/\S+")
 _ARXIV = re.compile(r"(?:\d{4}\.\d{4,5}|[a-z][a-z.-]+/\d{7})(?:v\d+)?$", re.IGNORECASE)
 _FILLED = ("abstract", "year", "authors", "doi", "arxiv_id", "venue", "url", "pdf_url", "citations")
+# How a document says that something is not known.
+_NOTHING: tuple[Json, ...] = ("", 0, [], -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,8 @@ def arxiv_id_of_doi(doi: str) -> str:
 
 def plain_title(title: str) -> str:
     """The title as it is compared: lower case, without accents and punctuation, single spaces."""
+    if title.isascii():
+        return _PUNCTUATION.sub(" ", title.lower()).strip()
     decomposed = unicodedata.normalize("NFKD", title.casefold())
     kept = (
         character if character.isalnum() else " " for character in decomposed if not unicodedata.combining(character)
@@ -138,22 +143,21 @@ def surname(author: str) -> str:
     return (" ".join(words) if comma else words[-1]) if words else ""
 
 
-def fullness(paper: Mapping[str, Json]) -> tuple[int, int, int]:
-    """How much a stored paper tells: what has text or a file comes first, then filled fields, then the abstract."""
-    work = 2 * (paper.get("text_state") == "done") + (paper.get("pdf_state") == "stored")
-    filled = sum(1 for name in _FILLED if paper.get(name) not in (None, "", 0, [], -1))
-    return work, filled, len(paper.get("abstract") or "")
+def fullness(paper: Mapping[str, Json]) -> tuple[int, int]:
+    """How much a record tells: filled fields, then letters of the abstract."""
+    return sum(1 for name in _FILLED if paper[name] not in _NOTHING), len(paper["abstract"])
 
 
 def merge(papers: Sequence[Document]) -> Document:
-    """The fullest of them, filled up from the others, with every source. The order does not matter."""
-    ranked = sorted(papers, key=lambda paper: (*(-part for part in fullness(paper)), paper["paper_id"]))
-    best = dict(ranked[0])
-    for other in ranked[1:]:
+    """The first of them, what it does not tell filled up from the others in their order, with every source."""
+    best = dict(papers[0])
+    for other in papers[1:]:
         for name in (*_FILLED, "title"):
-            if best.get(name) in (None, "", 0, [], -1):
-                best[name] = other.get(name, best.get(name))
-        best["citations"] = max(best.get("citations", -1), other.get("citations", -1))
-    told = {(one["source"], one["id"]): one for paper in ranked for one in paper.get("sources", ())}
-    best["sources"] = [told[key] for key in sorted(told)]
+            if name in best and best[name] in _NOTHING:
+                best[name] = other[name]
+        if "citations" in best:
+            best["citations"] = max(best["citations"], other["citations"])
+    if len(papers) > 1 and "sources" in best:
+        told = {(one["source"], one["id"]): one for paper in papers for one in paper["sources"]}
+        best["sources"] = [told[key] for key in sorted(told)]
     return best

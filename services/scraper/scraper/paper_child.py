@@ -26,13 +26,17 @@ def report(done: int, total: int) -> None:
     print(f"progress {done} {total}", flush=True)
 
 
-def dedup(source: str, target: str, threshold: str) -> None:
-    """Groups of duplicates, as lists of indexes of the source's lines."""
-    from scraper.paper_matching import find_groups, paper_of
+def dedup(source: str, known: str, target: str, threshold: str) -> None:
+    """New groups of papers that are one. `source`: lines of `[ids, cards]`; `known`: what is done with papers, and the
+    groups that were found before.
+    """
+    from scraper.paper_dedup_cards import new_groups, read_cards
 
     with Path(source).open("rb") as file:
-        papers = [paper_of(orjson.loads(line)) for line in file]
-    _write(target, find_groups(papers, float(threshold), report))
+        cards = read_cards(orjson.loads(line) for line in file)
+    with Path(known).open("rb") as file:
+        work, *groups = (orjson.loads(line) for line in file)
+    _write(target, new_groups(cards, work, groups, float(threshold), report))
 
 
 def index(source: str, database: str) -> None:

@@ -12,8 +12,10 @@ from urllib.parse import urlsplit
 
 from scraper.executor import ExecutorError, InvalidParameters, Json, Parked, RunContext
 from scraper.fetch import Fetched, FetchFailed, FetchRequest, FetchSession
-from scraper.mongo_papers import MERGED, Papers, patiently
+from scraper.mongo_catalogue import patiently
+from scraper.mongo_papers import Papers
 from scraper.paper import Document
+from scraper.paper_download import Download
 from scraper.paper_files import PaperFiles
 from scraper.pipeline_params import PapersParams
 from scraper.politeness import Disallowed, Politeness, RobotsUnreachable, is_slowing, retry_after_seconds
@@ -22,13 +24,15 @@ from scraper.redis_rates import Budget, Rates, TooLong
 HOSTS_AT_ONCE = 8
 FETCH_SECONDS = 300
 TRIES = 2
+# A line that breaks again and again, each time after some bytes.
+MAX_BREAKS = 50
 # A host that does nothing but ask for pauses is given up after so many in a row.
 MAX_PAUSES = 5
 PAUSE_SECONDS = 5.0
 HEAD_BYTES = 1024
 MAX_SHOWN = 300
 # What runs need to know of each paper; texts stay where they are.
-FIELDS = ("title", "merged_into", "pdf_url", "pdf_state", "pdf_file", "pdf_sha", "pdf_run", "text_state", "text_sha",
+FIELDS = ("title", "pdf_url", "pdf_state", "pdf_file", "pdf_sha", "pdf_run", "text_state", "text_sha",
           "pages", "ocr_pages")  # fmt: skip
 MAX_LISTED = 100
 
@@ -63,12 +67,8 @@ async def chosen_papers(papers: Papers, project_id: int, paper_ids: list[str] | 
     unknown = [paper_id for paper_id in paper_ids if paper_id not in found]
     if unknown:
         raise InvalidParameters(f"the project has no paper {', '.join(unknown[:5])}", field="paper_ids")
-    for _ in range(5):  # a kept paper may have been merged in turn
-        merged = {paper["merged_into"] for paper in found.values() if paper["state"] == MERGED} - found.keys()
-        if not merged:
-            break
-        found |= await patiently(papers.get, project_id, merged, FIELDS)
-    return [paper for _, paper in sorted(found.items()) if paper["state"] != MERGED]
+    kept = {paper["paper_id"]: paper for paper in found.values()}
+    return [paper for _, paper in sorted(kept.items())]
 
 
 class CrawlRun:
@@ -92,6 +92,7 @@ class CrawlRun:
         """Counts, and why papers failed. Raises Parked when only hosts are left that asked for a pause."""
         hosts = self._sort(await chosen_papers(self._papers, self._params.project_id, self._params.paper_ids))
         self._show()
+        await self._files.clear_downloads(self._params.project_id)
         queue = deque(hosts.items())
         try:
             async with asyncio.TaskGroup() as group:
@@ -143,9 +144,11 @@ class CrawlRun:
                 self._tally.resume_at_ms = min(resume, error.resume_at_ms) if resume else error.resume_at_ms
 
     async def _take(self, host: str, paper: Document) -> None:
+        download = self._files.download(self._params.project_id, paper["paper_id"])
         try:
-            data = await self._fetch(host, paper["pdf_url"])
+            data = await self._fetch(host, paper["pdf_url"], download)
         except Unfit as error:
+            download.drop()
             reason = str(error)[:MAX_SHOWN]
             self._tally.failures[paper["paper_id"]] = reason
             self._context.log("warn", f"No PDF of {paper['title'][:80]!r}: {reason}", paper_id=paper["paper_id"])
@@ -157,6 +160,7 @@ class CrawlRun:
             "pdf_state": "stored", "pdf_file": name, "pdf_bytes": len(data), "pdf_sha": sha, "pdf_error": "",
             "pdf_run": self._context.job.run_id,
         })  # fmt: skip
+        download.drop()
         self._tally.downloaded += 1
 
     async def _change(self, paper: Document, changes: Document) -> None:
@@ -166,32 +170,39 @@ class CrawlRun:
         state = {"pauses": dict(self._pauses), "failures": self._tally.failures}
         await patiently(self._context.save_checkpoint, state)
 
-    async def _fetch(self, host: str, url: str) -> bytes:
-        """The PDF. Raises Unfit, TooLong."""
+    async def _fetch(self, host: str, url: str, download: Download) -> bytes:
+        """The PDF, of which some may be there already. Raises Unfit, TooLong."""
         failures = 0
         reason = ""
-        while failures < TRIES:
+        for _ in range(MAX_BREAKS):
+            came = download.size
             try:
                 await self._turn(host, url)
                 answer = await self._session.fetch(
                     FetchRequest(
-                        url, headers=(("Accept", "application/pdf,*/*;q=0.5"),), timeout_seconds=FETCH_SECONDS,
-                        max_bytes=self._max_bytes, follow=self._check_robots,
+                        url, headers=download.headers(), timeout_seconds=FETCH_SECONDS,
+                        max_bytes=self._max_bytes, follow=self._check_robots, receiver=download,
                     )
                 )  # fmt: skip
             except FetchFailed as error:
                 reason = error.message
+                if download.size > came:
+                    # The line broke, but the host does give: the rest is asked for.
+                    self._context.log("debug", f"{download.size} bytes have come: {reason}", url=url)
+                    continue
             except ExecutorError as error:  # robots.txt, or an address that may not be called
                 raise Unfit(error.message) from error
             else:
                 if is_slowing(answer) and (answer.status == 429 or retry_after_seconds(answer) is not None):
                     await self._pause(host, answer)
                     continue
-                if answer.status < 500:
+                if answer.status < 500 and answer.status != 416:
                     self._pauses.pop(host, None)
-                    return _checked(answer, self._max_bytes)
+                    return _checked(answer, await download.content(), self._max_bytes)
                 reason = f"the host answered with status {answer.status}"
             failures += 1
+            if failures >= TRIES:
+                break
         raise Unfit(reason)
 
     async def _check_robots(self, url: str) -> None:
@@ -225,13 +236,13 @@ def _host(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2].lower()
 
 
-def _checked(answer: Fetched, max_bytes: int) -> bytes:
+def _checked(answer: Fetched, body: bytes, max_bytes: int) -> bytes:
     """The body, if it is a PDF. Raises Unfit."""
-    if answer.status != 200:
+    if answer.status not in (200, 206):
         raise Unfit(f"the host answered with status {answer.status}")
     if answer.truncated:
         raise Unfit(f"it is larger than {max_bytes} bytes")
-    if b"%PDF-" not in answer.body[:HEAD_BYTES]:
+    if b"%PDF-" not in body[:HEAD_BYTES]:
         what = answer.content_type or "something unnamed"
         raise Unfit(f"the answer is no PDF, but {what}")
-    return answer.body
+    return body

@@ -1,87 +1,83 @@
-"""One dedup run. Owns: what is compared, and how what belongs together becomes one paper. Must not know the rules.
+"""One dedup run. Owns: what is compared, when nothing needs to be, and what is kept. Must not know the rules.
 
-Merging is repeatable: the kept record is written before the others are marked, and a run that starts again finds the
-groups that are left.
+A run reads cards and writes groups, never papers. It is repeatable: an attempt looks at the groups as they were before
+the run, finds the same again, and writes them under the same keys.
 """
 
-import asyncio
-from collections import deque
 from collections.abc import AsyncIterator
-from typing import Any
 
 from scraper.executor import Json, RunContext
-from scraper.mongo_papers import Papers, patiently
-from scraper.paper import merge
+from scraper.mongo_catalogue import DedupMark, patiently, seen_by_dedup
+from scraper.mongo_papers import Papers
+from scraper.paper_catalogue import Catalogue
+from scraper.paper_matching import RULES
 from scraper.paper_workshop import Bench
 from scraper.pipeline_params import DedupParams
 
-COMPARED = ("title", "year", "authors", "doi", "arxiv_id")
-GROUPS_AT_ONCE = 100
-PARTS_AT_ONCE = 3
 SECONDS = 3_600.0
-# The run's progress is in steps of a hundred: reading and comparing 70, merging 30.
-COMPARE_SHARE = 70
+# The run's progress is in steps of a hundred: reading 10, comparing 85, writing 5.
+READ_SHARE, COMPARE_SHARE = 10, 85
 
 
 class DedupRun:
-    """Merges the duplicates of a project."""
+    """Finds the duplicates of a project."""
 
     def __init__(self, context: RunContext, params: DedupParams, *, papers: Papers, bench: Bench) -> None:
-        self._context, self._params, self._papers, self._bench = context, params, papers, bench
-        self._ids: list[str] = []
+        self._context, self._params, self._bench = context, params, bench
+        self._papers, self._catalogues = papers, papers.catalogues
 
     async def run(self) -> Json:
         """`groups`, `merged`, `remaining`."""
         self._context.progress(0, 100, "reading papers")
-        source, count = await self._bench.write("papers.jsonl", self._read())
-        if count > 1:
-            await self._bench.work(
-                "dedup", str(source), str(self._bench.folder / "groups.jsonl"), str(self._params.threshold),
-                progress=self._compared, seconds=SECONDS,
-            )  # fmt: skip
-            await self._merge(self._bench.read(self._bench.folder / "groups.jsonl"))
-        self._context.progress(100, 100, "done")
         project_id, run_id = self._params.project_id, self._context.job.run_id
-        return {
-            "groups": await patiently(self._papers.merged_groups, project_id, run_id),
-            "merged": await patiently(self._papers.count_by_run, project_id, "merge_run", run_id),
-            "remaining": await patiently(self._papers.count, project_id),
-        }
+        before: Catalogue = await patiently(self._catalogues.before, project_id, run_id)
+        seen = seen_by_dedup(before, self._params.threshold, RULES)
+        last: DedupMark | None = await patiently(self._catalogues.last_dedup, project_id)
+        if last is not None and last.seen == seen:
+            self._context.progress(100, 100, "nothing new to compare")
+            # It may have been this very run, killed before it could say what it had done.
+            return last.result if last.run_id == run_id else _result([], before)
+        groups = await self._compare(before)
+        self._context.progress(READ_SHARE + COMPARE_SHARE, 100, f"keeping {len(groups)} groups")
+        await patiently(self._catalogues.add_groups, project_id, run_id, groups)
+        result = _result(groups, before)
+        await patiently(self._catalogues.note_dedup, project_id, DedupMark(run_id, seen, result))
+        self._context.progress(100, 100, "done")
+        return result
 
-    async def _read(self) -> AsyncIterator[list[Json]]:
-        async for page in self._papers.stream(self._params.project_id, COMPARED):
-            self._ids += [paper["paper_id"] for paper in page]
-            yield [{name: paper[name] for name in COMPARED} for paper in page]
+    async def _compare(self, before: Catalogue) -> list[list[str]]:
+        """Groups that are new or have grown."""
+        if len(before.known) < 2:
+            return []
+        work = await patiently(self._papers.done_work, self._params.project_id)
+        known, _ = await self._bench.write("known.jsonl", _once([work, *before.groups.members.values()]))
+        source, _ = await self._bench.write("cards.jsonl", self._cards(before))
+        target = self._bench.folder / "groups.jsonl"
+        await self._bench.work(
+            "dedup", str(source), str(known), str(target), str(self._params.threshold), progress=self._compared,
+            seconds=SECONDS,
+        )  # fmt: skip
+        groups: list[list[str]] = self._bench.read(target)
+        return groups
+
+    async def _cards(self, before: Catalogue) -> AsyncIterator[list[Json]]:
+        read, total = 0, sum(len(one.ids) for one in before.listed)
+        async for lists in self._catalogues.cards(before):
+            yield lists
+            read += sum(len(ids) for ids, _ in lists)
+            self._context.progress(READ_SHARE * read // total, 100, f"{read} papers read")
 
     def _compared(self, done: int, total: int) -> None:
-        self._context.progress(COMPARE_SHARE * done // max(total, 1), 100, "comparing")
+        self._context.progress(READ_SHARE + COMPARE_SHARE * done // max(total, 1), 100, "comparing")
 
-    async def _merge(self, groups: list[Any]) -> None:
-        waiting = deque(range(0, len(groups), GROUPS_AT_ONCE))
-        done = 0
 
-        async def merge_parts() -> None:
-            nonlocal done
-            while waiting:
-                start = waiting.popleft()
-                part = [[self._ids[index] for index in group] for group in groups[start : start + GROUPS_AT_ONCE]]
-                await self._merge_part(part)
-                done += len(part)
-                share = (100 - COMPARE_SHARE) * done // len(groups)
-                self._context.progress(COMPARE_SHARE + share, 100, f"{done} of {len(groups)} groups merged")
+def _result(groups: list[list[str]], before: Catalogue) -> Json:
+    """What the run says: groups that it made or made larger, papers that are no longer shown, papers that still are."""
+    kept = before.groups
+    heads = [len({kept.kept_of(paper_id) for paper_id in group}) for group in groups]
+    merged = sum(heads) - len(groups)
+    return {"groups": len(groups), "merged": merged, "remaining": len(before.active) - merged}
 
-        # Groups have no paper in common; while the store works on one part, the next is prepared.
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(PARTS_AT_ONCE):
-                tasks.create_task(merge_parts())
 
-    async def _merge_part(self, groups: list[list[str]]) -> None:
-        wanted = [paper_id for group in groups for paper_id in group]
-        papers = await patiently(self._papers.get, self._params.project_id, wanted)
-        merged = []
-        for group in groups:
-            members = [papers[paper_id] for paper_id in group if papers.get(paper_id, {}).get("state") == "active"]
-            if len(members) > 1:
-                best = merge(members)
-                merged.append((best, [paper for paper in members if paper["paper_id"] != best["paper_id"]]))
-        await patiently(self._papers.store_merged, self._context.job.run_id, merged)
+async def _once(entries: list[Json]) -> AsyncIterator[list[Json]]:
+    yield entries

@@ -1,34 +1,21 @@
 """One keyword_expand run. Owns: where the proposals come from: the project's own papers, or an outside endpoint."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 import orjson
 
-from scraper.executor import ExecutorError, Json, RunContext
-from scraper.fetch import Fetched, FetchRequest, FetchSession
+from scraper.executor import Json, Parked, RunContext
+from scraper.fetch import FetchSession
+from scraper.keyword_endpoint import Endpoint, ask
+from scraper.mongo_catalogue import patiently
 from scraper.mongo_papers import Papers
-from scraper.paper import clean_text
 from scraper.paper_workshop import Bench
 from scraper.pipeline_params import KeywordParams
+from scraper.redis_rates import Rates, TooLong
 
 SECONDS = 1_800.0
-ENDPOINT_SECONDS = 120.0
-MAX_ANSWER_BYTES = 1024 * 1024
-MAX_KEYWORD = 200
-PROMPT = (
-    "You propose search terms for finding scholarly papers. Answer with nothing but a JSON array of at most {limit} "
-    'objects {{"keyword": string, "score": number from 0 to 1}}, the most closely related first. The terms: {terms}'
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """An OpenAI-compatible endpoint. `base` "" = there is none."""
-
-    base: str
-    key: str
-    model: str
+# The run's progress is in steps of a hundred: reading 30, finding terms 70.
+READ_SHARE = 30
 
 
 class ExpandRun:
@@ -36,9 +23,9 @@ class ExpandRun:
 
     def __init__(
         self, context: RunContext, params: KeywordParams, *, papers: Papers, bench: Bench, session: FetchSession,
-        endpoint: Endpoint,
+        endpoint: Endpoint, rates: Rates,
     ) -> None:  # fmt: skip
-        self._context, self._params = context, params
+        self._context, self._params, self._rates = context, params, rates
         self._papers, self._bench, self._session, self._endpoint = papers, bench, session, endpoint
 
     async def run(self) -> Json:
@@ -62,48 +49,27 @@ class ExpandRun:
         return {"keywords": keywords, "origin": "corpus"}
 
     def _expanded(self, done: int, total: int) -> None:
-        self._context.progress(100 * done // max(total, 1), 100, "finding terms")
+        share = (100 - READ_SHARE) * done // max(total, 1)
+        self._context.progress(READ_SHARE + share, 100, "finding terms")
 
     async def _read(self) -> AsyncIterator[list[Json]]:
+        read, total = 0, len((await patiently(self._papers.catalogues.get, self._params.project_id)).active)
         async for page in self._papers.stream(self._params.project_id, ("title", "abstract")):
+            read += len(page)
+            self._context.progress(READ_SHARE * read // max(total, read), 100, f"{read} papers read")
             yield [f"{paper['title']}. {paper['abstract']}" for paper in page]
 
     async def _ask(self) -> list[Json]:
-        """The endpoint's proposals. Raises ExecutorError for an answer that has none."""
-        terms = orjson.dumps(self._params.keywords).decode()
-        prompt = PROMPT.format(limit=self._params.limit, terms=terms)
-        asked = {
-            "model": self._endpoint.model, "temperature": 0, "messages": [{"role": "user", "content": prompt}],
-        }  # fmt: skip
-        headers = [("Content-Type", "application/json")]
-        if self._endpoint.key:
-            headers.append(("Authorization", f"Bearer {self._endpoint.key}"))
-        answer = await self._session.fetch(
-            FetchRequest(
-                self._endpoint.base.rstrip("/") + "/chat/completions", method="POST", headers=tuple(headers),
-                body=orjson.dumps(asked), timeout_seconds=ENDPOINT_SECONDS, max_bytes=MAX_ANSWER_BYTES,
-                max_redirects=0,
+        """The endpoint's proposals; it is asked once, however often the run is killed after its answer."""
+        answered = self._context.job.checkpoint
+        if isinstance(answered, dict) and "keywords" in answered:
+            keywords: list[Json] = answered["keywords"]
+            return keywords
+        try:
+            found = await ask(
+                self._endpoint, self._params.keywords, self._params.limit, session=self._session, rates=self._rates
             )
-        )  # fmt: skip
-        if answer.status != 200:
-            raise ExecutorError(f"the keyword endpoint answered with status {answer.status}", code="ENDPOINT_FAILED")
-        return _proposals(answer, self._params)
-
-
-def _proposals(answer: Fetched, params: KeywordParams) -> list[Json]:
-    try:
-        content = orjson.loads(answer.body)["choices"][0]["message"]["content"]
-        listed = orjson.loads(content[content.index("[") : content.rindex("]") + 1])
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        raise ExecutorError("the keyword endpoint's answer holds no JSON array", code="ENDPOINT_FAILED") from error
-    asked = {keyword.casefold() for keyword in params.keywords}
-    found: dict[str, float] = {}
-    for entry in listed if isinstance(listed, list) else ():
-        raw = entry if isinstance(entry, dict) else {"keyword": entry}
-        keyword = clean_text(raw.get("keyword"), MAX_KEYWORD)
-        score = raw.get("score", 0.5)
-        score = float(score) if isinstance(score, int | float) else 0.5
-        if keyword and keyword.casefold() not in asked:
-            found.setdefault(keyword, min(max(score, 0.0), 1.0) if score == score else 0.5)  # noqa: PLR0124  # NaN
-    ranked = sorted(found.items(), key=lambda pair: -pair[1])[: params.limit]
-    return [{"keyword": keyword, "score": score} for keyword, score in ranked]
+        except TooLong as error:
+            raise Parked("the keyword endpoint asked for a pause", resume_at_ms=error.resume_at_ms) from error
+        await patiently(self._context.save_checkpoint, {"keywords": found})
+        return found

@@ -10,6 +10,7 @@ from pathlib import Path
 from chassis.errors import NotFound
 
 from scraper.blobs import LocalBlobs
+from scraper.paper_download import SUFFIX, Download, clear_downloads
 
 
 class PaperFiles:
@@ -22,6 +23,14 @@ class PaperFiles:
         """(name, SHA-256) of a stored PDF."""
         name = await self._blobs.save_for(f"papers-{project_id}", f"{paper_id}.pdf", data)
         return name, hashlib.sha256(data).hexdigest()
+
+    def download(self, project_id: int, paper_id: str) -> Download:
+        """Where a PDF comes to be until it is whole."""
+        return Download(self._blobs.folder(f"papers-{project_id}") / f"{paper_id}{SUFFIX}")
+
+    async def clear_downloads(self, project_id: int) -> None:
+        """Remove the project's parts of PDFs that nobody has gone on with for long."""
+        await asyncio.to_thread(clear_downloads, self._blobs.folder(f"papers-{project_id}"))
 
     async def save_index(self, project_id: int, label: str, source: Path) -> str:
         """The name of a stored index; the source stays where it is."""

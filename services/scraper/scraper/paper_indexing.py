@@ -14,7 +14,8 @@ import orjson
 from chassis.clock import now_ms
 
 from scraper.executor import ExecutorError, Json, RunContext
-from scraper.mongo_papers import IndexState, Papers, patiently
+from scraper.mongo_catalogue import patiently
+from scraper.mongo_papers import IndexState, Papers
 from scraper.paper import Document
 from scraper.paper_crawl import chosen_papers
 from scraper.paper_files import PaperFiles
@@ -111,6 +112,7 @@ class IndexRun:
     async def _write(self, build: Path, target: Mapping[str, str], put: Sequence[str], drop: Sequence[str]) -> None:
         source = self._bench.folder / "changes.jsonl"
         done = len(target) - len(put)
+        self._context.log("info", f"{done} of {len(target)} papers are in the index already")
         self._context.progress(done, len(target), f"{len(put)} papers to index")
         await self._slice(source, build, [{"id": paper_id} for paper_id in drop])
         async for changes in self._slices(target, put):

@@ -1,8 +1,8 @@
 """Which papers are the same. Pure: owns the rules, and how all pairs that may match are found without comparing all.
 
 Papers with the same DOI or arXiv id are one. Otherwise two are one when their titles are nearly the same, their years
-at most one apart, and nothing speaks against it: no different numbers ("Part 1", "Part 2"), no word replaced by
-another, no different authors, no different identifiers.
+at most one apart (two, if the same people wrote them), and nothing speaks against it: no different numbers ("Part 1",
+"Part 2"), no word replaced by another, no different authors, no different identifiers.
 
 Candidates are papers that share a rare word of the title, and neighbours in the order of titles read forwards and
 backwards, so that a misspelling hides nobody. The fuzzy-matching library then scores all of them at once.
@@ -10,13 +10,13 @@ backwards, so that a misspelling hides nobody. The fuzzy-matching library then s
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz import fuzz, process
+from rapidfuzz.distance import OSA
 
 from scraper.paper import arxiv_id_of_doi, plain_title, surname
 
@@ -29,9 +29,13 @@ PAIRS_AT_ONCE = 500_000
 THREADS = 2
 WORD_LIKENESS = 75.0
 LETTERS_LIKENESS = 85.0
+SLIPS_FROM = 5
+YEARS = 2
 NAME_LIKENESS = 88.0
 SHORT_TITLE = 20
 TELLING_WORDS = 6
+# Changed with the rules, so that a project is compared anew.
+RULES = 1
 PREPRINT_DOI = "10.48550/"
 ROMAN = re.compile(r"[ivx]{1,5}")
 # Their presence or absence makes no other paper.
@@ -51,23 +55,27 @@ class Paper:
     arxiv_id: str
 
 
-def paper_of(raw: Mapping[str, Any]) -> Paper:
-    """The comparable form of a stored paper."""
-    title = plain_title(raw["title"])
-    words = tuple(title.split())
+def comparable(title: str, year: int, authors: Sequence[str], doi: str, arxiv_id: str) -> Paper:
+    """A paper as it is compared. `year` 0, "" = not known."""
+    plain = plain_title(title)
+    words = tuple(plain.split())
     numbers = tuple(word for word in words if any(map(str.isdigit, word)) or ROMAN.fullmatch(word))
-    doi = raw["doi"]
-    return Paper(
-        title, words, numbers, raw["year"] or 0, frozenset(filter(None, map(surname, raw["authors"]))),
-        doi, raw["arxiv_id"] or arxiv_id_of_doi(doi),
-    )  # fmt: skip
+    surnames = frozenset(filter(None, map(surname, authors)))
+    return Paper(plain, words, numbers, year, surnames, doi, arxiv_id or arxiv_id_of_doi(doi))
 
 
 def find_groups(
-    papers: Sequence[Paper], threshold: float, report: Callable[[int, int], None] = lambda _done, _total: None
+    papers: Sequence[Paper],
+    threshold: float,
+    report: Callable[[int, int], None] = lambda _done, _total: None,
+    *,
+    joined: Sequence[Sequence[int]] = (),
 ) -> list[list[int]]:
-    """Groups of two and more that are the same paper, as indexes, each in order."""
+    """Groups of two and more that are the same paper, as indexes, each in order; `joined` are groups already."""
     union = _Union(len(papers))
+    for group in joined:
+        for other in group[1:]:
+            union.join(group[0], other)
     for identifier in ("doi", "arxiv_id"):
         first: dict[str, int] = {}
         for index, paper in enumerate(papers):
@@ -94,15 +102,18 @@ def _candidates(papers: Sequence[Paper]) -> Pairs:
     """Pairs of papers (smaller index first, each once) whose year and length allow a match."""
     years = np.array([paper.year for paper in papers], dtype=np.int64)
     lengths = np.array([len(paper.title) for paper in papers], dtype=np.int64)
-    kept = [np.empty((0, 2), dtype=np.int64)]
+    # Pairs as one number each: those are sorted many times faster than rows.
+    kept = [np.empty(0, dtype=np.int64)]
     for found in _collected(_blocks(papers)):
         one, other = found.min(axis=1), found.max(axis=1)
-        near = (np.abs(years[one] - years[other]) <= 1) | (years[one] == 0) | (years[other] == 0)
+        near = (np.abs(years[one] - years[other]) <= YEARS) | (years[one] == 0) | (years[other] == 0)
         shorter, longer = np.minimum(lengths[one], lengths[other]), np.maximum(lengths[one], lengths[other])
         # Half as long can't be half alike, which is the lowest threshold.
         likely = near & (one != other) & (shorter * 3 >= longer) & (shorter > 0)
-        kept.append(np.column_stack((one[likely], other[likely])))
-    return np.unique(np.concatenate(kept), axis=0)
+        kept.append(one[likely] * len(papers) + other[likely])
+    pairs = np.sort(np.concatenate(kept))
+    pairs = pairs[np.diff(pairs, prepend=-1) != 0]
+    return np.column_stack(np.divmod(pairs, max(1, len(papers))))
 
 
 def _collected(blocks: Iterator[Pairs]) -> Iterator[Pairs]:
@@ -155,6 +166,8 @@ def are_the_same(one: Paper, other: Paper, cutoff: float) -> bool:
         or max(fuzz.ratio(one.title, other.title), fuzz.token_sort_ratio(one.title, other.title)) < cutoff
     ):
         return False
+    if _published_later(one, other) and not (one.surnames & other.surnames and len(one.words) >= TELLING_WORDS):
+        return False
     exact = one.title == other.title
     if not exact and (_published_apart(one, other) or not _words_agree(one, other)):
         return False
@@ -163,9 +176,14 @@ def are_the_same(one: Paper, other: Paper, cutoff: float) -> bool:
 
 def _contradict(one: Paper, other: Paper) -> bool:
     """Whether year, arXiv id or numbers of the title say that they are two."""
-    if one.year and other.year and abs(one.year - other.year) > 1:
+    if one.year and other.year and abs(one.year - other.year) > YEARS:
         return True
     return one.numbers != other.numbers or bool(one.arxiv_id and other.arxiv_id and one.arxiv_id != other.arxiv_id)
+
+
+def _published_later(one: Paper, other: Paper) -> bool:
+    """Years as far apart as a preprint and its paper may be: then the same people must have written both."""
+    return bool(one.year and other.year) and abs(one.year - other.year) == YEARS
 
 
 def _published_apart(one: Paper, other: Paper) -> bool:
@@ -183,11 +201,22 @@ def _words_agree(one: Paper, other: Paper) -> bool:
         return True
     for word in left:
         score, best = max(((fuzz.ratio(word, candidate), candidate) for candidate in right), default=(0.0, ""))
-        if score >= WORD_LIKENESS:
+        if score >= WORD_LIKENESS or _misspelt(word, best):
             right.remove(best)
         elif word not in FILLERS:
             return False
     return all(word in FILLERS for word in right)
+
+
+def _misspelt(word: str, other: str) -> bool:
+    """Two slips of the same word, or one in a word so short that it is much of it: "hmna" for "human", "adn" for "and".
+
+    A single letter may name a part, and is not taken for a slip.
+    """
+    if max(len(word), len(other)) >= SLIPS_FROM and word[:1] == other[:1]:
+        return bool(OSA.distance(word, other, score_cutoff=2) <= 2)
+    near = OSA.distance(word, other, score_cutoff=1) <= 1
+    return near and any(len(one) > 1 and one in FILLERS for one in (word, other))
 
 
 def _authors_agree(one: Paper, other: Paper) -> bool:

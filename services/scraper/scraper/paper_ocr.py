@@ -11,7 +11,8 @@ from pathlib import Path
 import orjson
 
 from scraper.executor import ExecutorError, Json, RunContext
-from scraper.mongo_papers import PageText, Papers, patiently
+from scraper.mongo_catalogue import patiently
+from scraper.mongo_papers import PageText, Papers
 from scraper.paper import Document
 from scraper.paper_crawl import MAX_LISTED, chosen_papers
 from scraper.paper_files import PaperFiles

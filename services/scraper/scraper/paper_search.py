@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 from scraper.executor import ExecutorError, Json, Parked, RunContext
 from scraper.fetch import Fetched, FetchFailed, FetchRequest
-from scraper.mongo_papers import Papers, patiently
+from scraper.mongo_catalogue import patiently
+from scraper.mongo_papers import Papers
 from scraper.paper import Record
 from scraper.paper_sources import PAGE_SIZE, Query, Rubbish, Source, SourcePage
 from scraper.pipeline_params import SearchParams

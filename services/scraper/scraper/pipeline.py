@@ -14,8 +14,8 @@ from scraper.blobs import LocalBlobs
 from scraper.executor import Executor
 from scraper.executors.papers import EXECUTORS, Desk, Limits
 from scraper.fetch import Fetcher
+from scraper.keyword_endpoint import Endpoint
 from scraper.mongo_papers import Papers
-from scraper.paper_expand import Endpoint
 from scraper.paper_files import PaperFiles, clear_old
 from scraper.paper_ocr import Reading
 from scraper.paper_search import Access
@@ -52,7 +52,12 @@ class Pipeline:
             workshop=self._workshop,
             sources=_sources(settings),
             reading=Reading(_tesseract(settings), settings.ocr_languages, settings.ocr_page_seconds),
-            endpoint=Endpoint(settings.keyword_base_url, _plain(settings.keyword_api_key), settings.keyword_model),
+            endpoint=Endpoint(
+                settings.keyword_base_url,
+                _plain(settings.keyword_api_key),
+                settings.keyword_model,
+                settings.keyword_timeout_seconds,
+            ),
             limits=Limits(settings.scholar_timeout_seconds, settings.crawl_interval_seconds, settings.pdf_max_bytes),
         )
         return {executor.name: partial(executor, desk) for executor in EXECUTORS}

@@ -39,3 +39,4 @@ class PipelineSettings(ServiceSettings):
     keyword_base_url: str = Field("", pattern=r"^(https?://\S+)?$")
     keyword_api_key: SecretStr | None = None
     keyword_model: str = "gpt-4o-mini"
+    keyword_timeout_seconds: float = Field(120, gt=0, le=600)

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 from scraper.executor import Json, RunContext
 from scraper.fetch import Fetcher
+from scraper.keyword_endpoint import Endpoint
 from scraper.mongo_papers import Papers
 from scraper.paper_crawl import CrawlRun
 from scraper.paper_dedup import DedupRun
-from scraper.paper_expand import Endpoint, ExpandRun
+from scraper.paper_expand import ExpandRun
 from scraper.paper_files import PaperFiles
 from scraper.paper_indexing import IndexRun
 from scraper.paper_ocr import OcrRun, Reading
@@ -149,7 +150,8 @@ class KeywordExecutor(_OnDesk):
         params = read_params(KeywordParams, context.job.parameters)
         async with desk.workshop.bench(context) as bench, desk.fetcher.session() as session:
             return await ExpandRun(
-                context, params, papers=desk.papers, bench=bench, session=session, endpoint=desk.endpoint
+                context, params, papers=desk.papers, bench=bench, session=session, endpoint=desk.endpoint,
+                rates=desk.rates,
             ).run()  # fmt: skip
 
 
