@@ -15,8 +15,9 @@ from pathlib import Path
 
 import psutil
 
-# The folder in a profile that takes downloads.
+# The folders in a profile that take downloads and raw Playwright traces.
 DOWNLOADS = "downloads"
+TRACES = "traces"
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 DEBIAN_CHROMIUM = Path("/usr/bin/chromium")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")

@@ -79,10 +79,12 @@ class PageSurface:
 
     async def do(self, step: kinds.Step, deadline: float) -> None:
         """Do one step that holds no others."""
+        await self.tools.unless_secret(step)
         await self._by_type[step.type](step, deadline)
 
     async def elements(self, targets: tuple[kinds.Target, ...], deadline: float) -> Sequence[Locator]:
         """The elements of the first alternative that matches any."""
+        await self.tools.unless_secret(*targets)
         found = await self.tools.some(targets, deadline)
         return [found.nth(index) for index in range(await found.count())]
 
@@ -119,6 +121,7 @@ class PageSurface:
 
     async def holds(self, when: kinds.Condition) -> bool:
         """Whether the condition is true now."""
+        await self.tools.unless_secret(when)
         # While a document is still on its way, nothing is in it, and "not there" would seem true.
         await self.tools.tabs.settle()
         return await self._holds(when) != when.negate

@@ -75,10 +75,10 @@ class RpaExecutor:
         scope.hide_row_secrets(wanted.rows)
         steps = BrowserSteps(
             held, context, scope, rows=wanted.rows, base_url=wanted.base_url, custom=self._custom,
-            pictures=wanted.pictures,
+            pictures=wanted.pictures, recording=wanted.recording,
         )  # fmt: skip
         steps.trace.facts = {"format": wanted.format, "browserId": wanted.browser_id or None}
-        async with self._kept(context, steps, held, profile):
+        async with self._kept(context, steps, held, profile), steps.recorded():
             result = await steps.run(wanted.steps, wanted.root, first=wanted.first)
             if wanted.steps:
                 return result
