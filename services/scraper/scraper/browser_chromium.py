@@ -51,6 +51,8 @@ class PoolSettings:
     marker: str
     slots: int = 2
     executable: str | None = None
+    # Of all browsers together: above it new contexts wait. None: no bound.
+    memory_bytes: int | None = None
     recycle_runs: int = 200
     recycle_bytes: int = 1024**3
     recycle_seconds: float = 3600

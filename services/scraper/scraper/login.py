@@ -35,13 +35,14 @@ ASKED_AGAIN_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class LoginOrder:
-    """What to do. `steps` (recorded or canonical) instead of finding the form."""
+    """What to do. `steps` (recorded or canonical) instead of finding the form; `browser`: options."""
 
     url: str
     selectors: tuple[str, ...]
     username: str
     password: str
     steps: Json
+    browser: Json
     rows: tuple[Mapping[str, Json], ...]
 
     def secrets(self, others: Secrets) -> Secrets:
@@ -59,7 +60,10 @@ def open_login(raw: bytes, selectors: Json) -> LoginOrder:
     rows = rows_of(fields.get("row")) or ({},)
     # So that a recording can name them as it names any value of the row.
     rows = tuple({**{name: value for name, value in given.items() if value}, **row} for row in rows)
-    return LoginOrder(fields["url"], tuple(selectors), given["username"], given["password"], fields["sortedData"], rows)
+    return LoginOrder(
+        fields["url"], tuple(selectors), given["username"], given["password"], fields["sortedData"],
+        fields.get("browser"), rows,
+    )  # fmt: skip
 
 
 async def log_in(steps: BrowserSteps, order: LoginOrder, own: Sequence[Step]) -> None:

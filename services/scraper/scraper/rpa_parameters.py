@@ -65,6 +65,8 @@ def parse_rpa(parameters: Mapping[str, Json], task_name: str = "") -> RpaParamet
     if adspower is not None and not browser_id:
         raise InvalidParameters("must name the AdsPower profile", field="浏览器id")
     browser = parse_browser_options(parameters.get("browser"))
+    if adspower is not None and browser.proxy_id is not None:
+        raise InvalidParameters("an AdsPower profile has its own proxy", field="browser.proxyId")
     pictures = _pictures(parameters.get("screenshots"))
     recording = parse_recording(parameters.get("filmstrip"), parameters.get("playwrightTrace"))
     if adspower is not None and recording.playwright != "never":
