@@ -77,9 +77,12 @@ class PageSurface:
         """Make sure that there is a page."""
         await self.tools.tabs.open()
 
+    async def before(self, step: kinds.Step) -> None:
+        """End what may not see the step's secrets."""
+        await self.tools.unless_secret(step)
+
     async def do(self, step: kinds.Step, deadline: float) -> None:
         """Do one step that holds no others."""
-        await self.tools.unless_secret(step)
         await self._by_type[step.type](step, deadline)
 
     async def elements(self, targets: tuple[kinds.Target, ...], deadline: float) -> Sequence[Locator]:

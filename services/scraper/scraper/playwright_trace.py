@@ -16,13 +16,14 @@ from pathlib import Path
 
 import orjson
 from playwright.async_api import BrowserContext
+from playwright.async_api import Error as PlaywrightError
 
 from scraper.executor import Json
 from scraper.step_templates import HIDDEN, Redactor
 
 FILE_NAME = "playwright-trace.zip"
 # Raw and packed; a larger one is not kept.
-MAX_BYTES = 200 * 1024 * 1024
+MAX_BYTES = 100 * 1024 * 1024
 STOP_SECONDS = 20.0
 # A shorter value of a cookie ("1", "en") says nothing, and would hide half of the file.
 SHORTEST_COOKIE = 8
@@ -68,8 +69,13 @@ class PlaywrightTrace:
 
     async def start(self) -> None:
         """Record from here on. Raises what Playwright raises."""
-        await self._context.tracing.start(name=self._name, snapshots=True, screenshots=True)
+        # Before the call: one that is given up on may begin nevertheless.
         self._recording = True
+        try:
+            await self._context.tracing.start(name=self._name, snapshots=True, screenshots=True)
+        except PlaywrightError:
+            self._recording = False
+            raise
 
     @property
     def recording(self) -> bool:

@@ -98,7 +98,10 @@ class RunRecording:
             return
         here = self._tools.trace.current
         # A failure is the step's: better none of it than a secret in the file.
-        await self._trace.stop(here.path if here else "")
+        try:
+            await self._trace.stop(here.path if here else "")
+        except TimeoutError as error:
+            raise StepError("the Playwright trace could not be ended", code="STEP_TIMEOUT") from error
         self._tools.log("info", "the Playwright trace ends here: what follows uses a secret")
 
     async def frame(self, step: str) -> None:

@@ -128,6 +128,7 @@ class StepEngine:
                 self._total += len(branch)
                 await self._sequence(branch, f"{path}.{name}")
             case _:
+                await self._surface.guarded(self._surface.before(step))
                 await self._surface.guarded(self._in_time(step))
 
     async def _in_time(self, step: Step) -> None:
