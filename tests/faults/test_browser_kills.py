@@ -114,7 +114,8 @@ def test_browser_runs_outlive_kills_and_leave_nothing_behind(
         print(f"{RUNS} runs, {attempts} attempts, {kills} kills, {restarts} restarts, {growth / 2**20:+.0f} MB")
         assert growth < 200 * 2**20
         assert len(chromiums(directory)) <= 1
-        assert left_over(directory), "the check sees the browser that is still there"
+        assert cell.await_run(cell.start_run(task), seconds=60).status == runs_pb2.RUN_STATUS_COMPLETED
+        assert left_over(directory), "the check sees the browser that now waits for more"
         cell.programs["scraper"].stop()
         assert left_over(directory) == []
         assert profiles(directory) == []
