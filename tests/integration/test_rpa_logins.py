@@ -58,7 +58,7 @@ async def site():
     app.router.add_post("/enter", enter)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
-    listener = web.TCPSite(runner, None, 0)
+    listener = web.TCPSite(runner, "127.0.0.1", 0)
     await listener.start()
     yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     await runner.cleanup()
