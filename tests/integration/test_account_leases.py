@@ -115,6 +115,9 @@ async def connect_proxy(password: str) -> AsyncIterator[tuple[str, list[str]]]:
             return
         asked.append(target)
         host, _, port = target.rpartition(":")
+        if host != "127.0.0.1":
+            writer.close()
+            return
         upstream, out = await asyncio.open_connection(host, int(port))
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
 
@@ -175,13 +178,14 @@ async def test_steps_and_rendered_pages_go_through_the_proxy_that_they_name_and_
     async with connect_proxy("secret-1") as (url, asked):
         proxy_id = await add_proxy(x, url)
         await run(proxy_id)
-        assert set(asked) == {host}
+        # What Chromium asks for by itself goes through it as well.
+        assert host in asked
         asked.clear()
         renderer = BrowserRenderer(x.parts.browsers, {}.get, ways_out)
         options = {"proxy": await ways_out.address_of(proxy_id)}
         async with renderer.session(run_of({}), options) as session:
             await session.load(f"{x.url}/x", wait_for=None, scroll=False, steps=[], timeout_seconds=30)
-        assert set(asked) == {host}
+        assert host in asked
     for wrong, code in ((proxy_id, "PROXY_FAILED"), ("proxy-none", "INVALID_PARAMETERS")):
         with pytest.raises(ExecutorError) as caught:
             await run(wrong)

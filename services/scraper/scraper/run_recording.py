@@ -19,7 +19,7 @@ from scraper.page_tools import PageTools
 from scraper.playwright_trace import PlaywrightTrace, TraceFolder
 from scraper.step_error import StepError
 
-FRAME_SECONDS = 1.5
+FRAME_SECONDS = 3.0
 # While a step goes on, a picture comes this often.
 TICK_SECONDS = 1.0
 Keep = Literal["never", "failure", "always"]
