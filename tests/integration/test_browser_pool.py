@@ -112,10 +112,10 @@ async def test_a_context_waits_while_there_is_no_memory_for_it_and_the_first_nev
         assert not any(task.done() for task in waiting)
         waiting[0].cancel()
     # Its memory is free again: who waits is told at once, and who went away is not waited for.
-    lease = await asyncio.wait_for(waiting[1], 20)
+    lease = await asyncio.wait_for(waiting[1], 60)
     assert not lease.chromium.dead
     await lease.close()
-    await until(lambda: not lease.alive(), 10)
+    await until(lambda: not lease.alive(), 30)
     await pool.close()
 
 
