@@ -13,6 +13,7 @@ from pathlib import Path
 import cell as cells
 import psutil
 import pytest
+from scraper.processes import CommandRunner
 from trawl.scheduler.v1 import runs_pb2
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1200)]
@@ -63,6 +64,19 @@ def chromiums(directory: Path) -> list[psutil.Process]:
     return found
 
 
+def left_over(directory: Path) -> list[str]:
+    """Every process of this cell's browsers and of what drives them, renderers and crash handlers too."""
+    marker = CommandRunner(worker_id="worker-001", work_dir=directory / "work").marker
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            environment, line = process.environ(), " ".join(process.cmdline())
+            of_cell = environment.get("WORK_DIR") == str(directory / "work") and "playwright" in line
+            if environment.get("TRAWL_BROWSER") == marker or of_cell:
+                found.append(line)
+    return found
+
+
 def profiles(directory: Path) -> list[Path]:
     return list((directory / "work" / "browsers").glob("*"))
 
@@ -100,8 +114,10 @@ def test_browser_runs_outlive_kills_and_leave_nothing_behind(
         print(f"{RUNS} runs, {attempts} attempts, {kills} kills, {restarts} restarts, {growth / 2**20:+.0f} MB")
         assert growth < 200 * 2**20
         assert len(chromiums(directory)) <= 1
+        assert cell.await_run(cell.start_run(task), seconds=60).status == runs_pb2.RUN_STATUS_COMPLETED
+        assert left_over(directory), "the check sees the browser that now waits for more"
         cell.programs["scraper"].stop()
-        assert chromiums(directory) == []
+        assert left_over(directory) == []
         assert profiles(directory) == []
 
 

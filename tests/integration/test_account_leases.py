@@ -5,18 +5,24 @@ import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from chassis.clock import now_ms
 from chassis.settings import ServiceSettings
 from chassis.stores import redis_client
 from executor_kit import context_of
+from integration.browser_kit import run_of
 from scraper.account_pool import LeaseLost, Want
 from scraper.accounts import Proxy, new_id, read_proxy_url
 from scraper.browser_options import BrowserOptions
+from scraper.egress import allow_all
 from scraper.executor import ExecutorError, InvalidParameters, Parked
+from scraper.executors.rpa import RpaExecutor
 from scraper.proxy_chain import proxy_chain
 from scraper.redis_account_leases import AccountLeases, Granted, NotBefore, Wait
+from scraper.renderer import BrowserRenderer
+from scraper.ways_out import WaysOut
 from x_support.lab import MAIN, Lab, lab
 
 ONE = [("account-1", 0)]
@@ -109,6 +115,9 @@ async def connect_proxy(password: str) -> AsyncIterator[tuple[str, list[str]]]:
             return
         asked.append(target)
         host, _, port = target.rpartition(":")
+        if host != "127.0.0.1":
+            writer.close()
+            return
         upstream, out = await asyncio.open_connection(host, int(port))
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
 
@@ -155,6 +164,33 @@ async def test_a_run_goes_through_its_accounts_proxy_which_stays_with_it(x: Lab)
     _, error = await x.attempt("USER_INFO", {"username": MAIN})
     assert isinstance(error, Parked)
     assert error.code == "NO_PROXY"
+
+
+async def test_steps_and_rendered_pages_go_through_the_proxy_that_they_name_and_nowhere_else(x: Lab) -> None:
+    ways_out = WaysOut(x.parts.accounts.proxy_url, allow_all)
+    rpa = RpaExecutor(x.parts.browsers, {}.get, ways_out=ways_out)
+    host = x.url.removeprefix("http://")
+
+    def run(proxy_id: str) -> Any:
+        parameters = {"BASE_URL": f"{x.url}/robots.txt", "browser": {"proxyId": proxy_id}, "screenshots": "never"}
+        return rpa.run(run_of(parameters))
+
+    async with connect_proxy("secret-1") as (url, asked):
+        proxy_id = await add_proxy(x, url)
+        await run(proxy_id)
+        # What Chromium asks for by itself goes through it as well.
+        assert host in asked
+        asked.clear()
+        renderer = BrowserRenderer(x.parts.browsers, {}.get, ways_out)
+        options = {"proxy": await ways_out.address_of(proxy_id)}
+        async with renderer.session(run_of({}), options) as session:
+            await session.load(f"{x.url}/x", wait_for=None, scroll=False, steps=[], timeout_seconds=30)
+        assert host in asked
+    for wrong, code in ((proxy_id, "PROXY_FAILED"), ("proxy-none", "INVALID_PARAMETERS")):
+        with pytest.raises(ExecutorError) as caught:
+            await run(wrong)
+        assert caught.value.code == code
+        assert "secret-1" not in caught.value.message
 
 
 async def test_a_proxy_at_a_forbidden_address_is_not_connected_to(x: Lab) -> None:

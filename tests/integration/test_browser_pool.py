@@ -88,6 +88,37 @@ async def test_slots_recycling_and_idleness(tmp_path):
             pass
 
 
+@pytest.mark.parametrize("worn", [{"recycle_seconds": 0.0}, {"recycle_bytes": -(2**40)}], ids=["age", "size"])
+async def test_a_browser_that_is_too_old_or_too_large_goes_with_its_last_run(tmp_path, worn):
+    """Runs that are still in it end in it, new ones get another; then nothing of it is left."""
+    pool = pool_in(tmp_path, slots=3, **worn)
+    async with pool.lease(BrowserOptions(), nothing) as kept:
+        first = pool.process_id
+        async with pool.lease(BrowserOptions(), nothing):
+            assert pool.process_id == first
+        async with pool.lease(BrowserOptions(), nothing):
+            assert pool.process_id not in (None, first)
+            assert await (await kept.context.new_page()).evaluate("1 + 1") == 2
+    await until(lambda: not group_alive(first), 20)
+    await pool.close()
+    assert profiles(tmp_path) == []
+
+
+async def test_a_context_waits_while_there_is_no_memory_for_it_and_the_first_never_does(tmp_path):
+    pool = pool_in(tmp_path, slots=5, memory_bytes=1)
+    async with pool.lease(BrowserOptions(), nothing):
+        waiting = [asyncio.create_task(pool.lease(BrowserOptions(), nothing).__aenter__()) for _ in range(2)]
+        await asyncio.sleep(0.3)
+        assert not any(task.done() for task in waiting)
+        waiting[0].cancel()
+    # Its memory is free again: who waits is told at once, and who went away is not waited for.
+    lease = await asyncio.wait_for(waiting[1], 60)
+    assert not lease.chromium.dead
+    await lease.close()
+    await until(lambda: not lease.alive(), 30)
+    await pool.close()
+
+
 async def test_a_context_that_will_not_close_takes_its_browser_down(tmp_path):
     pool = pool_in(tmp_path)
     async with pool.lease(BrowserOptions(), nothing) as lease:

@@ -1,7 +1,6 @@
 """Steps on files, tabs, frames and custom handlers in a real Chromium, and the trace of what was done."""
 
 import asyncio
-import time
 
 import pytest
 import pytest_asyncio
@@ -130,36 +129,6 @@ async def test_a_stopped_run_keeps_its_trace(pool, shop):
     with pytest.raises(asyncio.CancelledError):
         await task
     assert run.trace["steps"][-1]["outcome"] == "stopped"
-
-
-async def forever(_call):
-    await asyncio.Event().wait()
-
-
-@pytest.mark.parametrize(
-    "step",
-    [
-        {"type": "download", "target": {"css": "h1"}},
-        {"type": "upload", "target": {"id": "never"}, "value": {"name": "a", "text": "b"}},
-        {"type": "switch_tab", "url": "never"},
-        {"type": "switch_frame", "target": {"id": "never"}},
-        {"type": "custom", "name": "forever"},
-        {"type": "extract", "name": "x", "target": {"id": "never"}},
-        {"type": "loop", "until": {"text": "never"}, "steps": [{"type": "wait_for", "timeMs": 100}]},
-        {"type": "loop", "target": {"id": "never"}, "steps": []},
-    ],
-)
-async def test_cancellation_takes_effect_at_once_in_these_steps_too(pool, shop, step):
-    run = run_of({"BASE_URL": f"{shop.url}/files", "steps": [step]})
-    task = asyncio.create_task(RpaExecutor(pool, {}.get, custom=RegisteredActions({"forever": forever})).run(run))
-    await until(lambda: any(at and at.startswith("steps[0]") for _, _, at in run.steps), 20)
-    await asyncio.sleep(0.05)  # into the step itself
-    began = time.monotonic()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert time.monotonic() - began < 1.5
-    await until(lambda: not run.guarded[0].alive(), 5)
 
 
 RECORDING = {

@@ -1,11 +1,8 @@
 """The rpa executor in a real Chromium: what each step does, and what leaves a run."""
 
-import asyncio
-import time
-
 import pytest
 import pytest_asyncio
-from integration.browser_kit import PNG, do, pool_in, run_of, site, until
+from integration.browser_kit import PNG, do, pool_in, run_of, site
 from scraper.executor import ExecutorError, InvalidParameters
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -246,33 +243,6 @@ async def test_wrong_parameters_are_named_before_a_browser_starts(parameters, fi
     with pytest.raises(InvalidParameters) as caught:
         parse_rpa(parameters)
     assert caught.value.field == field
-
-
-@pytest.mark.parametrize(
-    "step",
-    [
-        {"type": "wait_for", "target": {"id": "never"}},
-        {"type": "wait_for", "timeMs": 60000},
-        {"type": "navigate", "url": "/never"},
-        {"type": "wait_for", "networkIdle": True, "pauseMs": 60000},
-        {"type": "assert", "when": {"text": "never"}},
-        {"type": "loop", "count": 100000, "steps": []},
-        {"type": "click", "target": {"id": "never"}, "onError": "retry", "timeoutMs": 1},
-    ],
-)
-async def test_cancellation_takes_effect_within_half_a_second_in_any_step(pool, shop, step):
-    run = run_of({"BASE_URL": f"{shop.url}/shop", "steps": [step]})
-    from scraper.executors.rpa import RpaExecutor
-
-    task = asyncio.create_task(RpaExecutor(pool, {}.get).run(run))
-    await until(lambda: any(at and at.startswith("steps[0]") for _, _, at in run.steps))
-    await asyncio.sleep(0.05)  # into the step itself, whichever it is
-    start = time.monotonic()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert time.monotonic() - start < 0.5
-    await until(lambda: not run.guarded[0].alive(), 2)
 
 
 async def test_recorded_events_run_with_the_rows_values(pool, shop):

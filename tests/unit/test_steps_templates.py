@@ -45,3 +45,20 @@ def test_a_filled_secret_is_hidden_from_then_on():
     filled = scope()
     assert filled.text("{{secret:KEY}}") == "hunter22"
     assert filled.redactor.text("it was hunter22") == "it was ***"
+
+
+@pytest.mark.parametrize(
+    ("value", "reveals"),
+    [
+        ({"value": "x {{secret:KEY}}"}, True),
+        ({"value": "{{secret:UNKNOWN}}"}, True),
+        ([{"url": "/?t={{row.token}}"}], True),
+        ({"steps": ["typed hunter1234"]}, True),
+        ({"value": "{{row.n}}", "count": 3, "none": None}, False),
+        ({"value": "{{row.missing}}"}, False),
+    ],
+)
+def test_a_step_that_would_bring_in_something_hidden_is_known_before(value, reveals):
+    one = scope(token="hunter1234", n=3)
+    one.hide_row_secrets([one.row])
+    assert one.reveals(value) is reveals

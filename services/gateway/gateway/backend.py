@@ -29,6 +29,8 @@ from trawl.scraper.v1 import (
 from trawl.workerregistry.v1 import endpoints_pb2_grpc, workers_pb2_grpc
 
 START_SECONDS = 10.0
+# What a slow machine stores at least: 50 MB of steps are taken in, cut up and written before the answer.
+START_BYTES_PER_SECOND = 1024 * 1024
 READ_SECONDS = 5.0
 # Runs with more than this to carry get a call of their own, so that no shared call outgrows a gRPC message.
 SHARED_BYTES = 64 * 1024
@@ -117,7 +119,8 @@ class Backend:
 
     async def _send_starts(self, runs: list[runs_pb2.StartRun]) -> list[RunOrError]:
         request = runs_pb2.StartRunsRequest(runs=runs)
-        response = await self.scheduler.call(self.runs.StartRuns, request, timeout=START_SECONDS)
+        seconds = START_SECONDS + request.ByteSize() / START_BYTES_PER_SECOND
+        response = await self.scheduler.call(self.runs.StartRuns, request, timeout=seconds)
         return [_run_or_error(result) for result in response.results]
 
     async def close(self) -> None:

@@ -17,6 +17,7 @@ from playwright.async_api import Error as PlaywrightError
 from scraper.adspower import AdsPowerApi, AdsPowerRules, Place
 from scraper.browser_chromium import browser_crashed, first_line, within
 from scraper.executor import ExecutorError, RunContext
+from scraper.playwright_trace import TraceFolder
 
 log = get_logger("adspower")
 CONNECT_SECONDS = 20.0
@@ -63,6 +64,8 @@ class AttachedBrowser:
         self._browser, self._context = browser, context
         # The browser's own setting decides, and its disk is not ours.
         self.downloads = True
+        # They would lie where the driver puts them, in nobody's care.
+        self.traces: TraceFolder | None = None
 
     @property
     def context(self) -> BrowserContext:

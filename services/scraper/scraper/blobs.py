@@ -10,6 +10,8 @@ from pathlib import Path
 from chassis.errors import NotFound
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
+# Not in every system's list.
+_TYPES = {".webp": "image/webp"}
 CHUNK_BYTES = 256 * 1024
 MAX_NAME = 120
 
@@ -61,7 +63,8 @@ class LocalBlobs:
         path = (self._root / name).resolve() if "\x00" not in name else self._root
         if not path.is_relative_to(self._root) or not path.is_file():
             raise NotFound("no such file", resource="blob", name=name)
-        return path, mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        guessed = _TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0]
+        return path, guessed or "application/octet-stream"
 
     async def read(self, path: Path) -> AsyncIterator[bytes]:
         """The file, chunk by chunk."""

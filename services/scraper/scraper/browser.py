@@ -6,6 +6,7 @@ one. Must not know steps, executors or pages' contents.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -22,6 +23,10 @@ from scraper.executor import ExecutorError, Guarded, Json
 log = get_logger("browser")
 
 CONTEXT_SECONDS = 15
+# Measured, and counted as `group_memory_bytes` does: a browser, and each context with one page.
+BROWSER_BYTES, CONTEXT_BYTES = 200 * 2**20, 90 * 2**20
+# Memory may come free without anybody's saying so.
+ROOM_SECONDS = 2.0
 
 
 class BrowserPool:
@@ -35,6 +40,8 @@ class BrowserPool:
         self._retired: set[Chromium] = set()
         self._launching: asyncio.Task[Chromium] | None = None
         self._idle: asyncio.TimerHandle | None = None
+        # Who waits for memory, and what tells them that there may be some; contexts that are on their way.
+        self._entrance, self._freed, self._opening = asyncio.Lock(), asyncio.Event(), 0
         self._work: set[asyncio.Task[Any]] = set()
         self._closed = False
 
@@ -52,13 +59,18 @@ class BrowserPool:
         *,
         way_out: EgressProxy | None = None,
     ) -> AsyncIterator[BrowserLease]:
-        """A fresh context, waited for while all slots are taken. `guard` is the run's `RunContext.guard`.
+        """A fresh context, waited for while all slots or all memory are taken. `guard` is the run's `RunContext.guard`.
 
         `way_out`: a started proxy that this context goes through instead of the pool's own.
         """
         await self._slots.acquire()
         try:
-            lease = await self._open(options, storage_state, way_out)
+            await self._room()
+            self._opening += 1
+            try:
+                lease = await self._open(options, storage_state, way_out)
+            finally:
+                self._opening -= 1
         except BaseException:
             self._slots.release()
             self._watch_idle()
@@ -84,6 +96,31 @@ class BrowserPool:
         if self._work:
             await asyncio.wait(self._work)
         await self._proxy.close()
+
+    async def _room(self) -> None:
+        """Wait until the browsers leave memory for one more context. One is always let in."""
+        async with self._entrance:
+            waited = False
+            while not await self._has_room():
+                if not waited:
+                    log.warning("a run waits for the browsers' memory", limit_bytes=self._settings.memory_bytes)
+                waited = True
+                self._freed.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(ROOM_SECONDS):
+                        await self._freed.wait()
+
+    async def _has_room(self) -> bool:
+        limit = self._settings.memory_bytes
+        browsers = [*self._retired, *([self._current] if self._current else [])]
+        contexts = sum(len(one.leases) for one in browsers) + self._opening
+        if limit is None or contexts == 0:
+            return True
+        # A context that has just been opened takes its memory later.
+        if BROWSER_BYTES + (contexts + 1) * CONTEXT_BYTES > limit:
+            return False
+        used = await asyncio.to_thread(lambda: sum(one.memory_bytes() for one in browsers))
+        return used + (self._opening + 1) * CONTEXT_BYTES <= limit
 
     async def _open(self, options: BrowserOptions, storage_state: Json, way_out: EgressProxy | None) -> BrowserLease:
         proxy = await way_out.start() if way_out else None
@@ -135,6 +172,7 @@ class BrowserPool:
         chromium = lease.chromium
         chromium.leases.discard(lease)
         self._slots.release()
+        self._freed.set()
         if chromium.dead:
             self._discard(chromium)
         elif chromium in self._retired:
@@ -150,7 +188,8 @@ class BrowserPool:
             return True
         if chromium.age_seconds() >= self._settings.recycle_seconds:
             return True
-        return chromium.memory_bytes() > self._settings.recycle_bytes
+        # What its contexts take now goes with them.
+        return chromium.memory_bytes() - len(chromium.leases) * CONTEXT_BYTES > self._settings.recycle_bytes
 
     def _retire(self, chromium: Chromium) -> None:
         """Give new runs a new browser; this one ends with its last run. One at a time, which bounds the memory."""

@@ -17,6 +17,7 @@ from scraper.browser_options import BrowserOptions
 from scraper.browser_process import (
     ARGUMENTS,
     DOWNLOADS,
+    TRACES,
     browser_pid,
     find_chromium,
     group_alive,
@@ -27,6 +28,7 @@ from scraper.browser_process import (
     remove_profile,
 )
 from scraper.executor import ExecutorError, Json
+from scraper.playwright_trace import TraceFolder
 
 log = get_logger("browser")
 
@@ -49,6 +51,8 @@ class PoolSettings:
     marker: str
     slots: int = 2
     executable: str | None = None
+    # Of all browsers together: above it new contexts wait. None: no bound.
+    memory_bytes: int | None = None
     recycle_runs: int = 200
     recycle_bytes: int = 1024**3
     recycle_seconds: float = 3600
@@ -62,6 +66,7 @@ class Chromium:
 
     def __init__(self, driver: Playwright, root: BrowserContext, browser: Browser, pid: int, profile: Path) -> None:
         self.root, self.browser, self.pid, self.profile = root, browser, pid, profile
+        self.traces = TraceFolder(profile / TRACES)
         self._driver = driver
         self._driver_pid = psutil.Process(pid).ppid()
         self.leases: set[Any] = set()
@@ -150,6 +155,7 @@ async def launch(settings: PoolSettings, proxy: str) -> Chromium:
             args=list(ARGUMENTS),
             # In the profile, so that a killed worker's downloads go with it.
             downloads_path=profile / DOWNLOADS,
+            traces_dir=profile / TRACES,
             # Without the bypass rule Chromium would reach loopback beside the proxy.
             proxy={"server": proxy, "bypass": "<-loopback>"},
             env={**environment, "TRAWL_BROWSER": settings.marker},

@@ -11,6 +11,7 @@ from chassis.logs import get_logger
 from playwright.async_api import BrowserContext, Download, Page
 
 from scraper.browser_chromium import CLOSE_SECONDS, Chromium, within
+from scraper.playwright_trace import TraceFolder
 
 log = get_logger("browser")
 
@@ -23,6 +24,8 @@ class HeldBrowser(Protocol):
 
     # Whether a file may come now; what a page sends unasked is broken off.
     downloads: bool
+    # Where raw Playwright traces may lie; None: there can be none.
+    traces: TraceFolder | None
 
     @property
     def context(self) -> BrowserContext:
@@ -47,6 +50,7 @@ class BrowserLease:
     ) -> None:
         self._context = context
         self.downloads = False
+        self.traces: TraceFolder | None = chromium.traces
         self.page_crashed = False
         self.chromium = chromium
         self._release = release

@@ -26,6 +26,8 @@ class BrowserOptions(BaseModel):
     viewport: Viewport = Viewport()
     locale: Annotated[str, Field(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,3}$")] = "en-US"
     timezone: str | None = None
+    # A proxy of the pool that everything goes through.
+    proxy_id: Annotated[str, Field(pattern=r"^[\w.-]{1,200}$")] | None = None
     # Kinds of resources that aren't loaded.
     block: frozenset[Literal["image", "font", "media", "stylesheet"]] = frozenset()
 

@@ -15,9 +15,11 @@ from pathlib import Path
 
 import psutil
 
-# The folder in a profile that takes downloads.
+# The folders in a profile that take downloads and raw Playwright traces.
 DOWNLOADS = "downloads"
+TRACES = "traces"
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+CONTAINER_MEMORY = Path("/sys/fs/cgroup/memory.max")
 DEBIAN_CHROMIUM = Path("/usr/bin/chromium")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
 
@@ -113,6 +115,14 @@ def group_memory_bytes(pid: int) -> int:
         except psutil.NoSuchProcess:
             continue
         total += max(info.rss - info.shared, 0)
+    return total
+
+
+def machine_memory_bytes() -> int:
+    """The memory that this process may count on: its container's, or else the machine's."""
+    total: int = psutil.virtual_memory().total
+    with contextlib.suppress(OSError, ValueError):  # no container, or one without a limit ("max")
+        return min(total, int(CONTAINER_MEMORY.read_text()))
     return total
 
 

@@ -1,6 +1,7 @@
 """One run's steps in a browser: surface, engine, results and trace put together. Must not know how a browser is had."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
 from playwright.async_api import Page
@@ -10,6 +11,7 @@ from scraper.custom_actions import CustomActions
 from scraper.executor import Json, RunContext
 from scraper.page_surface import PageSurface
 from scraper.page_tools import PageTools
+from scraper.run_recording import NOTHING, RecordingWanted, RunRecording
 from scraper.step_engine import Pictures, StepEngine
 from scraper.step_kinds import Step
 from scraper.step_results import StepResults
@@ -26,13 +28,17 @@ class BrowserSteps:
     def __init__(
         self, held: HeldBrowser, run: RunContext, scope: Scope, *, tabs: Tabs | None = None,
         rows: Sequence[Mapping[str, Json]] = (), base_url: str | None = None, custom: CustomActions | None = None,
-        pictures: Pictures = "failure",
+        pictures: Pictures = "failure", recording: RecordingWanted = NOTHING,
     ) -> None:  # fmt: skip
         results = StepResults(run, scope.redactor)
         self.trace = Trace(run.job.run_id, run.job.attempt, scope.redactor)
         self.tools = PageTools(held, run, scope, results, self.trace, tabs=tabs, base_url=base_url)
         self._surface = PageSurface(self.tools, custom)
-        self._engine = StepEngine(self._surface, run, scope, results, self.trace, rows=rows, pictures=pictures)
+        self._recording = RunRecording(self.tools, recording, held.traces)
+        self._engine = StepEngine(
+            self._surface, run, scope, results, self.trace, rows=rows, pictures=pictures,
+            after_step=self._recording.frame,
+        )  # fmt: skip
         self._run = run
 
     @property
@@ -43,6 +49,10 @@ class BrowserSteps:
     async def run(self, steps: Sequence[Step], root: str = "steps", *, first: Sequence[Step] = ()) -> dict[str, Json]:
         """See `StepEngine.run`."""
         return await self._engine.run(steps, root, first=first)
+
+    def recorded(self) -> AbstractAsyncContextManager[None]:
+        """Meanwhile, what the run wants recorded is recorded. See `RunRecording.going`."""
+        return self._recording.going()
 
     async def reading(self, read: Callable[[Page], Awaitable[T]], seconds: float) -> T:
         """See `PageSurface.reading`."""

@@ -13,7 +13,7 @@ from scraper.addresses import AddressGuard, AddressNotAllowed
 from scraper.adspower import AdsPowerRules
 from scraper.adspower_browser import AdsPower
 from scraper.browser import BrowserPool, PoolSettings
-from scraper.browser_process import reap_browsers
+from scraper.browser_process import machine_memory_bytes, reap_browsers
 from scraper.browser_profiles import Profiles
 from scraper.custom_actions import RegisteredActions
 from scraper.executor import Executor
@@ -34,6 +34,7 @@ from scraper.renderer import BrowserRenderer
 from scraper.sealing import Sealer
 from scraper.settings import ScraperSettings
 from scraper.step_templates import environment_secrets
+from scraper.ways_out import WaysOut
 from scraper.x_run import XParts, XSettings
 from scraper.x_tasks import TASK_TYPES as X_TASK_TYPES
 
@@ -63,6 +64,7 @@ class Executors:
                 slots=settings.browser_slots,
                 executable=settings.chromium_path or None,
                 sandbox=settings.browser_sandbox,
+                memory_bytes=settings.browser_memory_mb * 2**20 or machine_memory_bytes() // 2,
             ),
             self._may_connect,
         )
@@ -83,15 +85,23 @@ class Executors:
         self._adspower = adspower
         self._pipeline = pipeline
         x = self._x_parts(settings, accounts)
+        ways_out = WaysOut(accounts.pool.proxy_url, self._may_connect)
+        renderer = BrowserRenderer(self._browsers, secrets, ways_out)
         builders: Mapping[str, Callable[[], Executor]] = {
             "noop": NoopExecutor,
             "http": lambda: HttpExecutor(fetcher=self._fetcher),
             "shell": lambda: ShellExecutor(runner=self._runner),
             "rpa": lambda: RpaExecutor(
-                self._browsers, secrets, profiles=profiles, adspower=adspower, sealer=self.sealer, custom=custom
+                self._browsers,
+                secrets,
+                profiles=profiles,
+                adspower=adspower,
+                sealer=self.sealer,
+                custom=custom,
+                ways_out=ways_out,
             ),
             "rpa_base": lambda: RpaBaseExecutor(self._fetcher, secrets, custom),
-            "scrape": lambda: ScrapeExecutor(fetcher=self._fetcher, renderer=BrowserRenderer(self._browsers, secrets)),
+            "scrape": lambda: ScrapeExecutor(fetcher=self._fetcher, renderer=renderer, proxy_of=ways_out.address_of),
             "python": lambda: PythonExecutor(runner=self._runner, scripts_dir=settings.scripts_dir),
             **pipeline.builders(self._fetcher, self._runner),
             **{name: partial(XExecutor, name, x) for name in X_TASK_TYPES},

@@ -41,6 +41,11 @@ async def allow_all(_host: str) -> bool:
     return True
 
 
+async def allow_none(_host: str) -> bool:
+    """For what must not reach anything."""
+    return False
+
+
 class EgressProxy:
     """Listens on a free port of 127.0.0.1 between `start` and `close`."""
 

@@ -84,6 +84,9 @@ class HttpSurface:
     async def open(self) -> None:
         """Nothing is fetched before a step says so."""
 
+    async def before(self, step: kinds.Step) -> None:
+        """Nothing: nothing is recorded here."""
+
     async def do(self, step: kinds.Step, deadline: float) -> None:
         """Do one step that holds no others."""
         await self._by_type[step.type](step, deadline)

@@ -1,4 +1,4 @@
-"""Logging in: through steps, or by finding the form. Owns: what counts as a login form, and as having got in.
+"""Logging in: through steps, or by finding the form. Owns: how a form is filled in, and what counts as having got in.
 
 User name and password are typed as secrets, so that no log, picture or trace shows them. Must not know how sessions
 are kept.
@@ -14,6 +14,7 @@ from playwright.async_api import Page
 
 from scraper.browser_steps import BrowserSteps
 from scraper.executor import ExecutorError, InvalidParameters, Json
+from scraper.login_form import LoginForm, asks_for_password, find_form, shows_any
 from scraper.recorded_steps import rows_of
 from scraper.step_kinds import Step
 from scraper.step_templates import Secrets
@@ -30,47 +31,18 @@ FIND_SECONDS = 10.0
 SUCCESS_SECONDS = 20.0
 # A new page that asks for the password again is an answer; scripts on it may still change that.
 ASKED_AGAIN_SECONDS = 3.0
-_MARK = "data-login-part"
-
-# Marks the parts of the likeliest login form, and answers which there are.
-_FIND = """mark => {
-  const seen = element => !!element && !element.disabled && element.checkVisibility({
-    visibilityProperty: true, opacityProperty: true, contentVisibilityAuto: true});
-  for (const old of document.querySelectorAll(`[${mark}]`)) old.removeAttribute(mark);
-  const inputs = Array.from(document.querySelectorAll('input')).filter(seen);
-  const password = inputs.find(one => one.type === 'password');
-  const texts = inputs.filter(one => ['text', 'email', 'tel', 'number'].includes(one.type) && !one.readOnly);
-  const looks = one => /user|login|e-?mail|account|phone|name|用户|账号|帐号|手机|邮箱/i.test(
-    [one.name, one.id, one.autocomplete, one.placeholder, one.getAttribute('aria-label') || '', one.type].join(' '));
-  const near = password ? texts.filter(one => one.form === password.form) : texts;
-  const before = password ? near.filter(
-    one => one.compareDocumentPosition(password) & Node.DOCUMENT_POSITION_FOLLOWING) : near;
-  const user = before.filter(looks).pop() || (password ? before[before.length - 1] : undefined);
-  const form = (password || user || {}).form;
-  const buttons = Array.from((form || document).querySelectorAll(
-    'button, input[type=submit], input[type=image], [role=button]')).filter(seen);
-  const says = one => /log ?in|sign ?in|submit|next|continue|登录|登陆|登入|下一步|提交/i.test(
-    (one.innerText || one.value || one.getAttribute('aria-label') || ''));
-  const typed = one => ['submit', 'image'].includes(one.type);
-  const button = buttons.find(one => form && typed(one) && says(one)) || buttons.find(one => form && typed(one))
-    || buttons.find(says);
-  const parts = {user, password, submit: button};
-  for (const [name, element] of Object.entries(parts)) if (element) element.setAttribute(mark, name);
-  return Object.keys(parts).filter(name => parts[name]);
-}"""
-_ASKS_STILL = """() => Array.from(document.querySelectorAll('input[type=password]')).some(
-  one => one.checkVisibility({visibilityProperty: true, opacityProperty: true}))"""
 
 
 @dataclass(frozen=True, slots=True)
 class LoginOrder:
-    """What to do. `steps` (recorded or canonical) instead of finding the form."""
+    """What to do. `steps` (recorded or canonical) instead of finding the form; `browser`: options."""
 
     url: str
     selectors: tuple[str, ...]
     username: str
     password: str
     steps: Json
+    browser: Json
     rows: tuple[Mapping[str, Json], ...]
 
     def secrets(self, others: Secrets) -> Secrets:
@@ -88,7 +60,10 @@ def open_login(raw: bytes, selectors: Json) -> LoginOrder:
     rows = rows_of(fields.get("row")) or ({},)
     # So that a recording can name them as it names any value of the row.
     rows = tuple({**{name: value for name, value in given.items() if value}, **row} for row in rows)
-    return LoginOrder(fields["url"], tuple(selectors), given["username"], given["password"], fields["sortedData"], rows)
+    return LoginOrder(
+        fields["url"], tuple(selectors), given["username"], given["password"], fields["sortedData"],
+        fields.get("browser"), rows,
+    )  # fmt: skip
 
 
 async def log_in(steps: BrowserSteps, order: LoginOrder, own: Sequence[Step]) -> None:
@@ -113,49 +88,49 @@ async def _fill_form(steps: BrowserSteps, order: LoginOrder) -> None:
     if not order.password:
         raise InvalidParameters("is needed to fill in the form, unless sortedData does it", field="password")
     for number in range(MAX_PAGES):
-        parts = await _find_form(steps, wants_password=number > 0)
+        form = await _find_form(steps, wants_password=number > 0)
         filling: list[dict[str, Json]] = []
-        if "user" in parts and order.username:
-            filling.append({"type": "input", "target": _part("user"), "value": f"{{{{secret:{USERNAME}}}}}"})
-        if "password" in parts:
-            filling.append({"type": "input", "target": _part("password"), "value": f"{{{{secret:{PASSWORD}}}}}"})
-        last = _part("password" if "password" in parts else "user")
+        if "user" in form.parts and order.username:
+            filling.append({"type": "input", "target": form.target("user"), "value": f"{{{{secret:{USERNAME}}}}}"})
+        if "password" in form.parts:
+            filling.append({"type": "input", "target": form.target("password"), "value": f"{{{{secret:{PASSWORD}}}}}"})
+        last = form.target("password" if "password" in form.parts else "user")
         filling.append(
-            {"type": "click", "target": _part("submit")}
-            if "submit" in parts
+            {"type": "click", "target": form.target("submit")}
+            if "submit" in form.parts
             else {"type": "press", "key": "Enter", "target": last}
         )
         await steps.run(parse_steps(filling, "form"), f"form[{number}]")
-        if "password" in parts:
+        if "password" in form.parts:
             return
     raise ExecutorError("no password field was found", code="LOGIN_FAILED", retryable=False)
 
 
-def _part(name: str) -> dict[str, str]:
-    return {"css": f"[{_MARK}={name}]"}
-
-
-async def _find_form(steps: BrowserSteps, *, wants_password: bool) -> list[str]:
-    """The parts of the form that can be seen, waited for: scripts make forms as well."""
-
-    async def find(page: Page) -> list[str]:
-        try:
-            found: list[str] = await page.evaluate(_FIND, _MARK)
-        except PlaywrightError as error:
-            if not is_passing(error):
-                raise
-            return []
-        return found
-
+async def _find_form(steps: BrowserSteps, *, wants_password: bool) -> LoginForm:
+    """The form that can be seen, waited for: scripts make forms as well."""
     loop = asyncio.get_running_loop()
     until = loop.time() + FIND_SECONDS
     while True:
-        parts = await steps.reading(find, 5)
-        if "password" in parts or ("user" in parts and not wants_password):
-            return parts
+        form = await steps.reading(_form_of, 10)
+        if "password" in form.parts or ("user" in form.parts and not wants_password):
+            return form
         if loop.time() >= until:
             raise ExecutorError("no login form was found on the page", code="LOGIN_FAILED", retryable=False)
         await asyncio.sleep(0.2)
+
+
+async def _form_of(page: Page) -> LoginForm:
+    try:
+        form = await find_form(page)
+        if form.parts and "password" not in form.parts:
+            # A field for a name is enough only once no frame can bring the whole form any more.
+            await page.wait_for_load_state("load", timeout=5000)
+            form = await find_form(page)
+    except PlaywrightError as error:
+        if not is_passing(error) and "Timeout" not in str(error):
+            raise
+        return LoginForm()
+    return form
 
 
 async def _got_in(steps: BrowserSteps, order: LoginOrder, seconds: float, before: int) -> bool:
@@ -177,12 +152,12 @@ async def _got_in(steps: BrowserSteps, order: LoginOrder, seconds: float, before
 async def _look(page: Page, selectors: Sequence[str]) -> tuple[bool, bool]:
     """(whether it shows success, whether it asks for a password). Without selectors, not to ask is success."""
     try:
-        for selector in selectors:
-            if await page.locator(f"css={selector}").filter(visible=True).count():
+        if selectors:
+            if await shows_any(page, selectors):
                 return True, False
-        if not selectors:
+        else:
             await page.wait_for_load_state("load", timeout=5000)
-        asks: bool = await page.evaluate(_ASKS_STILL)
+        asks = await asks_for_password(page)
     except PlaywrightError as error:
         if not is_passing(error) and "Timeout" not in str(error):
             raise

@@ -43,6 +43,8 @@ class PageForms:
             # Before it is typed: an error from the page may repeat the value.
             self._tools.scope.redactor.hide(value)
             self._tools.masked.append(element)
+            if self._tools.before_secret is not None:
+                await self._tools.before_secret()
         if kind == "select":
             await element.select_option(value, timeout=left_ms(deadline))
         elif kind in ("checkbox", "radio"):

@@ -77,12 +77,17 @@ class PageSurface:
         """Make sure that there is a page."""
         await self.tools.tabs.open()
 
+    async def before(self, step: kinds.Step) -> None:
+        """End what may not see the step's secrets."""
+        await self.tools.unless_secret(step)
+
     async def do(self, step: kinds.Step, deadline: float) -> None:
         """Do one step that holds no others."""
         await self._by_type[step.type](step, deadline)
 
     async def elements(self, targets: tuple[kinds.Target, ...], deadline: float) -> Sequence[Locator]:
         """The elements of the first alternative that matches any."""
+        await self.tools.unless_secret(*targets)
         found = await self.tools.some(targets, deadline)
         return [found.nth(index) for index in range(await found.count())]
 
@@ -119,6 +124,7 @@ class PageSurface:
 
     async def holds(self, when: kinds.Condition) -> bool:
         """Whether the condition is true now."""
+        await self.tools.unless_secret(when)
         # While a document is still on its way, nothing is in it, and "not there" would seem true.
         await self.tools.tabs.settle()
         return await self._holds(when) != when.negate

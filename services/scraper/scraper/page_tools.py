@@ -10,7 +10,7 @@ from urllib.parse import urljoin, urlsplit
 
 from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import FrameLocator, Locator, Page
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from scraper import step_kinds as kinds
 from scraper.browser_chromium import browser_crashed, is_driver_end
@@ -44,6 +44,8 @@ class PageTools:
         self.status: int | None = None
         # Fields that hold secrets: they are blacked out in pictures.
         self.masked: list[Locator] = []
+        # Called before a secret reaches the page; set by what records more than pictures.
+        self.before_secret: Callable[[], Awaitable[None]] | None = None
 
     @property
     def page(self) -> Page:
@@ -66,6 +68,17 @@ class PageTools:
     async def picture(self, seconds: float = 5, *, full_page: bool = False) -> bytes:
         """A PNG of the page, fields with secrets blacked out."""
         return await self.page.screenshot(full_page=full_page, mask=self.masked, timeout=seconds * 1000)
+
+    async def snapshot(self, seconds: float) -> bytes:
+        """A small JPEG of what can be seen, fields with secrets blacked out."""
+        return await self.page.screenshot(
+            type="jpeg", quality=60, scale="css", mask=self.masked, timeout=seconds * 1000
+        )
+
+    async def unless_secret(self, *used: BaseModel | None) -> None:
+        """To be called before these parts of a step are used."""
+        if self.before_secret is not None and self.scope.reveals([one.model_dump() for one in used if one]):
+            await self.before_secret()
 
     def filled(self, targets: tuple[kinds.Target, ...]) -> list[kinds.Target]:
         """The targets with their templates filled in."""

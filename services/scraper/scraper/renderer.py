@@ -16,6 +16,7 @@ from scraper.browser_chromium import browser_crashed, is_driver_end
 from scraper.browser_lease import HeldBrowser
 from scraper.browser_options import parse_browser_options
 from scraper.browser_steps import BrowserSteps
+from scraper.egress import allow_none
 from scraper.executor import ExecutorError, Json, RunContext
 from scraper.page_reading import read_html, scroll_to_end, settle_page
 from scraper.rendering import RenderSession
@@ -24,6 +25,7 @@ from scraper.step_templates import Scope, Secrets
 from scraper.steps import parse_steps
 from scraper.tabs import Tabs
 from scraper.targets import GONE
+from scraper.ways_out import WaysOut
 
 SETTLE_SECONDS = 1.0
 
@@ -40,13 +42,17 @@ class Rendered:
 class BrowserRenderer:
     """A `Renderer` over the pool."""
 
-    def __init__(self, pool: BrowserPool, secrets: Secrets) -> None:
+    def __init__(self, pool: BrowserPool, secrets: Secrets, ways_out: WaysOut | None = None) -> None:
         self._pool, self._secrets = pool, secrets
+        self._ways_out = ways_out or WaysOut(None, allow_none)
 
     @asynccontextmanager
     async def session(self, context: RunContext, options: Mapping[str, Json]) -> AsyncIterator[RenderSession]:
-        """A session for one run; `options` are those of `browser_options`."""
-        async with self._pool.lease(parse_browser_options(options), context.guard) as lease:
+        """A session for one run; `options` are those of `browser_options`, and `proxy`, a proxy's address."""
+        async with (
+            self._ways_out.through_address(options.get("proxy")) as way_out,
+            self._pool.lease(parse_browser_options(options), context.guard, way_out=way_out) as lease,
+        ):
             yield _Session(lease, context, self._secrets)
 
 

@@ -1,7 +1,8 @@
 """The parameters of browser work. Owns: their names, and which of three formats steps come in. Must not know a browser.
 
 Parameters: `steps` or `sortedData` (canonical, recorded, or a Chrome DevTools recording); `row` (object or list),
-`BASE_URL`, `browser` (options), `pacing`, `浏览器id` / `browserId`, `adsPowerId`, `screenshots`.
+`BASE_URL`, `browser` (options), `pacing`, `浏览器id` / `browserId`, `adsPowerId`, `screenshots`, `filmstrip`,
+`playwrightTrace`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from scraper.browser_profiles import browser_id_of
 from scraper.devtools_steps import import_devtools, is_devtools
 from scraper.executor import InvalidParameters, Json
 from scraper.recorded_steps import Recording, import_recording, parse_pacing, rows_of
+from scraper.run_recording import NOTHING, RecordingWanted, parse_recording
 from scraper.step_engine import Pictures
 from scraper.step_kinds import Step
 from scraper.steps import parse_steps
@@ -40,6 +42,7 @@ class RpaParameters:
     # The host of the AdsPower API.
     adspower: str | None = None
     pictures: Pictures = "failure"
+    recording: RecordingWanted = NOTHING
 
     @property
     def first(self) -> tuple[Step, ...]:
@@ -62,8 +65,13 @@ def parse_rpa(parameters: Mapping[str, Json], task_name: str = "") -> RpaParamet
     if adspower is not None and not browser_id:
         raise InvalidParameters("must name the AdsPower profile", field="浏览器id")
     browser = parse_browser_options(parameters.get("browser"))
+    if adspower is not None and browser.proxy_id is not None:
+        raise InvalidParameters("an AdsPower profile has its own proxy", field="browser.proxyId")
     pictures = _pictures(parameters.get("screenshots"))
-    return RpaParameters(checked, root, kind, rows, base_url, browser, browser_id, adspower, pictures)
+    recording = parse_recording(parameters.get("filmstrip"), parameters.get("playwrightTrace"))
+    if adspower is not None and recording.playwright != "never":
+        raise InvalidParameters("can't be had of an AdsPower profile", field="playwrightTrace")
+    return RpaParameters(checked, root, kind, rows, base_url, browser, browser_id, adspower, pictures, recording)
 
 
 def parse_any_steps(

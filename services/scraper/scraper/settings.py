@@ -40,6 +40,8 @@ class ScraperSettings(PipelineSettings):
     # The search index: a copy that can be lost at any time, and is then built anew from the store.
     search_dir: Path = Path("search")
     chromium_path: str = ""
+    # What all browsers of this worker may take together, in MB; 0: half of the machine's or container's.
+    browser_memory_mb: int = Field(0, ge=0, le=10_000_000)
     # Unset: on, unless this process is root. Containers without user namespaces must switch it off.
     browser_sandbox: bool | None = None
     # Private addresses that runs may call all the same, as CIDRs.

@@ -7,7 +7,7 @@ nor what the surface is.
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Literal
 
 from scraper import step_kinds as kinds
@@ -30,7 +30,7 @@ Pictures = Literal["never", "failure", "every"]
 
 
 class StepEngine:
-    """One run's steps. `rows` are what a loop over rows goes through."""
+    """One run's steps. `rows` are what a loop over rows goes through; `after_step` is told the place of each."""
 
     def __init__(
         self,
@@ -42,8 +42,10 @@ class StepEngine:
         *,
         rows: Sequence[Mapping[str, Json]] = (),
         pictures: Pictures = "failure",
+        after_step: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         self._surface, self._run, self._scope, self._rows = surface, run, scope, rows
+        self._after_step = after_step
         self._results, self._trace, self._pictures = results, trace, pictures
         self._done = 0
         self._total = 0
@@ -79,14 +81,20 @@ class StepEngine:
             if step.screenshot or (self._pictures == "every" and step.type != "screenshot"):
                 await self._keep_picture(path, "after", entry)
             self._trace.end(entry, "left_out" if left_out else "done", self._page_url())
+            await self._ended(path)
         except StepError as failure:
             bears = step.on_error == "continue" and not failure.fatal
             entry.code, entry.error = failure.code, failure.message
             self._trace.end(entry, "continued" if bears else "failed", self._page_url())
+            await self._ended(path)
             if not bears:
                 raise
             self._run.log("warn", f"{where}: went on after the failure")
         self._done += 1
+
+    async def _ended(self, path: str) -> None:
+        if self._after_step is not None:
+            await self._after_step(path)
 
     async def _attempts(self, step: Step, path: str, where: str, entry: Entry) -> bool:
         """Whether the step was left out. Raises the last attempt's failure, reported."""
@@ -120,6 +128,7 @@ class StepEngine:
                 self._total += len(branch)
                 await self._sequence(branch, f"{path}.{name}")
             case _:
+                await self._surface.guarded(self._surface.before(step))
                 await self._surface.guarded(self._in_time(step))
 
     async def _in_time(self, step: Step) -> None:

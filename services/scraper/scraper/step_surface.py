@@ -24,6 +24,9 @@ class Surface(Protocol):
     async def open(self) -> None:
         """Make sure that there is a page."""
 
+    async def before(self, step: Step) -> None:
+        """What is to be done before the step's own time begins."""
+
     async def do(self, step: Step, deadline: float) -> None:
         """Do one step that holds no others, by the loop's clock until `deadline`."""
 

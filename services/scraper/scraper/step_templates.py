@@ -48,6 +48,13 @@ class Redactor:
         long = sorted((form for form in self._values if len(form) >= SHORTEST_HIDDEN), key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, long))) if long else None
 
+    def with_more(self, values: Iterable[str]) -> "Redactor":
+        """One that hides these as well."""
+        more = Redactor()
+        for value in (*self._values, *values):
+            more.hide(value)
+        return more
+
     def text(self, text: str) -> str:
         """The text without hidden values."""
         if text in self._values:
@@ -110,6 +117,22 @@ class Scope:
     def text(self, value: Json) -> str:
         """`value` filled in, as text."""
         return as_text(self.fill(value))
+
+    def reveals(self, value: Json) -> bool:
+        """Whether `value` would bring in something that stays hidden, in any of its strings."""
+        if isinstance(value, Mapping):
+            return any(self.reveals(inner) for inner in value.values())
+        if isinstance(value, list | tuple):
+            return any(self.reveals(inner) for inner in value)
+        if not isinstance(value, str):
+            return False
+        if uses_secret(value):
+            return True
+        try:
+            filled = self.text(value)
+        except ExecutorError:
+            return False  # a template that nothing fills: the step says so
+        return self.redactor.text(filled) != filled
 
     def _fill_text(self, text: str) -> Json:
         if "{{" not in text:

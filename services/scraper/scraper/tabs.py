@@ -11,6 +11,7 @@ from playwright.async_api import Error as PlaywrightError
 
 from scraper.browser_lease import HeldBrowser
 from scraper.egress import NOT_ALLOWED, NOT_CONNECTED, PROXY_ERROR
+from scraper.proxy_chain import PROXY_FAILED
 from scraper.step_error import StepError
 
 log = get_logger("tabs")
@@ -140,6 +141,8 @@ class Tabs:
             return None
         why = self._lease.why(self._unreachable) or NOT_CONNECTED
         code = "ADDRESS_NOT_ALLOWED" if why == NOT_ALLOWED else "NAVIGATION_FAILED"
+        if why.startswith(PROXY_FAILED):
+            code = "PROXY_FAILED"
         return f"{why}: {self._unreachable}", code
 
     def _navigated(self, frame: Frame) -> None:

@@ -17,12 +17,14 @@ from scraper.browser_lease import HeldBrowser
 from scraper.browser_profiles import DEFAULT_ID, Profile, Profiles
 from scraper.browser_steps import BrowserSteps
 from scraper.custom_actions import CustomActions
+from scraper.egress import allow_none
 from scraper.executor import ExecutorError, InvalidParameters, Json, RunContext
 from scraper.login import SEALED_FOR, SEALED_SECONDS, LoginOrder, log_in, open_login
 from scraper.page_reading import SUMMARY_SECONDS, summarize_page
 from scraper.rpa_parameters import RpaParameters, parse_rpa
 from scraper.sealing import Sealer
 from scraper.step_templates import Scope, Secrets
+from scraper.ways_out import WaysOut
 
 log = get_logger("rpa")
 STATE_SECONDS = 10.0
@@ -37,10 +39,12 @@ class RpaExecutor:
     def __init__(
         self, pool: BrowserPool, secrets: Secrets, *, profiles: Profiles | None = None,
         adspower: AdsPower | None = None, sealer: Sealer | None = None, custom: CustomActions | None = None,
+        ways_out: WaysOut | None = None,
     ) -> None:  # fmt: skip
         self._pool, self._secrets, self._sealer, self._custom = pool, secrets, sealer, custom
         self._profiles = profiles or Profiles()
         self._adspower = adspower or AdsPower(AdsPowerRules())
+        self._ways_out = ways_out or WaysOut(None, allow_none)
 
     async def run(self, context: RunContext) -> Json:
         """Do the steps; the result holds what they extracted. Without steps: title, url, status, text and links."""
@@ -66,7 +70,8 @@ class RpaExecutor:
             return
         async with (
             self._profiles.use(wanted.browser_id, context) as profile,
-            self._pool.lease(wanted.browser, context.guard, profile.state) as lease,
+            self._ways_out.through(wanted.browser.proxy_id) as way_out,
+            self._pool.lease(wanted.browser, context.guard, profile.state, way_out=way_out) as lease,
         ):
             yield lease, profile
 
@@ -75,10 +80,10 @@ class RpaExecutor:
         scope.hide_row_secrets(wanted.rows)
         steps = BrowserSteps(
             held, context, scope, rows=wanted.rows, base_url=wanted.base_url, custom=self._custom,
-            pictures=wanted.pictures,
+            pictures=wanted.pictures, recording=wanted.recording,
         )  # fmt: skip
         steps.trace.facts = {"format": wanted.format, "browserId": wanted.browser_id or None}
-        async with self._kept(context, steps, held, profile):
+        async with self._kept(context, steps, held, profile), steps.recorded():
             result = await steps.run(wanted.steps, wanted.root, first=wanted.first)
             if wanted.steps:
                 return result
@@ -89,13 +94,14 @@ class RpaExecutor:
         order = self._order(login)
         parameters = {
             **{name: value for name, value in context.job.parameters.items() if name in ("browserId", "浏览器id")},
-            "BASE_URL": order.url, "row": list(order.rows), "sortedData": order.steps,
+            "BASE_URL": order.url, "row": list(order.rows), "sortedData": order.steps, "browser": order.browser,
         }  # fmt: skip
         wanted = parse_rpa(parameters, context.job.task_name)
         browser_id = wanted.browser_id or DEFAULT_ID
         async with (
             self._profiles.use(browser_id, context) as profile,
-            self._pool.lease(wanted.browser, context.guard, profile.state) as held,
+            self._ways_out.through(wanted.browser.proxy_id) as way_out,
+            self._pool.lease(wanted.browser, context.guard, profile.state, way_out=way_out) as held,
         ):
             return await profile.unless_lost(self._do_login(context, order, wanted, held, profile))
 
