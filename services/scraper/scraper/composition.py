@@ -22,13 +22,15 @@ from scraper.executors.noop import NoopExecutor
 from scraper.executors.python import PythonExecutor
 from scraper.executors.rpa import RpaExecutor
 from scraper.executors.rpa_base import RpaBaseExecutor
-from scraper.executors.scrape import ScrapeExecutor
+from scraper.executors.scrape import Known, ScrapeExecutor
 from scraper.executors.shell import ShellExecutor
 from scraper.executors.x import XExecutor
 from scraper.fetch import Fetcher
+from scraper.mongo_known import MongoKnownItems, MongoKnownPages
 from scraper.mongo_sessions import MongoSessions
 from scraper.pipeline import Pipeline
 from scraper.processes import CommandRunner, reap_leftovers
+from scraper.redis_paces import RedisPaces
 from scraper.redis_profiles import RedisProfiles
 from scraper.renderer import BrowserRenderer
 from scraper.sealing import Sealer
@@ -72,6 +74,7 @@ class Executors:
         self.sessions = MongoSessions(database, self.sealer)
         self._redis = redis_client(settings)
         self.leases = RedisProfiles(self._redis)
+        self.known = Known(MongoKnownItems(database), MongoKnownPages(database))
         profiles = Profiles(self.sessions, self.leases)
         adspower = AdsPower(
             AdsPowerRules(
@@ -91,7 +94,12 @@ class Executors:
                 self._browsers, secrets, profiles=profiles, adspower=adspower, sealer=self.sealer, custom=custom
             ),
             "rpa_base": lambda: RpaBaseExecutor(self._fetcher, secrets, custom),
-            "scrape": lambda: ScrapeExecutor(fetcher=self._fetcher, renderer=BrowserRenderer(self._browsers, secrets)),
+            "scrape": lambda: ScrapeExecutor(
+                fetcher=self._fetcher,
+                renderer=BrowserRenderer(self._browsers, secrets),
+                known=self.known,
+                shared_paces=RedisPaces(self._redis, worker_id),
+            ),
             "python": lambda: PythonExecutor(runner=self._runner, scripts_dir=settings.scripts_dir),
             **pipeline.builders(self._fetcher, self._runner),
             **{name: partial(XExecutor, name, x) for name in X_TASK_TYPES},

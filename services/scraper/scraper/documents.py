@@ -1,5 +1,7 @@
 """Answers as documents. Owns: parsing of HTML, XML and JSON. Must not know fields or runs."""
 
+import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +17,14 @@ Element = Any
 # It keeps the class's name private, and only that.
 ELEMENT_CLASS: type = etree._Element  # noqa: SLF001
 MAX_EMBEDDED = 100
+WRAPPING = re.compile(r"^\s*(?:/\*\s*)?(?:<!--|<!\[CDATA\[)?(?:\s*\*/)?|(?:/\*\s*)?(?:-->|\]\]>)?(?:\s*\*/)?\s*;?\s*$")
 XML_TYPES = frozenset({"application/xml", "text/xml"})
+
+
+READERS_TEXT = etree.XPath(
+    "//body//text()[not(ancestor::script or ancestor::style or ancestor::noscript or ancestor::template)]",
+    smart_strings=False,
+)
 
 
 def is_element(node: Any) -> bool:
@@ -35,11 +44,18 @@ class Document:
     is_json: bool = False
     is_xml: bool = False
     _embedded: list[Json] | None = field(default=None, repr=False)
+    # What `structured_data` found, read once.
+    entities: list[Json] | None = field(default=None, repr=False)
 
     @property
     def has_scripts(self) -> bool:
         """Whether a browser could make more of it than is there."""
         return self.root is not None and not self.is_xml and bool(self.root.xpath("boolean(//script)"))
+
+    @property
+    def visible_text(self) -> int:
+        """How many characters of text the page has for a reader, white space not counted."""
+        return 0 if self.root is None else sum(len(text.strip()) for text in READERS_TEXT(self.root))
 
     def embedded(self) -> Sequence[Json]:
         """The JSON that the page carries: JSON-LD first (each member of a @graph by itself), then data of scripts."""
@@ -83,14 +99,22 @@ def _base_url(root: Element, url: str) -> str:
         return url
 
 
+def _forgiving(text: str) -> Json:
+    """JSON, also with line breaks in its strings or wrapped into a comment. Raises ValueError."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return json.loads(WRAPPING.sub("", text), strict=False)
+
+
 def _embedded_json(root: Element) -> list[Json]:
     linked: list[Json] = []
     others: list[Json] = []
     scripts = root.xpath("//script[@type='application/ld+json' or @type='application/json'][string()]")
     for script in scripts[:MAX_EMBEDDED]:
         try:
-            value = orjson.loads("".join(script.itertext()))
-        except orjson.JSONDecodeError:
+            value = _forgiving(str(script.text or ""))
+        except ValueError:
             continue  # Pages carry broken JSON often enough, and other places may have it.
         if script.get("type") == "application/json":
             others.append(value)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from scraper.executor import Json, RunContext
 from scraper.fetch import Fetcher
+from scraper.host_pace import PolitenessRules
 from scraper.mongo_papers import Papers
 from scraper.paper_crawl import CrawlRun
 from scraper.paper_dedup import DedupRun
@@ -21,7 +22,7 @@ from scraper.pipeline_params import (
     SearchParams,
     read_params,
 )
-from scraper.politeness import Politeness, PolitenessRules
+from scraper.politeness import Politeness
 from scraper.redis_rates import Rates
 
 
