@@ -74,7 +74,9 @@ class Executors:
         self.sessions = MongoSessions(database, self.sealer)
         self._redis = redis_client(settings)
         self.leases = RedisProfiles(self._redis)
-        self.known = Known(MongoKnownItems(database), MongoKnownPages(database))
+        known_items, known_pages = MongoKnownItems(database), MongoKnownPages(database)
+        # What must be prepared before the first run.
+        self.stores = (self.sessions, known_items, known_pages)
         profiles = Profiles(self.sessions, self.leases)
         adspower = AdsPower(
             AdsPowerRules(
@@ -97,7 +99,7 @@ class Executors:
             "scrape": lambda: ScrapeExecutor(
                 fetcher=self._fetcher,
                 renderer=BrowserRenderer(self._browsers, secrets),
-                known=self.known,
+                known=Known(known_items, known_pages),
                 shared_paces=RedisPaces(self._redis, worker_id),
             ),
             "python": lambda: PythonExecutor(runner=self._runner, scripts_dir=settings.scripts_dir),

@@ -23,13 +23,12 @@ ANCHORS = etree.XPath("//a[@href]|//area[@href]")
 NOFOLLOW_PAGE = etree.XPath("//meta[@name='robots' or @name='ROBOTS' or @name='Robots']/@content", smart_strings=False)
 CANONICAL = etree.XPath("//link[contains(concat(' ', @rel, ' '), ' canonical ')][1]/@href", smart_strings=False)
 # What such a name leads to is no page; asking for it would cost its whole size.
-NO_PAGES = frozenset(
-    """
-    7z avi bin bmp bz2 css csv deb dmg doc docx eot epub exe flac gif gz ico ics iso jar jpeg jpg js m4a m4v mkv mov mp3
-    mp4 mpeg mpg odp ods odt ogg ogv pdf png ppt pptx ps rar rpm svg swf tar tgz tif tiff ttf wasm wav webm webp wmv
-    woff woff2 xls xlsx xpi xz zip
-    """.split()
-)
+_NO_PAGES = """
+7z avi bin bmp bz2 css csv deb dmg doc docx eot epub exe flac gif gz ico ics iso jar jpeg jpg js m4a m4v mkv mov mp3 mp4
+mpeg mpg odp ods odt ogg ogv pdf png ppt pptx ps rar rpm svg swf tar tgz tif tiff ttf wasm wav webm webp wmv woff woff2
+xls xlsx xpi xz zip
+"""
+NO_PAGES = frozenset(_NO_PAGES.split())
 
 
 def page_key(url: str) -> bytes:

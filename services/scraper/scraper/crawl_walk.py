@@ -57,10 +57,12 @@ class CrawlWalk:
             group.create_task(self._visit(run, spot))
 
     async def _visit(self, run: ScrapeRun, spot: Spot) -> None:
-        done = True
+        # Whatever else ends it (a stop, a pause), the page is still to be visited.
+        done = False
         try:
             done = await self._visited(run, spot)
         except PageFailed as error:
+            done = True
             run.note_failure(error, first=spot.depth == 0)
         finally:
             if done:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 from urllib.parse import urljoin
 
@@ -73,22 +74,25 @@ def parse_document(text: str, *, url: str, content_type: str) -> Document:
             raise ExecutorError(f"the answer says that it is JSON, but it isn't: {error}", code="BAD_PAGE") from error
     is_xml = content_type in XML_TYPES or (content_type.endswith("+xml") and content_type != "application/xhtml+xml")
     root = _parse_markup(text, is_xml=is_xml)
-    return Document(url, _base_url(root, url), text, root=root, is_xml=is_xml)
+    base = _base_url(root, url) if "<base" in text or "<BASE" in text else url
+    return Document(url, base, text, root=root, is_xml=is_xml)
 
 
 def _parse_markup(text: str, *, is_xml: bool) -> Element:
     data = text.replace("\0", "").strip().encode(errors="replace") or b"<html/>"
-    # No entities, network or huge trees: the text is a stranger's.
-    parser = (
-        etree.XMLParser(encoding="utf-8", recover=True, resolve_entities=False, no_network=True, huge_tree=False)
-        if is_xml
-        else etree.HTMLParser(encoding="utf-8", recover=True, no_network=True, huge_tree=False)
-    )
     try:
-        root = etree.fromstring(data, parser)
+        root = etree.fromstring(data, _parser(is_xml))
     except etree.XMLSyntaxError:
         root = None
     return root if root is not None else etree.fromstring(b"<html/>")
+
+
+@cache
+def _parser(is_xml: bool) -> Any:  # the key of the cache
+    """A parser without entities, network or huge trees: the text is a stranger's. lxml lets threads share it."""
+    if is_xml:
+        return etree.XMLParser(encoding="utf-8", recover=True, resolve_entities=False, no_network=True, huge_tree=False)
+    return etree.HTMLParser(encoding="utf-8", recover=True, no_network=True, huge_tree=False)
 
 
 def _base_url(root: Element, url: str) -> str:

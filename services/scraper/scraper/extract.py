@@ -20,7 +20,7 @@ from scraper.documents import Document, Element, is_element
 from scraper.executor import InvalidParameters, Json
 from scraper.scrape_definition import FieldRule, ItemSelector, Selector
 from scraper.structured_data import entities_of
-from scraper.values import convert
+from scraper.values import clean, convert
 
 MAX_MATCHES = 10_000
 ATTRIBUTE = re.compile(r"\[[^\]]*\]")
@@ -207,6 +207,9 @@ class ValueFinder:
 
 
 def _text_of(element: Element) -> str:
+    # Most elements that are asked for have nothing in them but text.
+    if len(element) == 0:
+        return str(element.text or "")
     # Scripts and styles are no text to a reader, unless they were asked for.
     if element.tag not in CODE and HAS_CODE(element):
         return "".join(TEXT_WITHOUT_CODE(element))
@@ -240,7 +243,10 @@ class Field:
         values = self.finder.find(node, document)
         if not rule.many and len(values) == 1 and isinstance(values[0], list) and rule.type == "text":
             return values[0], True
-        converted = (convert(value, rule.type, document.base_url) for value in values)
+        if rule.type == "text":
+            converted = [(clean(value) or None) if isinstance(value, str) else value for value in values]
+        else:
+            converted = [convert(value, rule.type, document.base_url) for value in values]
         if rule.many:
             kept = [value for value in converted if value is not None]
             return (kept, True) if kept else (rule.default if rule.default is not None else [], False)

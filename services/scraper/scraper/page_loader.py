@@ -9,8 +9,8 @@ from chassis.clock import now_ms
 
 from scraper.addresses import AddressGuard, shown_url
 from scraper.documents import Document
-from scraper.executor import ExecutorError, InvalidParameters, Parked, RunContext
-from scraper.fetch import PRIVATE_HEADERS, Fetched, FetchFailed, FetchRequest, FetchSession, same_origin
+from scraper.executor import ExecutorError, InvalidParameters, Json, Parked, RunContext
+from scraper.fetch import MAX_BODY_BYTES, PRIVATE_HEADERS, Fetched, FetchFailed, FetchRequest, FetchSession, same_origin
 from scraper.host_pace import HostPaused
 from scraper.known_pages import PageMemory
 from scraper.page_browser import PageBrowser
@@ -72,7 +72,6 @@ class PageLoader:
     async def load(self, url: str, reading: Reading[T]) -> Page[T]:
         """Load and read one page. Raises PageFailed, or Parked when the host wants a longer pause than a run waits."""
         try:
-            self._guard.check_url(url)
             await self._politeness.check(url)
             self._kinds[reading.kind] = True
             return await self._load(url, reading)
@@ -105,7 +104,7 @@ class PageLoader:
         except ExecutorError as error:
             raise PageFailed(url, error) from error
 
-    def rendering(self) -> dict[str, object]:
+    def rendering(self) -> Json:
         """For the result: how each kind of page was had, and why."""
         if self._definition.render != "auto":
             why = f"the definition says render: {self._definition.render}"
@@ -155,7 +154,7 @@ class PageLoader:
         return page if not worth.something else None
 
     async def _fetch(
-        self, url: str, *, conditions: tuple[tuple[str, str], ...] = (), max_bytes: int | None = None
+        self, url: str, *, conditions: tuple[tuple[str, str], ...] = (), max_bytes: int = MAX_BODY_BYTES
     ) -> Fetched:
         pace = await self._politeness.pace_of(url)
         request = FetchRequest(
@@ -163,7 +162,7 @@ class PageLoader:
             headers=(*self._headers_for(url), *conditions),
             timeout_seconds=self._definition.page_seconds,
             follow=self._politeness.check,
-            **({} if max_bytes is None else {"max_bytes": max_bytes}),
+            max_bytes=max_bytes,
         )
         tries = 0
         while True:
@@ -215,6 +214,7 @@ class PageLoader:
         return made
 
     async def _render(self, browser: PageBrowser, url: str, reading: Reading[T], modes: tuple[str, ...]) -> Page[T]:
+        self._guard.check_url(url)
         await self._guard.check_host(urlsplit(url).hostname or "")
         pace = await self._politeness.pace_of(url)
         async with pace.turn():

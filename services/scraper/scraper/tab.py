@@ -24,7 +24,8 @@ CONTENT = frozenset({"document", "script", "xhr", "fetch"})
 # The document, and whether it has scripts that may change it.
 _LOOK = """
 most => {
-  const scripted = [...document.scripts].some(one => !/json|template/.test(one.type)) || !!document.querySelector('iframe');
+  const code = [...document.scripts].some(one => !/json|template/.test(one.type));
+  const scripted = code || !!document.querySelector('iframe');
   const doctype = document.doctype ? new XMLSerializer().serializeToString(document.doctype) : '';
   const html = doctype + (document.documentElement ? document.documentElement.outerHTML : '');
   return {scripted, html: html.slice(0, most), url: location.href};
@@ -35,7 +36,11 @@ _QUIET = """
 ({quiet, most}) => new Promise(resolve => {
   let changed = false, timer = setTimeout(done, quiet);
   const last = setTimeout(done, most);
-  const observer = new MutationObserver(() => { changed = true; clearTimeout(timer); timer = setTimeout(done, quiet); });
+  const observer = new MutationObserver(() => {
+    changed = true;
+    clearTimeout(timer);
+    timer = setTimeout(done, quiet);
+  });
   observer.observe(document, {childList: true, subtree: true, characterData: true, attributes: true});
   function done() { clearTimeout(timer); clearTimeout(last); observer.disconnect(); resolve(changed); }
 })
