@@ -120,7 +120,7 @@ class TrawlCrawler:
 
     async def _run(self, run_id: int) -> dict[str, Any]:
         found = await self._live.runs.GetRun(runs_pb2.GetRunRequest(run_id=run_id), timeout=CALL_SECONDS)
-        return {"started": found.started_ms, "ended": found.ended_ms, "result": json.loads(found.result_json)}
+        return {"started": found.started_ms, "ended": found.completed_ms, "result": json.loads(found.result_json)}
 
     async def _stored(self, run_id: int) -> list[Mapping[str, Any]]:
         client = mongo_client(ScraperSettings.model_validate({"mongodb_uri": self._live.mongodb_uri}))

@@ -80,7 +80,7 @@ async def test_a_crawl_visits_every_page_of_its_own_site_once() -> None:
     assert site.visited() == ["/", "/a", "/b?y=2&x=1", "/gone"]
     assert names(context) == ["a", "b", "home"]
     assert [(one["url"].removeprefix(base), one["status"]) for one in result["failed_pages"]] == [("/gone", 404)]
-    assert (result["pages"], result["items"], result["stop_reason"]) == (4, 3, "pages_failed")
+    assert (result["pages"], result["items"], result["stop_reason"]) == (4, 3, "finished")
 
 
 @pytest.mark.parametrize(

@@ -182,11 +182,9 @@ class ValueFinder:
     def _find_json(self, found: list[Node], node: Node, document: Document) -> list[Json]:
         assert self.json is not None
         if self.elements is not None:
-            sources = [value for one in found if (value := _loaded(self._value_of(one))) is not None]
-        elif is_element(node):
-            sources = list(document.embedded())
-        else:
-            sources = [node]
+            loaded = [value for one in found if (value := _loaded(self._value_of(one))) is not None]
+            return [value for source in loaded for value in self.json(source)]
+        sources = list(document.embedded()) if is_element(node) else [node]
         for source in sources:
             if values := self.json(source):
                 return values

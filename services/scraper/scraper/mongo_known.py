@@ -46,7 +46,7 @@ class MongoKnownItems:
         with mongo_errors():
             for name in ("task_id", "run_id"):
                 await self._items.create_index([(name, ASCENDING)])
-            await self._items.create_index([("task_id", ASCENDING), ("run_id", ASCENDING), ("_id", ASCENDING)])
+            await self._items.create_index([("task_id", ASCENDING), ("run_id", ASCENDING)])
             await self._items.create_index([("expires_at", ASCENDING)], expireAfterSeconds=0)
 
     async def find(self, task_id: int, keys: Sequence[str]) -> dict[str, KnownItem]:

@@ -25,6 +25,7 @@ CHECKPOINT_SHARE = 0.05
 MAX_REPORTS = 50
 # No later attempt sees these otherwise.
 FINAL_CODES = frozenset({"ADDRESS_NOT_ALLOWED", "ROBOTS_DISALLOWED"})
+MISSING = frozenset({404, 410})
 
 
 class Walk(Protocol):
@@ -126,7 +127,9 @@ class ScrapeRun:
     def note_failure(self, error: PageFailed, *, first: bool) -> None:
         """A page of items could not be had."""
         self.state.fail_page(error.url, error.message, error.status)
-        self.state.lists_failed += 1
+        # A crawl loses nothing by a link that leads nowhere.
+        if self.state.frontier is None or not (error.status in MISSING or error.code in FINAL_CODES):
+            self.state.lists_failed += 1
         if first:
             self._start_errors.append(error)
         if self.state.failed <= MAX_REPORTS:
