@@ -1,10 +1,11 @@
 """Answers as documents. Owns: parsing of HTML, XML and JSON. Must not know fields or runs."""
 
 import json
-import re
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
+from itertools import islice
 from typing import Any
 from urllib.parse import urljoin
 
@@ -18,14 +19,9 @@ Element = Any
 # It keeps the class's name private, and only that.
 ELEMENT_CLASS: type = etree._Element  # noqa: SLF001
 MAX_EMBEDDED = 100
-WRAPPING = re.compile(r"^\s*(?:/\*\s*)?(?:<!--|<!\[CDATA\[)?(?:\s*\*/)?|(?:/\*\s*)?(?:-->|\]\]>)?(?:\s*\*/)?\s*;?\s*$")
+MAX_LOOKED_AT = 20_000
+NO_TEXT = frozenset({"script", "style", "noscript", "template"})
 XML_TYPES = frozenset({"application/xml", "text/xml"})
-
-
-READERS_TEXT = etree.XPath(
-    "//body//text()[not(ancestor::script or ancestor::style or ancestor::noscript or ancestor::template)]",
-    smart_strings=False,
-)
 
 
 def is_element(node: Any) -> bool:
@@ -53,10 +49,17 @@ class Document:
         """Whether a browser could make more of it than is there."""
         return self.root is not None and not self.is_xml and bool(self.root.xpath("boolean(//script)"))
 
-    @property
-    def visible_text(self) -> int:
-        """How many characters of text the page has for a reader, white space not counted."""
-        return 0 if self.root is None else sum(len(text.strip()) for text in READERS_TEXT(self.root))
+    def visible_text(self, most: int) -> int:
+        """How many characters of text the page's body has for a reader; it is not counted on once there are `most`."""
+        body = self.root.find("body") if self.root is not None else None
+        count = 0
+        for element in islice(body.iter(), MAX_LOOKED_AT) if body is not None else ():
+            count += len((element.tail or "").strip())
+            if isinstance(element.tag, str) and element.tag not in NO_TEXT:
+                count += len((element.text or "").strip())
+            if count >= most:
+                break
+        return count
 
     def embedded(self) -> Sequence[Json]:
         """The JSON that the page carries: JSON-LD first (each member of a @graph by itself), then data of scripts."""
@@ -81,15 +84,15 @@ def parse_document(text: str, *, url: str, content_type: str) -> Document:
 def _parse_markup(text: str, *, is_xml: bool) -> Element:
     data = text.replace("\0", "").strip().encode(errors="replace") or b"<html/>"
     try:
-        root = etree.fromstring(data, _parser(is_xml))
+        root = etree.fromstring(data, _parser(threading.get_ident(), is_xml=is_xml))
     except etree.XMLSyntaxError:
         root = None
     return root if root is not None else etree.fromstring(b"<html/>")
 
 
-@cache
-def _parser(is_xml: bool) -> Any:  # the key of the cache
-    """A parser without entities, network or huge trees: the text is a stranger's. lxml lets threads share it."""
+@lru_cache(maxsize=64)
+def _parser(_thread: int, *, is_xml: bool) -> Any:
+    """The thread's parser (a shared one would be waited for), without entities, network or huge trees."""
     if is_xml:
         return etree.XMLParser(encoding="utf-8", recover=True, resolve_entities=False, no_network=True, huge_tree=False)
     return etree.HTMLParser(encoding="utf-8", recover=True, no_network=True, huge_tree=False)
@@ -108,7 +111,17 @@ def _forgiving(text: str) -> Json:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
-        return json.loads(WRAPPING.sub("", text), strict=False)
+        return json.loads(_unwrapped(text), strict=False)
+
+
+def _unwrapped(text: str) -> str:
+    """The text without the comment that hides it from very old browsers."""
+    text = text.strip()
+    for mark in ("//", "/*", "<![CDATA[", "<!--", "*/"):
+        text = text.removeprefix(mark).lstrip()
+    for mark in (";", "*/", "-->", "]]>", "/*", "//"):
+        text = text.removesuffix(mark).rstrip()
+    return text
 
 
 def _embedded_json(root: Element) -> list[Json]:
@@ -118,7 +131,7 @@ def _embedded_json(root: Element) -> list[Json]:
     for script in scripts[:MAX_EMBEDDED]:
         try:
             value = _forgiving(str(script.text or ""))
-        except ValueError:
+        except (ValueError, RecursionError):
             continue  # Pages carry broken JSON often enough, and other places may have it.
         if script.get("type") == "application/json":
             others.append(value)

@@ -75,7 +75,7 @@ class Compiler:
         if selector.structured is not None:
             wanted = selector.structured
             self.quick = False
-            return lambda node, document: entities_of(document, wanted) if is_element(node) else []
+            return lambda node, document: _entities(node, document, wanted)
         if selector.xpath is not None:
             self.quick = False
             compiled = self._xpath(selector.xpath, f"{place}.xpath")
@@ -139,6 +139,10 @@ class Compiler:
 def is_plain(css: str) -> bool:
     """Whether a selector (already known to compile) has no siblings, negations or counting: it then costs one walk."""
     return not any(mark in PSEUDO_ELEMENT.sub("", ATTRIBUTE.sub("", css)) for mark in ":+~|")
+
+
+def _entities(node: Node, document: Document, kind: str) -> list[Node]:
+    return entities_of(document, kind) if is_element(node) or node is document.json else []
 
 
 def _bounded(compiled: Any, value: Json) -> list[Json]:

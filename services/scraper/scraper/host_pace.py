@@ -6,6 +6,7 @@ through `SharedPaces` all workers do, and runs that come later begin where earli
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
@@ -300,15 +301,18 @@ class HostPaces:
 
     async def _exchange(self) -> None:
         """Tell and learn while hosts are called; what happens to one of them is told at once."""
-        while self._paces:
-            self._news.clear()
-            if loud := [pace for pace in self._paces.values() if not pace.silent]:
-                await self._exchange_once(loud)
-            try:
-                async with asyncio.timeout(EXCHANGE_SECONDS):
-                    await self._news.wait()
-            except TimeoutError:
-                continue
+        try:
+            while self._paces:
+                self._news.clear()
+                if loud := [pace for pace in self._paces.values() if not pace.silent]:
+                    await self._exchange_once(loud)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(EXCHANGE_SECONDS):
+                        await self._news.wait()
+        finally:
+            # Whatever ended it, nobody waits for it any more.
+            for pace in self._paces.values():
+                pace.known.set()
 
     async def _exchange_once(self, paces: Sequence[HostPace]) -> None:
         assert self.shared is not None

@@ -103,7 +103,7 @@ def _named(fields: tuple[str, ...]) -> str:
 def _signs(document: Document) -> list[str]:
     assert document.root is not None
     signs = []
-    characters = document.visible_text
+    characters = document.visible_text(SHELL_CHARACTERS)
     if characters < SHELL_CHARACTERS:
         signs.append(f"the page has {characters} characters of text without its scripts")
     if document.root.xpath(EMPTY_ROOT):

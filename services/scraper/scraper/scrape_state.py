@@ -49,6 +49,10 @@ class Chain:
         """The name of its page in the keys of items, the same in every attempt."""
         return f"{self.start}.{self.page}"
 
+    def was_at(self, url: str) -> bool:
+        """Whether the chain has had that page."""
+        return digest_of(url)[:12] in self.visited
+
     def visit(self) -> bool:
         """Note the page at `url`; False when the chain was there before."""
         digest = digest_of(self.url)[:12]

@@ -91,8 +91,10 @@ class ScrapeExecutor:
         if not definition.conditional or definition.render == "browser" or self._known is None:
             return None
         # What was read depends on these alone: other limits or starts leave it as it is.
-        parts = ("items", "detail", "next", "crawl", "robots", "headers", "user_agent")
-        reading = digest_of(definition.model_dump(mode="json", include=set(parts)))
+        parts = {"items", "detail", "next", "crawl", "robots", "headers", "user_agent"}
+        if definition.crawl is not None:
+            parts.add("start_urls")  # Their sites are those whose links are followed.
+        reading = digest_of(definition.model_dump(mode="json", include=parts))
         return await PageMemory.open(self._known.pages, context.job.task_id, reading)
 
     async def close(self) -> None:
