@@ -36,7 +36,8 @@ def page_count(products: int) -> int:
     return products + -(-products // PER_LIST)
 
 
-def _product(number: int) -> str:
+def product_page(number: int) -> str:
+    """A product's HTML."""
     specs = "".join(f"<tr><th>Value {place}</th><td>{number * 7 % (100 + place)}</td></tr>" for place in range(SPECS))
     return (
         f"<!doctype html><html><head><title>{name_of(number)}</title></head><body>"
@@ -59,7 +60,7 @@ def _list(number: int, products: int) -> str:
 
 def application(products: int) -> web.Application:
     """The site; what it hasn't, robots.txt included, is 404."""
-    bodies = {f"/lamp/{number}": _product(number).encode() for number in range(products)}
+    bodies = {f"/lamp/{number}": product_page(number).encode() for number in range(products)}
     lists = -(-products // PER_LIST)
     bodies |= {f"/list/{number}": _list(number, products).encode() for number in range(1, lists + 1)}
 
