@@ -42,6 +42,7 @@ def measure(  # noqa: PLR0917 - the parameters are the command line's
     archived: Annotated[int, typer.Option(min=0, help="growth: ended runs in the archive.")] = 1_000_000,
     waiting: Annotated[int, typer.Option(min=0, help="growth: runs that nobody takes.")] = 100_000,
     rows: Annotated[int, typer.Option(min=1, help="results: items in the collection.")] = 1_000_000,
+    rendered: Annotated[int, typer.Option(min=20, max=100_000, help="pages: products that are rendered.")] = 200,
     connections: Annotated[int, typer.Option(min=1, max=20_000, help="overload: connections.")] = 2_048,
     peers: Annotated[str, typer.Option(help=f"Comma list of {', '.join(PEERS)}; 'none'; 'all'.")] = "",
     render: Annotated[bool, typer.Option(help="Only render docs/performance.md from what is kept.")] = False,
@@ -55,7 +56,7 @@ def measure(  # noqa: PLR0917 - the parameters are the command line's
         raise typer.BadParameter("what a smoke run finds means nothing and is not kept", param_hint="--keep")
     options = Options(
         quick=quick, rounds=rounds, seconds=seconds, archived=archived, waiting=waiting, rows=rows,
-        connections=connections, peers=_peers(peers),
+        rendered=rendered, connections=connections, peers=_peers(peers),
     )  # fmt: skip
     if quick:
         options = replace(options, rounds=1, seconds=2, archived=min(archived, 5_000), waiting=min(waiting, 2_000))

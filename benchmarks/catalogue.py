@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from benchmarks import batch, growth, heartbeats, idle, latency, overload, profile, results, runs, schedules
+from benchmarks import batch, growth, heartbeats, idle, latency, overload, pages, profile, results, runs, schedules
 from benchmarks.lab import Lab
 from benchmarks.report import Report
 
@@ -30,6 +30,7 @@ ALL: Mapping[str, Benchmark] = {
         Benchmark("idle", "CPU and memory of the idle stack", 180, idle.measure),
         Benchmark("overload", "four times the sustainable rate", 420, overload.measure),
         Benchmark("results", "results at scale: search by two keys, export and its memory", 3_600, results.measure),
+        Benchmark("pages", "scrape beside Scrapy, and rendered beside Crawlee", 2_400, pages.measure),
         Benchmark("profile", "CPU time of a run by stage, from py-spy and counters", 300, profile.measure),
     )
 }

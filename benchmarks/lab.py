@@ -24,6 +24,7 @@ class Options:
     archived: int = 1_000_000
     waiting: int = 100_000
     rows: int = 1_000_000
+    rendered: int = 200
     connections: int = 2_048
     peers: tuple[str, ...] = ()
 

@@ -1,6 +1,7 @@
 """Scrape runs against a small shop: what they store, how they stop, and how they go on."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,8 +11,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 from executor_kit import RecordingContext, context_of, fetching, serve
-from scraper.executor import ExecutorError, InvalidParameters, Json, RunContext
+from scraper.executor import ExecutorError, InvalidParameters, Json, Parked, RunContext
 from scraper.executors.scrape import ScrapeExecutor
+from scraper.host_pace import MAX_PAUSE_SECONDS
 from scraper.rendering import Renderer
 
 
@@ -280,14 +282,15 @@ async def test_scrape_overloaded_host_slows_the_run_instead_of_failing_it() -> N
     assert any("503" in message and "1.0 s" in message for message in context.messages("warn"))
 
 
-async def test_scrape_retry_after_is_bounded() -> None:
+async def test_scrape_a_long_retry_after_parks_the_run_for_a_bounded_time() -> None:
     shop = Shop(pages=1)
-    shop.trouble["/list"] = [web.Response(status=429, headers={"Retry-After": "100000"})]
+    shop.trouble["/list"] = [web.Response(status=429, headers={"Retry-After": "1000000"})]
     async with shop.open() as base, fetching() as fetcher:
         context = context_of("scrape", parameters=definition(base, detail=None, unique_by=[]))
-        executor = ScrapeExecutor(fetcher=fetcher, max_wait_seconds=0.2)
-        result = await asyncio.wait_for(executor.run(context), 5)
-    assert result["items"] == 4
+        with pytest.raises(Parked) as caught:
+            await ScrapeExecutor(fetcher=fetcher).run(context)
+    assert 0 < caught.value.resume_at_ms - time.time() * 1000 <= MAX_PAUSE_SECONDS * 1000
+    assert shop.hits.count("/list") == 1
 
 
 async def test_scrape_pages_that_stay_away_are_named() -> None:
@@ -466,6 +469,33 @@ async def test_scrape_auto_goes_to_the_browser_where_items_need_scripts_and_stay
     assert (renderer.sessions, renderer.closed, len(renderer.loaded), result["rendered_pages"]) == (1, 1, 3, 3)
     assert renderer.asked[0] == {"wait_for": ".item", "scroll": True, "steps": []}
     assert any("needs a browser" in message for message in context.messages())
+    why = result["rendering"]["list"]["why"]
+    assert result["rendering"]["list"]["mode"] == "browser"
+    assert "nothing was found" in why
+    assert "2 items with 2 values where HTTP found nothing" in why
+
+
+async def test_scrape_auto_looks_once_for_a_field_that_no_item_has() -> None:
+    """Where scripts add only a part of each item, that is found out; where nothing adds it, it is asked no more."""
+
+    async def priced(request: web.Request) -> web.Response:
+        scripts = "X-Scripts" in request.headers and request.query.get("late")
+        price = "<i>5</i>" if scripts else ""
+        rows = "".join(f'<li class="item"><b class="name">{n}</b>{price}</li>' for n in range(2))
+        following = f'<a class="next" href="{request.path_qs}&p=1">n</a>' if "p" not in request.query else ""
+        return web.Response(text=f"<script>load()</script>{rows}{following}", content_type="text/html")
+
+    fields = {"name": {"css": ".name"}, "price": {"css": "i", "type": "integer"}}
+    async with serve({"/list": priced}) as base:
+        for query, mode, loaded, price in (("late=1", "browser", 2, 5), ("x=1", "http", 1, None)):
+            renderer = FakeRenderer()
+            parameters = definition(base, render="auto", detail=None, unique_by=[])
+            parameters |= {"start_urls": [f"{base}/list?{query}"],
+                           "items": {"select": {"css": "li.item"}, "fields": fields}}  # fmt: skip
+            result, context = await scrape(parameters, renderer=renderer)
+            assert [item.data["price"] for item in context.emitted] == [price] * 4
+            assert (result["rendering"]["list"]["mode"], len(renderer.loaded)) == (mode, loaded)
+            assert "'price' is in none of the 2 items" in result["rendering"]["list"]["why"]
 
 
 async def test_scrape_auto_opens_no_browser_when_http_is_enough() -> None:
@@ -511,8 +541,7 @@ async def test_scrape_render_http_never_opens_a_browser_and_browser_always_does(
         ({"limits": {"pages": "many"}}, "limits.pages"),
         ({"limits": {"pages": 0}}, "limits.pages"),
         ({"changes": True}, "changes"),
-        ({"crawl": {"depth": 1}}, "crawl"),
-        ({"mode": "crawl"}, "crawl"),
+        ({"mode": "crawl"}, "parameters"),
         ({"proxy_id": "p"}, "proxy_id"),
     ],
 )
@@ -527,7 +556,7 @@ async def test_scrape_a_selector_that_never_ends_fails_its_run_and_holds_up_no_o
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """While the hostile XPath is at work (cubic in a large page), the event loop stays free."""
-    monkeypatch.setattr("scraper.page_loader.READ_SECONDS", 0.5)
+    monkeypatch.setattr("scraper.reading.READ_SECONDS", 0.5)
     rows = "".join(f"<p><i>{n}</i></p>" for n in range(1200))
     fields = {"a": {"xpath": "count(//p[count(//p[i > ../p[1]/i]) > 1])"}}
     async with serve({"/list": rows}) as base:

@@ -2,7 +2,8 @@
 
 import asyncio
 
-from scraper.politeness import HostPace, PolitenessRules, retry_after_seconds
+from scraper.host_pace import HostPace, PolitenessRules
+from scraper.politeness import retry_after_seconds
 
 
 class Clock:

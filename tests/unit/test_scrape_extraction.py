@@ -2,13 +2,15 @@
 
 import time
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from scraper.documents import parse_document
 from scraper.executor import InvalidParameters
+from scraper.extract import is_plain
 from scraper.scrape_definition import ScrapeDefinition, read_definition
 from scraper.scrape_plan import ListRead, Plan
-from scraper.values import convert
+from scraper.values import convert, to_url
 
 PAGE = """
 <html><head><title>T</title><base href="/deep/"></head><body>
@@ -136,3 +138,47 @@ def test_scrape_wrong_types_are_not_coerced() -> None:
         read_definition(
             {"start_urls": ["http://h/"], "items": {"fields": {"a": {"css": "a"}}}, "limits": {"items": "5"}}
         )
+
+
+STRUCTURED = """
+<script type="application/ld+json">/*<![CDATA[*/
+{"@context": "https://schema.org", "@graph": [{"@type": "ItemList", "itemListElement": [
+ {"@type": "ListItem", "item": {"@type": ["Product", "Thing"], "name": "Line
+ break", "offers": {"@type": "Offer", "price": "9.90"}}}]}]}
+/*]]>*/</script>
+<div itemscope itemtype="https://schema.org/Product"><b itemprop="name">Micro</b>
+<div itemprop="offers" itemscope itemtype="http://schema.org/Offer"><meta itemprop="price" content="5"></div></div>
+"""
+
+
+def test_scrape_structured_data_is_found_by_its_type_however_a_page_writes_it() -> None:
+    fields = {"name": {"jsonpath": "$.name"}, "price": {"jsonpath": "$.offers.price", "type": "number"}}
+    found = read(fields, text=STRUCTURED, items={"select": {"structured": "Product"}})
+    assert [item.data for item in found.items] == [
+        {"name": "Line break", "price": 9.9},
+        {"name": "Micro", "price": 5},
+    ]
+    rule = {"structured": "https://schema.org/Offer", "jsonpath": "$.price", "many": True}
+    assert read({"prices": rule}, text=STRUCTURED).items[0].data == {"prices": ["9.90", "5"]}
+    assert read({"f": {"structured": "Recipe", "jsonpath": "$.name"}}, text=STRUCTURED).items[0].data == {"f": None}
+
+
+def test_scrape_structured_data_of_a_hostile_page_is_bounded() -> None:
+    deep = "<div itemscope itemtype='t:Product'><b itemprop='child'>" * 200
+    looped = '<script type="application/ld+json">' + '{"@type": "Product", "a": [' * 400 + "</script>"
+    read({"f": {"structured": "Product", "jsonpath": "$.name"}}, text=deep + looped)
+
+
+@pytest.mark.parametrize(
+    ("css", "plain"),
+    [("a.b > i[data-x='a:b'] #c", True), ("a::attr(href)", True), ("p::text", True), ("li:nth-child(2)", False),
+     ("a ~ b", False), ("a + b", False), ("a:not(.x)", False), ("a:has(b)", False)],
+)  # fmt: skip
+def test_scrape_only_selectors_that_cost_one_walk_are_plain(css: str, plain: bool) -> None:
+    assert is_plain(css) is plain
+
+
+def test_scrape_urls_that_need_no_joining_are_what_joining_makes_of_them() -> None:
+    for base in ("http://h/a/b?c#d", "https://h:8080/", "http://h"):
+        for link in ("/x/y?z=1", "http://o/x?y#z", "/", "/a/../b", "//o/x", "x", "/ä", "?q", "HTTP://O/x", "/x y"):
+            assert to_url(link, base) == urljoin(base, link)

@@ -9,6 +9,7 @@ judged by what it carries.
 import asyncio
 import socket
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -82,8 +83,8 @@ class AddressGuard:
         """The parts of `url`, when it is an http(s) address with a host that a literal check doesn't refuse."""
         parts = check_url(url, self._refusal)
         literal = literal_address(parts.hostname or "")
-        if literal is not None:
-            self.check_address(str(literal))
+        if literal is not None and not self.allows(literal):
+            raise self._refusal(f"the address {literal} is private or reserved, and no setting allows it")
         return parts
 
     async def check_host(self, host: str, *, timeout_seconds: float = 5) -> None:
@@ -153,6 +154,7 @@ def _shown_pair(pair: str) -> str:
     return f"{name}{equals}***" if secret and equals else pair
 
 
+@lru_cache(maxsize=4096)
 def literal_address(host: str) -> Address | None:
     """The address that `host` spells, in every spelling that a system resolver takes (127.1, 0x7f000001), or None."""
     host = host.strip("[]")

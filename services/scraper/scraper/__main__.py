@@ -91,7 +91,7 @@ async def serve(settings: ScraperSettings, life: Lifetime) -> None:
         exports.clear()
         await events.connect()
         await events.declare_streams(subjects.STREAMS, settings.stream_replicas)
-        for part in (results, pipeline.papers, accounts, executors.sessions):
+        for part in (results, pipeline.papers, accounts, *executors.stores):
             await until_available(part.prepare)
         await server.start(serving=False)
         life.spawn("readiness", readiness.run())

@@ -22,13 +22,15 @@ from scraper.executors.noop import NoopExecutor
 from scraper.executors.python import PythonExecutor
 from scraper.executors.rpa import RpaExecutor
 from scraper.executors.rpa_base import RpaBaseExecutor
-from scraper.executors.scrape import ScrapeExecutor
+from scraper.executors.scrape import Known, ScrapeExecutor
 from scraper.executors.shell import ShellExecutor
 from scraper.executors.x import XExecutor
 from scraper.fetch import Fetcher
+from scraper.mongo_known import MongoKnownItems, MongoKnownPages
 from scraper.mongo_sessions import MongoSessions
 from scraper.pipeline import Pipeline
 from scraper.processes import CommandRunner, reap_leftovers
+from scraper.redis_paces import RedisPaces
 from scraper.redis_profiles import RedisProfiles
 from scraper.renderer import BrowserRenderer
 from scraper.sealing import Sealer
@@ -74,6 +76,9 @@ class Executors:
         self.sessions = MongoSessions(database, self.sealer)
         self._redis = redis_client(settings)
         self.leases = RedisProfiles(self._redis)
+        known_items, known_pages = MongoKnownItems(database), MongoKnownPages(database)
+        # What must be prepared before the first run.
+        self.stores = (self.sessions, known_items, known_pages)
         profiles = Profiles(self.sessions, self.leases)
         adspower = AdsPower(
             AdsPowerRules(
@@ -101,7 +106,13 @@ class Executors:
                 ways_out=ways_out,
             ),
             "rpa_base": lambda: RpaBaseExecutor(self._fetcher, secrets, custom),
-            "scrape": lambda: ScrapeExecutor(fetcher=self._fetcher, renderer=renderer, proxy_of=ways_out.address_of),
+            "scrape": lambda: ScrapeExecutor(
+                fetcher=self._fetcher,
+                renderer=renderer,
+                proxy_of=ways_out.address_of,
+                known=Known(known_items, known_pages),
+                shared_paces=RedisPaces(self._redis, worker_id),
+            ),
             "python": lambda: PythonExecutor(runner=self._runner, scripts_dir=settings.scripts_dir),
             **pipeline.builders(self._fetcher, self._runner),
             **{name: partial(XExecutor, name, x) for name in X_TASK_TYPES},

@@ -4,6 +4,7 @@ Selectors are strangers' text: regular expressions run in linear time (RE2), als
 regular expressions nor documents. Everything is compiled once for a run.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,9 +19,12 @@ from parsel.csstranslator import GenericTranslator, HTMLTranslator
 from scraper.documents import Document, Element, is_element
 from scraper.executor import InvalidParameters, Json
 from scraper.scrape_definition import FieldRule, ItemSelector, Selector
-from scraper.values import convert
+from scraper.structured_data import entities_of
+from scraper.values import clean, convert
 
 MAX_MATCHES = 10_000
+ATTRIBUTE = re.compile(r"\[[^\]]*\]")
+PSEUDO_ELEMENT = re.compile(r"::(?:text|attr\([\w-]+\))\s*$")
 CODE = frozenset({"script", "style"})
 HAS_CODE = etree.XPath("boolean(.//script|.//style)")
 TEXT_WITHOUT_CODE = etree.XPath(".//text()[not(parent::script or parent::style)]", smart_strings=False)
@@ -60,17 +64,25 @@ class Compiler:
     """Turns selectors into finders. Raises InvalidParameters that names the place of one that doesn't compile."""
 
     def __init__(self) -> None:
+        # Whether everything compiled so far takes no more time than a walk over the page.
+        self.quick = True
         self._json = jsonpath.JSONPathEnvironment(strict=True)
         self._json.function_extensions["match"] = _Pattern("fullmatch")
         self._json.function_extensions["search"] = _Pattern("search")
 
     def elements(self, selector: Selector | ItemSelector, place: str) -> Finder | None:
-        """What finds the css or xpath of `selector`; None without one."""
+        """What finds the css, xpath or structured data of `selector`; None without one."""
+        if selector.structured is not None:
+            wanted = selector.structured
+            self.quick = False
+            return lambda node, document: _entities(node, document, wanted)
         if selector.xpath is not None:
+            self.quick = False
             compiled = self._xpath(selector.xpath, f"{place}.xpath")
             return lambda node, _: _as_list(compiled(node)) if is_element(node) else []
         if selector.css is None:
             return None
+        self.quick = self.quick and is_plain(selector.css)
         html = self._css(selector.css, f"{place}.css", HTMLTranslator())
         xml = self._css(selector.css, f"{place}.css", GenericTranslator())
         return lambda node, document: _as_list((xml if document.is_xml else html)(node)) if is_element(node) else []
@@ -94,6 +106,7 @@ class Compiler:
 
     def json(self, expression: str, place: str) -> Callable[[Json], list[Json]]:
         """What finds the values of a JSONPath."""
+        self.quick = False
         try:
             compiled = self._json.compile(expression)
         except (jsonpath.JSONPathError, RecursionError) as error:
@@ -103,6 +116,7 @@ class Compiler:
 
     def regex(self, expression: str, place: str) -> Callable[[str], list[str]]:
         """What finds the matches of a regular expression: the first group if there is one, or else the whole."""
+        self.quick = False
         try:
             compiled = re2.compile(expression, _re2_options())
         except re2.error as error:
@@ -120,6 +134,15 @@ class Compiler:
             return found
 
         return find
+
+
+def is_plain(css: str) -> bool:
+    """Whether a selector (already known to compile) has no siblings, negations or counting: it then costs one walk."""
+    return not any(mark in PSEUDO_ELEMENT.sub("", ATTRIBUTE.sub("", css)) for mark in ":+~|")
+
+
+def _entities(node: Node, document: Document, kind: str) -> list[Node]:
+    return entities_of(document, kind) if is_element(node) or node is document.json else []
 
 
 def _bounded(compiled: Any, value: Json) -> list[Json]:
@@ -163,11 +186,9 @@ class ValueFinder:
     def _find_json(self, found: list[Node], node: Node, document: Document) -> list[Json]:
         assert self.json is not None
         if self.elements is not None:
-            sources = [value for one in found if (value := _loaded(self._value_of(one))) is not None]
-        elif is_element(node):
-            sources = list(document.embedded())
-        else:
-            sources = [node]
+            loaded = [value for one in found if (value := _loaded(self._value_of(one))) is not None]
+            return [value for source in loaded for value in self.json(source)]
+        sources = list(document.embedded()) if is_element(node) else [node]
         for source in sources:
             if values := self.json(source):
                 return values
@@ -188,6 +209,9 @@ class ValueFinder:
 
 
 def _text_of(element: Element) -> str:
+    # Most elements that are asked for have nothing in them but text.
+    if len(element) == 0:
+        return str(element.text or "")
     # Scripts and styles are no text to a reader, unless they were asked for.
     if element.tag not in CODE and HAS_CODE(element):
         return "".join(TEXT_WITHOUT_CODE(element))
@@ -221,7 +245,10 @@ class Field:
         values = self.finder.find(node, document)
         if not rule.many and len(values) == 1 and isinstance(values[0], list) and rule.type == "text":
             return values[0], True
-        converted = (convert(value, rule.type, document.base_url) for value in values)
+        if rule.type == "text":
+            converted = [(clean(value) or None) if isinstance(value, str) else value for value in values]
+        else:
+            converted = [convert(value, rule.type, document.base_url) for value in values]
         if rule.many:
             kept = [value for value in converted if value is not None]
             return (kept, True) if kept else (rule.default if rule.default is not None else [], False)
@@ -231,15 +258,18 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class FieldsRead:
-    """The fields of one node. `missing`: required ones with neither value nor default."""
+    """The fields of one node. `missing`: required ones with neither value nor default. `lacking`: those not found."""
 
     data: dict[str, Json]
     found: int
-    missing: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    lacking: tuple[str, ...] = ()
 
 
 def compile_fields(rules: Mapping[str, FieldRule], compiler: Compiler, place: str) -> tuple[Field, ...]:
     """Every field, in its order."""
+    # Dates are looked for in many languages, and by one thread at a time.
+    compiler.quick = compiler.quick and all(rule.type != "date" for rule in rules.values())
     return tuple(Field(name, rule, compile_selector(rule, compiler, f"{place}.{name}")) for name, rule in rules.items())
 
 
@@ -259,15 +289,15 @@ def compile_selector(selector: Selector, compiler: Compiler, place: str, *, as_l
 def read_fields(fields: Sequence[Field], node: Node, document: Document) -> FieldsRead:
     """What `node` has of each field."""
     data: dict[str, Json] = {}
-    missing: list[str] = []
-    count = 0
+    lacking: list[Field] = []
     for field in fields:
-        value, found = field.read(node, document)
-        data[field.name] = value
-        count += found
-        if field.rule.required and not found and field.rule.default is None:
-            missing.append(field.name)
-    return FieldsRead(data, count, tuple(missing))
+        data[field.name], found = field.read(node, document)
+        if not found:
+            lacking.append(field)
+    if not lacking:
+        return FieldsRead(data, len(data))
+    missing = tuple(field.name for field in lacking if field.rule.required and field.rule.default is None)
+    return FieldsRead(data, len(data) - len(lacking), missing, tuple(field.name for field in lacking))
 
 
 def compile_items(selector: ItemSelector | None, compiler: Compiler) -> Finder:

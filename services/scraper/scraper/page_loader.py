@@ -1,35 +1,30 @@
-"""How a scrape run gets its pages. Owns: HTTP or browser, retries, pace. Must not know items.
+"""How a scrape run gets its pages. Owns: HTTP or browser, retries, pace. Must not know items."""
 
-Reading a page (parsing and selectors) happens in threads: a slow selector then holds up its own run alone.
-"""
-
-import asyncio
-from collections.abc import Callable, Mapping
-from concurrent.futures import Executor as Pool
-from contextlib import AsyncExitStack
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic
 from urllib.parse import urlsplit
 
-from lxml import etree
+from chassis.clock import now_ms
 
 from scraper.addresses import AddressGuard, shown_url
-from scraper.documents import Document, parse_document
-from scraper.executor import ExecutorError, InvalidParameters, Json, RunContext
-from scraper.fetch import PRIVATE_HEADERS, Fetched, FetchFailed, FetchRequest, FetchSession, same_origin
-from scraper.politeness import HostPace, Politeness, is_slowing, retry_after_seconds
-from scraper.rendering import Renderer, RenderSession
+from scraper.documents import Document
+from scraper.executor import ExecutorError, InvalidParameters, Json, Parked, RunContext
+from scraper.fetch import MAX_BODY_BYTES, PRIVATE_HEADERS, Fetched, FetchFailed, FetchRequest, FetchSession, same_origin
+from scraper.host_pace import HostPaused
+from scraper.known_pages import PageMemory
+from scraper.page_browser import PageBrowser
+from scraper.politeness import Politeness, RunPace, is_slowing, retry_after_seconds
+from scraper.reading import Reader, Reading, T, Worth
+from scraper.render_choice import RenderChoices
 from scraper.scrape_definition import ScrapeDefinition
 
-T = TypeVar("T")
-READ_SECONDS = 30
 # How often a page is asked for when the host is overloaded, or when no usable answer came.
 SLOWED_TRIES = 5
 FAILED_TRIES = 3
 RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
-# After so many pages that a browser made nothing of, it isn't tried for their kind any more.
-BROWSER_TRIES = 3
 ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,application/json;q=0.9,*/*;q=0.5"
+NO_TEXT = ("image/", "video/", "audio/", "font/", "application/pdf", "application/zip", "application/octet-stream")
 
 
 class PageFailed(ExecutorError):
@@ -42,49 +37,11 @@ class PageFailed(ExecutorError):
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """What was read from a page, where it was in the end, and how it was had (http, browser)."""
+    """What was read from a page, where it was in the end, and how it was had (http, browser, unchanged)."""
 
     url: str
     read: T
     modes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Reading(Generic[T]):
-    """How to read a kind of page (`list`, `detail`), and whether what was read is something."""
-
-    kind: str
-    read: Callable[[Document], T]
-    found: Callable[[T], bool]
-
-
-class Browser:
-    """The browser of one run, opened when it is first needed. Pages are loaded one at a time."""
-
-    def __init__(self, renderer: Renderer, context: RunContext, options: Mapping[str, Json]) -> None:
-        self._renderer, self._context, self._options = renderer, context, options
-        self._stack = AsyncExitStack()
-        self._session: RenderSession | None = None
-        self._turn = asyncio.Lock()
-
-    async def load(self, url: str, definition: ScrapeDefinition) -> tuple[str, int, str]:
-        """URL, status and HTML of the rendered page."""
-        async with self._turn:
-            if self._session is None:
-                manager = self._renderer.session(self._context, self._options)
-                self._session = await self._stack.enter_async_context(manager)
-            page = await self._session.load(
-                url,
-                wait_for=definition.wait_for,
-                scroll=definition.scroll,
-                steps=definition.steps,
-                timeout_seconds=definition.page_seconds,
-            )
-            return page.url, page.status, page.html
-
-    async def close(self) -> None:
-        """Close what was opened."""
-        await self._stack.aclose()
 
 
 class PageLoader:
@@ -98,58 +55,114 @@ class PageLoader:
         session: FetchSession,
         guard: AddressGuard,
         politeness: Politeness,
-        browser: Browser | None,
-        pool: Pool,
-        modes: dict[str, str],
+        browser: PageBrowser | None,
+        reader: Reader,
+        choices: RenderChoices,
+        memory: PageMemory | None = None,
     ) -> None:
         self._context, self._definition = context, definition
         self._session, self._guard, self._politeness = session, guard, politeness
-        self._browser, self._pool, self._modes = browser, pool, modes
-        self._in_vain: dict[str, int] = {}
-        self._trusted = [urlsplit(url) for url in definition.start_urls[:100]]
+        self._browser, self._reader, self.choices, self._memory = browser, reader, choices, memory
+        self._trusted = [urlsplit(url) for url in definition.first_urls[:100]]
+        self._headers: dict[str, tuple[tuple[str, str], ...]] = {}
+        self._kinds: dict[str, bool] = {}
         self.rendered = 0
+        self.unchanged = 0
 
     async def load(self, url: str, reading: Reading[T]) -> Page[T]:
-        """Load and read one page. Raises PageFailed."""
+        """Load and read one page. Raises PageFailed, or Parked when the host wants a longer pause than a run waits."""
         try:
-            self._guard.check_url(url)
             await self._politeness.check(url)
+            self._kinds[reading.kind] = True
             return await self._load(url, reading)
         except (PageFailed, InvalidParameters):
             raise
+        except HostPaused as pause:
+            raise _parked(pause) from pause
         except ExecutorError as error:
             raise PageFailed(url, error) from error
 
+    async def fetch_file(self, url: str, max_bytes: int) -> Fetched:
+        """An answer that isn't to be read as a page (a sitemap). Raises as `load` does."""
+        try:
+            self._guard.check_url(url)
+            await self._politeness.check(url)
+            return await self._fetch(url, max_bytes=max_bytes)
+        except PageFailed:
+            raise
+        except HostPaused as pause:
+            raise _parked(pause) from pause
+        except ExecutorError as error:
+            raise PageFailed(url, error) from error
+
+    async def sitemaps_of(self, url: str) -> list[str]:
+        """The sitemaps that the robots.txt of the host of `url` names."""
+        try:
+            return await self._politeness.sitemaps_of(url)
+        except HostPaused as pause:
+            raise _parked(pause) from pause
+        except ExecutorError as error:
+            raise PageFailed(url, error) from error
+
+    def rendering(self) -> Json:
+        """For the result: how each kind of page was had, and why."""
+        if self._definition.render != "auto":
+            why = f"the definition says render: {self._definition.render}"
+            return {kind: {"mode": self._definition.render, "why": why} for kind in sorted(self._kinds)}
+        return self.choices.shown(self._kinds)
+
     async def _load(self, url: str, reading: Reading[T]) -> Page[T]:
         mode = self._definition.render
-        if mode == "browser" or (mode == "auto" and self._modes.get(reading.kind) == "browser"):
+        if mode == "browser" or (mode == "auto" and self.choices.modes.get(reading.kind) == "browser"):
             if self._browser is None:
                 raise ExecutorError("this worker has no browser", code="NO_BROWSER")
-            final_url, read = await self._render(self._browser, url, reading)
-            return Page(final_url, read, ("browser",))
-        answer = await self._fetch(url)
-        document, read = await self._read(answer.text, answer.url, answer.content_type, reading)
-        if mode == "http" or reading.found(read) or not self._may_help(document, reading.kind):
-            return Page(answer.url, read, ("http",))
-        assert self._browser is not None
-        final_url, rendered = await self._render(self._browser, url, reading)
-        if not reading.found(rendered):
-            self._in_vain[reading.kind] = self._in_vain.get(reading.kind, 0) + 1
-            return Page(answer.url, read, ("http", "browser"))
-        self._modes[reading.kind] = "browser"
-        self._context.log("info", f"{shown_url(url)} needs a browser: {reading.kind} pages are rendered from now on")
-        return Page(final_url, rendered, ("http", "browser"))
+            return await self._render(self._browser, url, reading, ("browser",))
+        known = await self._memory.find(url, reading.kind) if self._memory is not None else None
+        answer = await self._fetch(url, conditions=known.conditions if known is not None else ())
+        if known is not None and answer.status == 304:
+            self.unchanged += 1
+            return Page(known.url, reading.restore(known.read), ("unchanged",))
+        document, read = await self._read(answer.text, len(answer.body), answer.url, answer.content_type, reading)
+        worth = reading.worth(read)
+        if mode == "auto" and (page := await self._look(url, reading, document, worth)) is not None:
+            return page
+        if self._memory is not None and worth.something:
+            await self._memory.keep(url, reading.kind, answer, reading.store(read))
+        return Page(answer.url, read, ("http",))
 
-    def _may_help(self, document: Document, kind: str) -> bool:
-        return self._browser is not None and document.has_scripts and self._in_vain.get(kind, 0) < BROWSER_TRIES
+    async def _look(self, url: str, reading: Reading[T], document: Document, worth: Worth) -> Page[T] | None:
+        """The page as a browser has it, where that is more; None: what HTTP brought is as good."""
+        if self._browser is None or (doubt := self.choices.doubt(reading.kind, worth, document)) is None:
+            return None
+        try:
+            page = await self._render(self._browser, url, reading, ("http", "browser"))
+        except ExecutorError as error:
+            if not worth.something:
+                raise
+            # What is there already is worth more than a failed page.
+            self._context.log("warn", f"A browser could not look at {shown_url(url)}: {error.message}")
+            return None
+        if self.choices.compare(reading.kind, doubt, worth, reading.worth(page.read)):
+            reason = self.choices.reasons[reading.kind]
+            self._context.log(
+                "info",
+                f"{shown_url(url)} needs a browser: {reading.kind} pages are rendered from now on ({reason})",
+                url=url,
+            )
+            return page
+        self._context.log("info", f"{shown_url(url)}: {self.choices.reasons[reading.kind]}", url=url)
+        return page if not worth.something else None
 
-    async def _fetch(self, url: str) -> Fetched:
-        pace = self._politeness.pace_of(url)
+    async def _fetch(
+        self, url: str, *, conditions: tuple[tuple[str, str], ...] = (), max_bytes: int = MAX_BODY_BYTES
+    ) -> Fetched:
+        pace = await self._politeness.pace_of(url)
         request = FetchRequest(
             url,
-            headers=(("Accept", ACCEPT), *self._headers_for(url)),
+            headers=(*self._headers_for(url), *conditions),
             timeout_seconds=self._definition.page_seconds,
             follow=self._politeness.check,
+            max_bytes=max_bytes,
         )
         tries = 0
         while True:
@@ -160,19 +173,19 @@ class PageLoader:
             except FetchFailed:
                 if tries >= FAILED_TRIES:
                     raise
-                pace.slow_down(None)
+                pace.host.slow_down(None)
                 continue
             if answer.status in RETRIED and tries < (SLOWED_TRIES if is_slowing(answer) else FAILED_TRIES):
                 self._slow_down(pace, url, answer)
                 continue
             return self._checked(url, answer, pace)
 
-    def _slow_down(self, pace: HostPace, url: str, answer: Fetched) -> None:
-        seconds = pace.slow_down(retry_after_seconds(answer))
+    def _slow_down(self, pace: RunPace, url: str, answer: Fetched) -> None:
+        seconds = pace.host.slow_down(retry_after_seconds(answer))
         host = urlsplit(url).hostname
         self._context.log("warn", f"{host} answered {answer.status}: nothing is sent to it for {seconds:.1f} s")
 
-    def _checked(self, url: str, answer: Fetched, pace: HostPace) -> Fetched:
+    def _checked(self, url: str, answer: Fetched, pace: RunPace) -> Fetched:
         if answer.status >= 400:
             retryable = answer.status in RETRIED
             error = ExecutorError(
@@ -183,46 +196,45 @@ class PageLoader:
             raise PageFailed(
                 url, ExecutorError(f"larger than {len(answer.body)} bytes", code="PAGE_TOO_LARGE", retryable=False)
             )
-        pace.answered(answer.seconds)
+        pace.host.answered(answer.seconds)
         return answer
 
-    def _headers_for(self, url: str) -> list[tuple[str, str]]:
-        # Credentials go only to the sites that the definition itself begins with.
+    def _headers_for(self, url: str) -> tuple[tuple[str, str], ...]:
         parts = urlsplit(url)
-        trusted = any(same_origin(parts, other) for other in self._trusted)
-        return [
-            (name, value)
-            for name, value in self._definition.headers.items()
-            if trusted or name.lower() not in PRIVATE_HEADERS
-        ]
+        origin = f"{parts.scheme}://{parts.netloc}"
+        if (made := self._headers.get(origin)) is None:
+            # Credentials go only to the sites that the definition itself begins with.
+            trusted = any(same_origin(parts, other) for other in self._trusted)
+            own = [
+                (name, value)
+                for name, value in self._definition.headers.items()
+                if trusted or name.lower() not in PRIVATE_HEADERS
+            ]
+            made = self._headers[origin] = (("Accept", ACCEPT), *own)
+        return made
 
-    async def _render(self, browser: Browser, url: str, reading: Reading[T]) -> tuple[str, T]:
+    async def _render(self, browser: PageBrowser, url: str, reading: Reading[T], modes: tuple[str, ...]) -> Page[T]:
+        self._guard.check_url(url)
         await self._guard.check_host(urlsplit(url).hostname or "")
-        pace = self._politeness.pace_of(url)
+        pace = await self._politeness.pace_of(url)
         async with pace.turn():
-            final_url, status, html = await browser.load(url, self._definition)
+            loaded = await browser.load(url, self._definition)
         self.rendered += 1
-        if status in (429, 503):
-            pace.slow_down(None)
-        if status >= 400:
-            raise PageFailed(url, ExecutorError(f"HTTP {status}", code="HTTP_STATUS"), status)
-        _, read = await self._read(lambda: html, final_url, "text/html", reading)
-        return final_url, read
+        if loaded.status in (429, 503):
+            pace.host.slow_down(None)
+        if loaded.status >= 400:
+            raise PageFailed(url, ExecutorError(f"HTTP {loaded.status}", code="HTTP_STATUS"), loaded.status)
+        html = loaded.html
+        _, read = await self._read(lambda: html, len(html), loaded.url, "text/html", reading)
+        return Page(loaded.url, read, modes)
 
     async def _read(
-        self, text: Callable[[], str], url: str, content_type: str, reading: Reading[T]
+        self, text: Callable[[], str], size: int, url: str, content_type: str, reading: Reading[T]
     ) -> tuple[Document, T]:
-        def work() -> tuple[Document, T]:
-            document = parse_document(text(), url=url, content_type=content_type)
-            return document, reading.read(document)
+        if content_type.startswith(NO_TEXT):
+            raise ExecutorError(f"{content_type} is no page", code="NOT_A_PAGE", retryable=False)
+        return await self._reader.read(text, size, url, content_type, reading)
 
-        try:
-            async with asyncio.timeout(READ_SECONDS):
-                return await asyncio.get_running_loop().run_in_executor(self._pool, work)
-        except TimeoutError as error:
-            # Ends the run: every further page would keep one more thread busy.
-            message = f"reading {shown_url(url)} took more than {READ_SECONDS} s: the selectors cost too much"
-            raise InvalidParameters(message, field="items") from error
-        except (etree.LxmlError, RecursionError, ValueError) as error:
-            # What a stranger's page makes of a stranger's selector costs that page, not the run.
-            raise ExecutorError(f"the page could not be read: {error}", code="BAD_PAGE", retryable=False) from error
+
+def _parked(pause: HostPaused) -> Parked:
+    return Parked(str(pause), resume_at_ms=now_ms() + int(pause.seconds * 1000), code="HOST_PAUSED")

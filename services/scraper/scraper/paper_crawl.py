@@ -216,7 +216,8 @@ class CrawlRun:
             raise Unfit(error.message) from error
         except RobotsUnreachable as error:
             raise Unfit(error.message) from error
-        await self._rates.turn(self._budget(host, self._politeness.pace_of(url).delay))
+        pace = await self._politeness.pace_of(url)
+        await self._rates.turn(self._budget(host, pace.host.delay))
 
     def _budget(self, host: str, delay_seconds: float = 0) -> Budget:
         return Budget(f"host:{host}", max(self._interval_seconds, delay_seconds))

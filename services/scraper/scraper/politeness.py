@@ -1,16 +1,10 @@
-"""How a run treats the hosts it visits. Owns: robots.txt, and pace for each host. Must not know pages or items.
-
-A host's pace follows its answers: quick ones let more requests run at once, slow ones fewer; 429 and 503 halve them,
-stretch the delay and hold everything back for as long as `Retry-After` asks, within a bound.
-"""
+"""How a run treats the hosts it visits. Owns: robots.txt, and its part in the hosts' pace. Must not know pages."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,11 +13,11 @@ from protego import Protego
 from scraper.addresses import shown_url
 from scraper.executor import ExecutorError
 from scraper.fetch import Fetched, FetchFailed, FetchRequest, FetchSession
+from scraper.host_pace import HostPace, HostPaces, PolitenessRules
 
 ROBOTS_BYTES = 512 * 1024
 ROBOTS_SECONDS = 10
 ROBOTS_TRIES = 2
-SLOW_SECONDS = 1.0
 SLOWING_STATUSES = frozenset({429, 503})
 
 
@@ -41,113 +35,84 @@ class RobotsUnreachable(ExecutorError):
         super().__init__(message, code="ROBOTS_UNREACHABLE", retryable=True)
 
 
-@dataclass(frozen=True, slots=True)
-class PolitenessRules:
-    """What a run asks for, and the bounds on what hosts may ask for."""
+class RunPace:
+    """A host's pace as one run sees it: no more requests at once than the run itself wants."""
 
-    robots: bool = True
-    concurrency: int = 4
-    delay_seconds: float = 0
-    max_delay_seconds: float = 30
-    max_wait_seconds: float = 120
-
-
-class HostPace:
-    """Lets requests to one host begin, in the order in which they ask."""
-
-    def __init__(self, rules: PolitenessRules, *, clock: Callable[[], float] = monotonic) -> None:
-        self._rules, self._clock = rules, clock
-        self._line = asyncio.Lock()
-        self._freed = asyncio.Event()
-        self._running = 0
-        self._next_start = 0.0
-        self._least_delay = min(rules.delay_seconds, rules.max_delay_seconds)
-        self._usual_seconds: float | None = None
-        self._slowings = 0
-        self.limit: float = rules.concurrency
-        self.delay = self._least_delay
-
-    def ask_delay(self, seconds: float) -> None:
-        """The host wants at least `seconds` between requests (Crawl-delay)."""
-        self._least_delay = min(max(self._least_delay, seconds), self._rules.max_delay_seconds)
-        self.delay = max(self.delay, self._least_delay)
+    def __init__(self, pace: HostPace, rules: PolitenessRules) -> None:
+        self.host, self._rules = pace, rules
+        self._own = asyncio.Semaphore(rules.concurrency)
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Wait for the turn of one request, and hold it while it runs."""
-        async with self._line:
-            while self._running >= int(self.limit):
-                self._freed.clear()
-                await self._freed.wait()
-            # The time may move while it is waited for.
-            while (seconds := self._next_start - self._clock()) > 0:  # noqa: ASYNC110  # a time, not an event
-                await asyncio.sleep(seconds)
-            self._running += 1
-            self._next_start = self._clock() + self.delay
-        try:
+        """As `HostPace.turn`."""
+        async with self._own, self.host.turn(self._rules.max_wait_seconds if self._rules.parks else None):
             yield
-        finally:
-            self._running -= 1
-            self._freed.set()
-
-    def answered(self, seconds: float) -> None:
-        """A usable answer came after `seconds`."""
-        usual = self._usual_seconds
-        self._usual_seconds = seconds if usual is None else 0.8 * usual + 0.2 * seconds
-        if usual is not None and seconds > SLOW_SECONDS and seconds > 2 * usual:
-            self.limit = max(1, self.limit - 1)
-            return
-        self.limit = min(self._rules.concurrency, self.limit + 1 / self.limit)
-        self.delay = max(self._least_delay, self.delay * 0.8 if self.delay > 0.05 else 0)
-        self._slowings = max(0, self._slowings - 1)
-
-    def slow_down(self, retry_after: float | None) -> float:
-        """The host is overloaded or has had enough; answers the seconds for which nothing is sent to it."""
-        self._slowings += 1
-        self.limit = max(1, self.limit / 2)
-        self.delay = min(max(2 * self.delay, 0.25), self._rules.max_delay_seconds)
-        wanted = retry_after if retry_after is not None else min(2.0 ** (self._slowings - 1), 60)
-        seconds = min(max(wanted, 0), self._rules.max_wait_seconds)
-        self._next_start = max(self._next_start, self._clock() + seconds)
-        return seconds
 
 
 class Politeness:
     """The manners of one run."""
 
-    def __init__(self, rules: PolitenessRules, session: FetchSession, *, user_agent: str) -> None:
+    def __init__(
+        self, rules: PolitenessRules, session: FetchSession, *, user_agent: str, paces: HostPaces | None = None
+    ) -> None:
+        """`paces`: those of the process, which runs share; without them the run has its own."""
         self.rules = rules
-        self._session, self._user_agent = session, user_agent
-        self._paces: dict[str, HostPace] = {}
+        self._session, self._user_agent, self._hosts = session, user_agent, paces or HostPaces()
+        self._paces: dict[str, RunPace] = {}
+        self._joining: dict[str, asyncio.Task[RunPace]] = {}
         self._robots: dict[str, asyncio.Task[Any]] = {}
+        self._allowed: dict[str, Any] = {}
 
-    def pace_of(self, url: str) -> HostPace:
+    async def pace_of(self, url: str) -> RunPace:
         """The pace of the host of `url`."""
         host = urlsplit(url).netloc.rpartition("@")[2].lower()
-        return self._paces.setdefault(host, HostPace(self.rules))
+        if (pace := self._paces.get(host)) is not None:
+            return pace
+        if host not in self._joining:
+            self._joining[host] = asyncio.create_task(self._join(host))
+        # Shielded: one page that gives up must not take the pace from the others.
+        return await asyncio.shield(self._joining[host])
+
+    async def _join(self, host: str) -> RunPace:
+        pace = self._paces[host] = RunPace(await self._hosts.join(host, self.rules), self.rules)
+        return pace
 
     async def check(self, url: str) -> None:
         """Raise Disallowed or RobotsUnreachable unless the host's robots.txt lets `url` be fetched."""
         if not self.rules.robots:
             return
-        parts = urlsplit(url)
-        origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}".lower()
+        rules = await self._rules_of(_origin(url))
+        if rules is not None and not rules.can_fetch(url, self._user_agent):
+            raise Disallowed(f"robots.txt of {urlsplit(url).hostname} disallows {shown_url(url)}")
+
+    async def sitemaps_of(self, url: str) -> list[str]:
+        """The sitemaps that the host's robots.txt names. Raises RobotsUnreachable."""
+        rules = await self._rules_of(_origin(url))
+        return list(rules.sitemaps) if rules is not None else []
+
+    async def _rules_of(self, origin: str) -> Any:
+        if origin in self._allowed:
+            return self._allowed[origin]
         if origin not in self._robots:
             self._robots[origin] = asyncio.create_task(self._read_robots(origin))
         # Shielded: one page that gives up must not take the answer from the others.
         rules = await asyncio.shield(self._robots[origin])
-        if rules is not None and not rules.can_fetch(url, self._user_agent):
-            raise Disallowed(f"robots.txt of {parts.hostname} disallows {shown_url(url)}")
+        self._allowed[origin] = rules
+        return rules
 
     async def close(self) -> None:
-        """Stop what is still being read."""
-        for task in self._robots.values():
+        """Stop what is still being read, and leave the hosts."""
+        tasks = [*self._robots.values(), *self._joining.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._robots.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for host in self._paces:
+            self._hosts.leave(host, self.rules)
+        self._paces.clear()
 
     async def _read_robots(self, origin: str) -> Any:
         """The host's rules, or None when it has none."""
-        pace = self.pace_of(origin)
+        pace = await self.pace_of(origin)
         answer: Fetched | None = None
         reason = ""
         for _ in range(ROBOTS_TRIES):
@@ -160,15 +125,20 @@ class Politeness:
             if answer.status < 500 and answer.status != 429:
                 break
             reason = f"status {answer.status}"
-            pace.slow_down(retry_after_seconds(answer))
+            pace.host.slow_down(retry_after_seconds(answer))
             answer = None
         if answer is None:
             raise RobotsUnreachable(f"{origin}/robots.txt can't be read ({reason}), which counts as disallowed")
         if not 200 <= answer.status < 300:
             return None
         rules = Protego.parse(answer.body.decode(errors="replace"))
-        pace.ask_delay(rules.crawl_delay(self._user_agent) or 0)
+        pace.host.ask_delay(rules.crawl_delay(self._user_agent) or 0)
         return rules
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}".lower()
 
 
 def _robots_request(origin: str) -> FetchRequest:

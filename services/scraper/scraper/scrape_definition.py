@@ -3,7 +3,7 @@
 Unknown fields are ignored; a wrong one is refused with its place in the definition.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
@@ -15,7 +15,6 @@ Expression = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 FieldType = Literal["text", "number", "integer", "boolean", "date", "url", "html"]
 RenderMode = Literal["http", "browser", "auto"]
-NOT_SUPPORTED_YET = ("crawl", "links", "changes")
 
 
 def _selector_text(value: object) -> object:
@@ -33,16 +32,18 @@ class Selector(Model):
 
     css: Expression | None = None
     xpath: Expression | None = None
+    # A schema.org type: the page's JSON-LD and microdata of that type.
+    structured: Name | None = None
     jsonpath: Expression | None = None
     regex: Expression | None = None
     attribute: Name | None = None
 
     @model_validator(mode="after")
     def _names_something(self) -> Self:
-        if self.css is not None and self.xpath is not None:
-            raise ValueError("css and xpath exclude each other")
-        if not any((self.css, self.xpath, self.jsonpath, self.regex, self.attribute)):
-            raise ValueError("needs one of css, xpath, jsonpath, regex")
+        if sum(value is not None for value in (self.css, self.xpath, self.structured)) > 1:
+            raise ValueError("css, xpath and structured exclude each other")
+        if not any((self.css, self.xpath, self.structured, self.jsonpath, self.regex, self.attribute)):
+            raise ValueError("needs one of css, xpath, structured, jsonpath, regex")
         return self
 
 
@@ -60,12 +61,13 @@ class ItemSelector(Model):
 
     css: Expression | None = None
     xpath: Expression | None = None
+    structured: Name | None = None
     jsonpath: Expression | None = None
 
     @model_validator(mode="after")
     def _names_one(self) -> Self:
-        if sum(value is not None for value in (self.css, self.xpath, self.jsonpath)) != 1:
-            raise ValueError("needs exactly one of css, xpath, jsonpath")
+        if sum(value is not None for value in (self.css, self.xpath, self.structured, self.jsonpath)) != 1:
+            raise ValueError("needs exactly one of css, xpath, structured, jsonpath")
         return self
 
 
@@ -81,6 +83,43 @@ class Detail(Model):
 
     follow: Name
     fields: dict[Name, FieldRule] = Field(min_length=1, max_length=200)
+
+
+class Links(Model):
+    """Which links of a page a crawl follows: all that lead to the start URLs' sites, unless it says otherwise."""
+
+    css: Expression | None = None
+    xpath: Expression | None = None
+    regex: Expression | None = None
+    attribute: Name | None = None
+    same_site: bool = True
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if self.css is not None and self.xpath is not None:
+            raise ValueError("css and xpath exclude each other")
+        return self
+
+
+def _as_crawl(value: object) -> object:
+    return {} if value is True else None if value is False else value
+
+
+class Crawl(Model):
+    """Follow links from page to page. `include` and `exclude` are regular expressions that search in whole URLs.
+
+    `sitemap`: true reads those that robots.txt names (or else /sitemap.xml), a list names them.
+    """
+
+    links: Links = Links()
+    depth: int | None = Field(default=None, ge=0, le=100)
+    include: list[Expression] = Field(default=[], max_length=100)
+    exclude: list[Expression] = Field(default=[], max_length=100)
+    sitemap: bool | Annotated[list[str], Field(min_length=1, max_length=1000)] = False
+    # Sitemap entries that didn't change since then (ISO date) are left out; entries without a date are kept.
+    modified_since: Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}")] | None = None
+    # A page that names another one as its canonical address is read there, and once.
+    canonical: bool = True
 
 
 class Limits(Model):
@@ -102,13 +141,18 @@ class Manners(Model):
 class ScrapeDefinition(Model):
     """A run's whole definition."""
 
-    start_urls: list[str] = Field(min_length=1, max_length=10_000)
+    start_urls: list[str] = Field(default=[], max_length=10_000)
     render: RenderMode = "auto"
     items: Items
     detail: Detail | None = None
     next: Selector | None = None
+    crawl: Annotated[Crawl | None, BeforeValidator(_as_crawl)] = None
     limits: Limits = Limits()
     unique_by: list[Name] = Field(default=[], max_length=20)
+    # Compare with what earlier runs of the task found.
+    changes: bool = False
+    # Ask for pages that an earlier run of the task had only if they have changed since.
+    conditional: bool = True
     data_type: Annotated[str, StringConstraints(min_length=1, max_length=100)] = "item"
     robots: bool = True
     politeness: Manners = Manners()
@@ -134,24 +178,51 @@ class ScrapeDefinition(Model):
         for name in self.unique_by:
             if name not in fields:
                 raise ValueError(f"unique_by: {name!r} is not among the fields")
+        if self.changes and not self.unique_by:
+            raise ValueError("changes: needs unique_by, which tells the items apart")
+        if self.crawl is not None and self.next is not None:
+            raise ValueError("next: a crawl follows it as a link like any other")
         return self
+
+    @property
+    def first_urls(self) -> list[str]:
+        """Every URL that the definition itself names: its sites are the run's own."""
+        sitemaps = self.crawl.sitemap if self.crawl is not None and isinstance(self.crawl.sitemap, list) else []
+        return [*self.start_urls, *sitemaps]
+
+    @property
+    def depth(self) -> int:
+        """How many links away from a start URL a page may be."""
+        own = self.crawl.depth if self.crawl is not None else None
+        return self.limits.depth if own is None else own
 
 
 def read_definition(parameters: Mapping[str, Json]) -> ScrapeDefinition:
     """The definition in a run's parameters. Raises InvalidParameters that names the first wrong field."""
-    for name in NOT_SUPPORTED_YET:
-        if parameters.get(name) or (name == "crawl" and parameters.get("mode") == "crawl"):
-            raise InvalidParameters("not supported yet", field=name)
     try:
-        definition = ScrapeDefinition.model_validate(dict(parameters))
+        definition = ScrapeDefinition.model_validate(_with_mode(parameters))
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         message = first["msg"].removeprefix("Value error, ")
         raise InvalidParameters(message, field=place or "parameters") from error
-    for index, url in enumerate(definition.start_urls):
+    if not definition.first_urls:
+        raise InvalidParameters("needs one at least, or a crawl whose sitemap lists some", field="start_urls")
+    _check_urls(definition.start_urls, "start_urls")
+    _check_urls(definition.first_urls[len(definition.start_urls) :], "crawl.sitemap")
+    return definition
+
+
+def _with_mode(parameters: Mapping[str, Json]) -> dict[str, Json]:
+    whole = dict(parameters)
+    if whole.get("mode") == "crawl" and not whole.get("crawl"):
+        whole["crawl"] = {}
+    return whole
+
+
+def _check_urls(urls: Sequence[str], field: str) -> None:
+    for index, url in enumerate(urls):
         try:
             check_url(url)
         except ExecutorError as error:
-            raise InvalidParameters(error.message, field=f"start_urls.{index}") from error
-    return definition
+            raise InvalidParameters(error.message, field=f"{field}.{index}") from error

@@ -8,18 +8,31 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from scraper.executor import Item, Json, RunContext
 from scraper.extract import FieldsRead
 from scraper.page_loader import Page, PageFailed
+from scraper.scrape_changes import Changes
 from scraper.scrape_definition import ScrapeDefinition
 from scraper.scrape_plan import ListRead
-from scraper.scrape_state import Chain, ScrapeState, digest_of
+from scraper.scrape_state import ScrapeState, digest_of
 from scraper.values import to_url
 
 DETAILS_AHEAD = 8
+MOST_AHEAD = 64
 BATCH_ITEMS = 100
-NOTHING = FieldsRead({}, 0, ())
+NOTHING = FieldsRead({}, 0)
+
+
+class Position(Protocol):
+    """Where on which page the run is: `item` items of the page named `place` are stored."""
+
+    item: int
+
+    @property
+    def place(self) -> str:
+        """The page's name, the same in every attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,38 +55,39 @@ class ItemStore:
         state: ScrapeState,
         load_detail: Callable[[str], Awaitable[Page[FieldsRead] | None]],
         stored: Callable[[], Awaitable[None]],
+        changes: Changes | None = None,
     ) -> None:
         self._context, self._definition, self._state = context, definition, state
-        self._load_detail, self._stored = load_detail, stored
-        self._seen: set[str] = set()
+        self._load_detail, self._stored, self._changes = load_detail, stored, changes
+        self._ahead = min(MOST_AHEAD, max(DETAILS_AHEAD, 2 * definition.politeness.concurrency))
 
-    async def store(self, chain: Chain, page: Page[ListRead]) -> bool:
-        """Store the page's items from where `chain` is; False when a limit came first.
+    async def store(self, at: Position, page: Page[ListRead]) -> bool:
+        """Store the page's items from where `at` is; False when a limit came first.
 
         Details are loaded a few ahead, and what is complete is stored before anything is waited for.
         """
         entries = page.read.items
         ahead: deque[asyncio.Task[DetailRead | None]] = deque()
         batch: list[Item] = []
-        position = chain.item
+        position = at.item
         try:
             while position < len(entries):
                 self._load_ahead(entries, position, page, ahead)
                 if not ahead:
                     break
                 if not ahead[0].done():
-                    await self._emit(chain, batch, position)
+                    await self._emit(at, batch, position)
                 detail = await ahead[0]
                 ahead.popleft()
-                item = self._item_of(chain, position, page, detail) if detail is not None else None
+                item = self._item_of(at, position, page, detail) if detail is not None else None
                 if detail is None or (item is not None and not self._state.take_item()):
                     break
                 if item is not None:
                     batch.append(item)
                 position += 1
                 if len(batch) >= BATCH_ITEMS:
-                    await self._emit(chain, batch, position)
-            await self._emit(chain, batch, position)
+                    await self._emit(at, batch, position)
+            await self._emit(at, batch, position)
             return position >= len(entries)
         finally:
             await _cancel(ahead)
@@ -85,7 +99,7 @@ class ItemStore:
         page: Page[ListRead],
         ahead: deque[asyncio.Task[DetailRead | None]],
     ) -> None:
-        room = min(DETAILS_AHEAD, self._state.items_left())
+        room = min(self._ahead, self._state.items_left())
         if room == 0 and not ahead:
             self._state.stop("item_limit")
         while len(ahead) < room and position + len(ahead) < len(entries):
@@ -96,7 +110,7 @@ class ItemStore:
 
     def _detail_url(self, listed: FieldsRead, page: Page[ListRead]) -> str | None:
         detail = self._definition.detail
-        if detail is None or self._definition.limits.depth < 1 or listed.found == 0:
+        if detail is None or self._definition.depth < 1 or listed.found == 0:
             return None
         value = listed.data.get(detail.follow)
         return to_url(value, page.url) if isinstance(value, str) else None
@@ -115,7 +129,7 @@ class ItemStore:
         self._state.pages_read += 1
         return DetailRead(page.url, page.read)
 
-    def _item_of(self, chain: Chain, position: int, page: Page[ListRead], detail: DetailRead) -> Item | None:
+    def _item_of(self, at: Position, position: int, page: Page[ListRead], detail: DetailRead) -> Item | None:
         listed = page.read.items[position]
         data = dict(listed.data)
         for name, value in detail.fields.data.items():
@@ -131,14 +145,13 @@ class ItemStore:
         if missing or listed.found + detail.fields.found == 0:
             self._leave_out(f"required fields are missing: {', '.join(missing)}" if missing else "it is empty", page)
             return None
-        key = self._key_of(data, chain, position)
+        key = self._key_of(data, at, position)
         if key is None:
             self._leave_out(f"all of unique_by is missing: {', '.join(self._definition.unique_by)}", page)
             return None
-        if key in self._seen:
+        if self._definition.unique_by and not self._state.is_new(key):
             self._state.duplicates += 1
             return None
-        self._seen.add(key)
         metadata: dict[str, Json] = {"url": detail.url or page.url}
         if detail.failure is not None:
             metadata["detail_failed"] = detail.failure
@@ -150,18 +163,21 @@ class ItemStore:
         if self._state.incomplete <= 20:
             self._context.log("warn", f"An item was left out: {reason}", url=page.url)
 
-    def _key_of(self, data: dict[str, Json], chain: Chain, position: int) -> str | None:
+    def _key_of(self, data: dict[str, Json], at: Position, position: int) -> str | None:
         if not self._definition.unique_by:
-            return f"{chain.start}.{chain.page}.{position}"
+            return f"{at.place}.{position}"
         values = [data.get(name) for name in self._definition.unique_by]
         return None if all(value is None or value == [] for value in values) else digest_of(values)
 
-    async def _emit(self, chain: Chain, batch: list[Item], position: int) -> None:
+    async def _emit(self, at: Position, batch: list[Item], position: int) -> None:
         if batch:
-            await self._context.emit(tuple(batch))
+            marked = await self._changes.mark(batch) if self._changes is not None else tuple(batch)
+            await self._context.emit(marked)
+            if self._definition.unique_by:
+                self._state.note_stored(item.key for item in marked if item.key is not None)
             self._state.items += len(batch)
             batch.clear()
-        chain.item = position
+        at.item = position
         await self._stored()
 
 

@@ -1,26 +1,29 @@
 """What a scrape run reads from a page. Owns: a definition, compiled. Must not know how pages are had or stored."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
+from scraper.crawl_links import LinkFinder, LinkRules, canonical_of
 from scraper.documents import Document
 from scraper.executor import Json
 from scraper.extract import Compiler, FieldsRead, compile_fields, compile_items, compile_selector, read_fields
-from scraper.page_loader import Reading
+from scraper.reading import Reading, Worth
 from scraper.scrape_definition import ScrapeDefinition
 from scraper.values import to_url
 
 
 @dataclass(frozen=True, slots=True)
 class ListRead:
-    """What a list page has: its items in order, and where it goes on."""
+    """What a page of items has: them in order, where it goes on, and for a crawl its links and own address."""
 
     items: list[FieldsRead]
     next_url: str | None
     title: str
+    links: tuple[str, ...] = ()
+    canonical: str | None = None
 
 
 class Plan:
-    """Reads list and detail pages. Raises InvalidParameters when a selector doesn't compile."""
+    """Reads pages of items and detail pages. Raises InvalidParameters when a selector doesn't compile."""
 
     def __init__(self, definition: ScrapeDefinition) -> None:
         compiler = Compiler()
@@ -30,14 +33,24 @@ class Plan:
         self._fields = compile_fields(definition.items.fields, compiler, "items.fields")
         self._detail = compile_fields(detail.fields, compiler, "detail.fields") if detail else ()
         self._next = compile_selector(definition.next, compiler, "next", as_link=True) if definition.next else None
-        self.lists = Reading("list", self._read_list, lambda read: any(item.found for item in read.items))
-        self.details = Reading("detail", self._read_detail, lambda read: read.found > 0)
+        self.rules: LinkRules | None = None
+        self._links: LinkFinder | None = None
+        if definition.crawl is not None:
+            self.rules = LinkRules(definition.crawl, definition.first_urls, compiler)
+            self._links = LinkFinder(definition.crawl.links, self.rules, compiler, obey=definition.robots)
+        quick = compiler.quick
+        kind = "page" if definition.crawl else "list"
+        self.lists = Reading(kind, self._read_list, _worth_of_list, asdict, _list_of, quick=quick)
+        self.details = Reading("detail", self._read_detail, worth_of_fields, asdict, _fields_of, quick=quick)
 
     def _read_list(self, document: Document) -> ListRead:
         nodes = self._items(_root_of(document), document)
         items = [read_fields(self._fields, node, document) for node in nodes]
         title = document.root.findtext(".//title") if document.root is not None else None
-        return ListRead(items, self._find_next(document), (title or "").strip()[:200])
+        shown = (title or "").strip()[:200]
+        if self._links is None:
+            return ListRead(items, self._find_next(document), shown)
+        return ListRead(items, None, shown, self._links.find(document), canonical_of(document))
 
     def _read_detail(self, document: Document) -> FieldsRead:
         return read_fields(self._detail, _root_of(document), document)
@@ -52,10 +65,36 @@ class Plan:
         """What is looked for on a list page, for the report of one where nothing matched."""
         items = self.definition.items
         fields = {
-            name: rule.model_dump(include={"css", "xpath", "jsonpath", "regex"}, exclude_none=True)
+            name: rule.model_dump(include={"css", "xpath", "structured", "jsonpath", "regex"}, exclude_none=True)
             for name, rule in list(items.fields.items())[:20]
         }
         return {"select": items.select.model_dump(exclude_none=True) if items.select else None, "fields": fields}
+
+
+def _fields_of(saved: Json) -> FieldsRead:
+    return FieldsRead(saved["data"], saved["found"], tuple(saved["missing"]), tuple(saved["lacking"]))
+
+
+def _list_of(saved: Json) -> ListRead:
+    items = [_fields_of(item) for item in saved["items"]]
+    return ListRead(items, saved["next_url"], saved["title"], tuple(saved["links"]), saved["canonical"])
+
+
+def worth_of_fields(read: FieldsRead) -> Worth:
+    """How much was found."""
+    return Worth(1 if read.found else 0, read.found, read.lacking)
+
+
+def _worth_of_list(read: ListRead) -> Worth:
+    found = [item for item in read.items if item.found]
+    if not found:
+        return Worth(0, 0, ())
+    lacking = set(found[0].lacking)
+    for item in found[1:]:
+        if not lacking:
+            break
+        lacking.intersection_update(item.lacking)
+    return Worth(len(found), sum(item.found for item in found), tuple(sorted(lacking)))
 
 
 def _root_of(document: Document) -> Json:

@@ -1,62 +1,97 @@
-"""One scrape run. Owns: the walk over the pages, and when it is saved. Must not know HTTP or browsers.
+"""One scrape run. Owns: its limits, reports and checkpoints, whatever the way over the pages. Must not know HTTP.
 
-Chains (a start URL and the pages after it) are walked side by side. A checkpoint never runs ahead of the items, and
-whatever is done twice after a crash is stored under the same keys.
+A checkpoint never runs ahead of the items, and whatever is done twice after a crash is stored under the same keys. The
+ways (`ChainWalk`, `CrawlWalk`) say what to load next.
 """
 
 import asyncio
 from time import monotonic
+from typing import Protocol
 
 from scraper.addresses import shown_url
-from scraper.executor import ExecutorError, Json, RunContext
+from scraper.executor import ExecutorError, Json, Parked, RunContext
 from scraper.extract import FieldsRead
-from scraper.page_loader import Page, PageFailed, PageLoader, Reading, T
-from scraper.scrape_items import ItemStore
+from scraper.page_loader import Page, PageFailed, PageLoader
+from scraper.reading import Reading, T
+from scraper.scrape_changes import Changes
+from scraper.scrape_items import ItemStore, Position
 from scraper.scrape_plan import ListRead, Plan
-from scraper.scrape_state import Chain, ScrapeState
+from scraper.scrape_state import ScrapeState
 
-CHAINS_AT_ONCE = 8
 CHECKPOINT_SECONDS = 1.0
+# Writing a checkpoint may take this share of the time.
+CHECKPOINT_SHARE = 0.05
 # Further reports of the same kind say nothing new.
 MAX_REPORTS = 50
 # No later attempt sees these otherwise.
 FINAL_CODES = frozenset({"ADDRESS_NOT_ALLOWED", "ROBOTS_DISALLOWED"})
+MISSING = frozenset({404, 410})
+
+
+class Walk(Protocol):
+    """A way over the pages."""
+
+    async def go(self, run: "ScrapeRun") -> None:
+        """Visit pages until there are none left, or the state says to stop."""
 
 
 class ScrapeRun:
-    """Walks the chains of one attempt."""
+    """What every way over the pages needs."""
 
-    def __init__(self, *, context: RunContext, plan: Plan, loader: PageLoader, state: ScrapeState) -> None:
-        self._context, self._plan, self._loader, self._state = context, plan, loader, state
-        self._start_urls = plan.definition.start_urls
+    def __init__(
+        self,
+        *,
+        context: RunContext,
+        plan: Plan,
+        loader: PageLoader,
+        state: ScrapeState,
+        changes: Changes | None = None,
+    ) -> None:
+        self.context, self.plan, self.loader, self.state, self._changes = context, plan, loader, state, changes
         self._items = ItemStore(
             context=context,
             definition=plan.definition,
             state=state,
             load_detail=self._load_detail,
             stored=self._stored,
+            changes=changes,
         )
-        self._rendered_before = state.rendered
+        self._before = (state.rendered, state.unchanged)
+        if changes is not None:
+            changes.counts.update(state.changes)
         self._saved_at = monotonic()
+        self._save_every = CHECKPOINT_SECONDS
         self._saving = asyncio.Lock()
         self._reports = 0
         self._start_errors: list[PageFailed] = []
 
-    async def run(self) -> Json:
-        """The run's result. Raises ExecutorError when not one start URL could be read."""
-        state = self._state
-        left = len(self._start_urls) - state.next_start + len(state.resumed)
+    async def run(self, walk: Walk) -> Json:
+        """The run's result. Raises ExecutorError when not one start URL could be read, Parked when it must wait."""
+        state = self.state
         try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(CHAINS_AT_ONCE, left)):
-                    group.create_task(self._walk_chains())
+            await walk.go(self)
         except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
+            first = _first_of(errors)
+            if isinstance(first, Parked):
+                await self.save(at_once=True)
+            raise first from None
         if self._start_errors and state.pages_read == 0 and not state.stop_reason:
             raise self._all_failed()
-        await self._save(at_once=True)
-        self._show_progress()
-        return state.result()
+        if self._changes is not None and state.complete:
+            await self._report_gone(self._changes)
+        await self.save(at_once=True)
+        self.show_progress()
+        return self._result()
+
+    def _result(self) -> Json:
+        result = {**self.state.result(), "rendering": self.loader.rendering()}
+        if self._changes is not None:
+            result["changes"] = {**self._changes.counts, "complete": self.state.complete}
+        return result
+
+    async def _report_gone(self, changes: Changes) -> None:
+        async for items in changes.gone(self.plan.definition.data_type):
+            await self.context.emit(items)
 
     def _all_failed(self) -> ExecutorError:
         first, count = self._start_errors[0], len(self._start_errors)
@@ -68,84 +103,85 @@ class ScrapeRun:
             retryable=not final,
         )
 
-    async def _walk_chains(self) -> None:
-        while (chain := self._state.next_chain(self._start_urls)) is not None:
-            if await self._walk(chain):
-                del self._state.open[chain.start]
-                await self._save()
-
-    async def _walk(self, chain: Chain) -> bool:
-        """Walk one chain; True when it is done, False when a limit stopped it."""
-        while chain.visit():
-            if not self._state.take_page():
-                return False
-            try:
-                page = await self._load(chain.url, self._plan.lists)
-            except PageFailed as error:
-                self._note_failure(chain, error)
-                return True
-            if page is None:
-                return False
-            self._state.pages_read += 1
-            self._report_if_nothing(chain, page)
-            if not await self._items.store(chain, page):
-                return False
-            self._show_progress()
-            if page.read.next_url is None:
-                return True
-            chain.advance(page.read.next_url)
-            await self._save()
-        self._context.log("info", f"{shown_url(chain.url)} was seen before: its chain of pages ends here")
-        return True
-
-    async def _load(self, url: str, reading: Reading[T]) -> Page[T] | None:
-        """The page; None when the time limit came first."""
+    async def load(self, url: str, reading: Reading[T]) -> Page[T] | None:
+        """The page; None when the time limit came first. Raises PageFailed."""
         try:
-            async with asyncio.timeout(max(0.0, self._state.deadline - monotonic())):
-                return await self._loader.load(url, reading)
+            async with asyncio.timeout_at(self._loop_deadline()):
+                return await self.loader.load(url, reading)
         except TimeoutError:
-            self._state.stop("time_limit")
+            self.state.stop("time_limit")
             return None
 
+    def _loop_deadline(self) -> float:
+        return asyncio.get_running_loop().time() + max(0.0, self.state.deadline - monotonic())
+
     async def _load_detail(self, url: str) -> Page[FieldsRead] | None:
-        return await self._load(url, self._plan.details)
+        return await self.load(url, self.plan.details)
 
-    def _note_failure(self, chain: Chain, error: PageFailed) -> None:
-        self._state.fail_page(error.url, error.message, error.status)
-        self._state.lists_failed += 1
-        if chain.page == 0:
+    async def store(self, at: Position, page: Page[ListRead], *, first: bool) -> bool:
+        """Store the items of a page that was just read; False when a limit came first. `first`: it is a start's."""
+        self.state.pages_read += 1
+        self._report_if_nothing(page, first=first)
+        return await self._items.store(at, page)
+
+    def note_failure(self, error: PageFailed, *, first: bool) -> None:
+        """A page of items could not be had."""
+        self.state.fail_page(error.url, error.message, error.status)
+        # A crawl loses nothing by a link that leads nowhere.
+        if self.state.frontier is None or not (error.status in MISSING or error.code in FINAL_CODES):
+            self.state.lists_failed += 1
+        if first:
             self._start_errors.append(error)
-        self._context.log("warn", f"A page could not be read: {error.message}", url=error.url)
+        if self.state.failed <= MAX_REPORTS:
+            self.context.log("warn", f"A page could not be read: {error.message}", url=error.url)
 
-    def _report_if_nothing(self, chain: Chain, page: Page[ListRead]) -> None:
+    def _report_if_nothing(self, page: Page[ListRead], *, first: bool) -> None:
         if any(item.found for item in page.read.items) or self._reports >= MAX_REPORTS:
             return
+        if self.plan.definition.crawl is not None and not first and page.read.links:
+            return  # Most pages of a crawl only lead on.
         self._reports += 1
         matched = len(page.read.items)
         what = "no field of any item matched" if matched else "no item matched"
-        self._context.log(
+        self.context.log(
             # The page after the last one is often empty, and that is no trouble.
-            "warn" if chain.page == 0 else "info",
+            "warn" if first else "info",
             f"Nothing found on {shown_url(page.url)}: {what} (tried by {' and '.join(page.modes)})",
             url=page.url,
             title=page.read.title,
-            tried=self._plan.tried(),
+            tried=self.plan.tried(),
         )
 
-    def _show_progress(self) -> None:
-        state = self._state
-        self._context.progress(state.pages, None, f"{state.pages} pages, {state.items} items")
+    def show_progress(self) -> None:
+        """Say how far it is."""
+        state = self.state
+        self.context.progress(state.pages, None, f"{state.pages} pages, {state.items} items")
 
     async def _stored(self) -> None:
-        self._show_progress()
-        await self._save()
+        self.show_progress()
+        await self.save()
 
-    async def _save(self, *, at_once: bool = False) -> None:
-        self._state.rendered = self._rendered_before + self._loader.rendered
+    async def save(self, *, at_once: bool = False) -> None:
+        """Save where the run is, now and then or at once."""
+        state = self.state
         # Without a single page read there is nothing to go on from: a retry begins anew.
-        if self._state.pages_read == 0 or self._saving.locked():
+        if state.pages_read == 0 or self._saving.locked():
             return
-        if at_once or monotonic() - self._saved_at >= CHECKPOINT_SECONDS:
-            async with self._saving:
-                self._saved_at = monotonic()
-                await self._context.save_checkpoint(self._state.to_json())
+        if not at_once and monotonic() - self._saved_at < self._save_every:
+            return
+        state.rendered, state.unchanged = (
+            self._before[0] + self.loader.rendered,
+            self._before[1] + self.loader.unchanged,
+        )
+        if self._changes is not None:
+            state.changes = dict(self._changes.counts)
+        async with self._saving:
+            began = self._saved_at = monotonic()
+            await self.context.save_checkpoint(state.to_json())
+            # A large crawl has a large checkpoint.
+            self._save_every = max(CHECKPOINT_SECONDS, (monotonic() - began) / CHECKPOINT_SHARE)
+
+
+def _first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    first = errors.exceptions[0]
+    return _first_of(first) if isinstance(first, BaseExceptionGroup) else first

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import date, datetime, time
 from functools import lru_cache
 from threading import Lock
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import dateparser
 from price_parser import Price
@@ -16,7 +16,6 @@ MAX_TEXT = 1024 * 1024
 # Longer texts are no numbers or dates, and parsing them costs more than a page.
 MAX_NUMBER_TEXT = 200
 MAX_DATE_TEXT = 100
-SPACES = re.compile(r"\s+")
 # The library loads its languages while parsing, and not safely from two threads.
 PARSING_DATES = Lock()
 TRUE = frozenset({"true", "yes", "on", "1", "y", "ja", "oui", "si", "sí", "是", "checked", "in stock", "instock"})
@@ -36,7 +35,7 @@ def convert(value: Json, kind: str, base_url: str) -> Json:
 
 def clean(text: str) -> str:
     """The text with its white space collapsed, and not without bound."""
-    return SPACES.sub(" ", text[:MAX_TEXT]).strip()
+    return " ".join(text[:MAX_TEXT].split())
 
 
 def to_number(value: Json, _: str = "") -> float | int | None:
@@ -103,11 +102,23 @@ def _date(text: str) -> str | None:
     return found.isoformat()
 
 
+@lru_cache(maxsize=1024)
+def _origin_of(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}" if parts.scheme in ("http", "https") else ""
+
+
 def to_url(value: Json, base_url: str) -> str | None:
     """The absolute URL; None for what doesn't lead to a page (javascript:, mailto:)."""
     text = str(value).strip()[:8192]
     if not text:
         return None
+    # Most links are whole or begin at the root, and joining takes longer than reading a field.
+    if text.isascii() and text.isprintable() and "/." not in text and "[" not in text:
+        if text.startswith(("http://", "https://")):
+            return text
+        if text[0] == "/" and text[1:2] != "/" and (origin := _origin_of(base_url)):
+            return origin + text
     try:
         url = urljoin(base_url, text)
     except ValueError:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from scraper.executor import Json, RunContext
 from scraper.fetch import Fetcher
+from scraper.host_pace import PolitenessRules
 from scraper.keyword_endpoint import Endpoint
 from scraper.mongo_papers import Papers
 from scraper.paper_crawl import CrawlRun
@@ -22,7 +23,7 @@ from scraper.pipeline_params import (
     SearchParams,
     read_params,
 )
-from scraper.politeness import Politeness, PolitenessRules
+from scraper.politeness import Politeness
 from scraper.redis_rates import Rates
 
 

@@ -1,0 +1,38 @@
+"""The browser of one scrape run. Owns: its session, opened when it is first needed. Must not know fields."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+
+from scraper.executor import Json, RunContext
+from scraper.rendering import RenderedPage, Renderer, RenderSession
+from scraper.scrape_definition import ScrapeDefinition
+
+
+class PageBrowser:
+    """Loads pages side by side, as many as the session has tabs."""
+
+    def __init__(self, renderer: Renderer, context: RunContext, options: Mapping[str, Json]) -> None:
+        self._renderer, self._context, self._options = renderer, context, options
+        self._stack = AsyncExitStack()
+        self._session: RenderSession | None = None
+        self._opening = asyncio.Lock()
+
+    async def load(self, url: str, definition: ScrapeDefinition) -> RenderedPage:
+        """The rendered page. Raises ExecutorError."""
+        if self._session is None:
+            async with self._opening:
+                if self._session is None:
+                    manager = self._renderer.session(self._context, self._options)
+                    self._session = await self._stack.enter_async_context(manager)
+        return await self._session.load(
+            url,
+            wait_for=definition.wait_for,
+            scroll=definition.scroll,
+            steps=definition.steps,
+            timeout_seconds=definition.page_seconds,
+        )
+
+    async def close(self) -> None:
+        """Close what was opened."""
+        await self._stack.aclose()
