@@ -44,7 +44,7 @@ Parquet and XLSX are written by a process of their own, which ends with the expo
 # What is asked, from two rare keys to two that half of all items have.
 QUERIES = {
     "two rare": "username:user{n},text:w{n}",
-    "rare and common": "username:user{n},lang:en",
+    "rare and common": "username:user{n},verified:true",
     "two common": "lang:en,verified:true",
 }
 

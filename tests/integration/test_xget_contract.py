@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -333,15 +332,12 @@ def test_a_batch_is_all_or_nothing(system: System) -> None:
 
 
 def test_a_thousand_tasks_are_one_call(system: System) -> None:
-    """They take under a second on a machine of today; what is checked here leaves room for a slow one."""
+    """How long they take is for the benchmarks to say."""
     element = {"task_name": "many", "task_type": "USER_INFO", "parameters": {"username": "u"}, "user_id": "thousand"}
-    begun = time.monotonic()
     reply = system.xget.call("POST", "/tasks/batch", [element] * 1_000)
-    seconds = time.monotonic() - begun
-    assert (reply.status, len({task["id"] for task in reply.json})) == (200, 1_000)
-    assert seconds < 10
+    assert reply.status == 200, reply.body
+    assert len({task["id"] for task in reply.json}) == 1_000
     assert system.xget.get("/tasks", user_id="thousand", page=10, size=100)["total"] == 1_000
-    print(f"1,000 tasks: {seconds:.2f} s")
 
 
 def test_a_task_and_its_runs_are_seen_through_the_scheduler(system: System) -> None:

@@ -73,9 +73,9 @@ class Backend:
             loaded_patience_seconds=0.002,
         )
 
-    async def task(self, method: Any, request: Any) -> Any:
+    async def task(self, method: Any, request: Any, *, extra_seconds: float = 0) -> Any:
         """Ask the scheduler."""
-        return await self.scheduler.call(method, request, timeout=READ_SECONDS)
+        return await self.scheduler.call(method, request, timeout=READ_SECONDS + extra_seconds)
 
     async def run(self, method: Any, request: Any, *, extra_seconds: float = 0) -> Any:
         """Ask the scheduler about runs."""
