@@ -327,21 +327,23 @@ def test_a_killed_workers_search_crawl_and_ocr_go_on_where_they_were(lab: Lab) -
     files = len(lab.starts())
     lab.misbehave("semantic_scholar", kind="slow", seconds=60, pages=1)
     lab.misbehave("files", kind="stall", seconds=60, pages=1)
-    search = lab.start("search", project, query=EVERYTHING, sources=["semantic_scholar"], limit=1000)
-    crawl = lab.start("crawl", project, paper_ids=fetched)
-    lab.until(lambda: lab.asked("semantic_scholar") == before + 2)
-    parts = lab.cell.directory / "blobs" / f"papers-{project}"
-    lab.until(lambda: any(part.stat().st_size for part in parts.glob("*.download")))
-    ocr = lab.start("ocr", project, paper_ids=[scanned])
-    lab.until(lambda: lab.task(ocr)["progress"] >= 1)
-    lab.gate.touch()
-    lab.until(lambda: lab.ocr_calls.read_text().count("called") == calls + 2)
-    for task in (search, crawl, ocr):
-        lab.until(lambda task=task: 0 < lab.task(task)["progress"] < lab.task(task)["total"])
-    lab.cell.programs["scraper"].kill()
-    lab.misbehave("semantic_scholar")
-    lab.misbehave("files")
-    lab.gate.unlink()
+    try:
+        search = lab.start("search", project, query=EVERYTHING, sources=["semantic_scholar"], limit=1000)
+        crawl = lab.start("crawl", project, paper_ids=fetched)
+        lab.until(lambda: lab.asked("semantic_scholar") >= before + 2)
+        parts = lab.cell.directory / "blobs" / f"papers-{project}"
+        lab.until(lambda: any(part.stat().st_size for part in parts.glob("*.download")))
+        ocr = lab.start("ocr", project, paper_ids=[scanned])
+        lab.until(lambda: lab.task(ocr)["progress"] >= 1)
+        lab.gate.touch()
+        lab.until(lambda: lab.ocr_calls.read_text().count("called") >= calls + 2)
+        for task in (search, crawl, ocr):
+            lab.until(lambda task=task: 0 < lab.task(task)["progress"] < lab.task(task)["total"])
+        lab.cell.programs["scraper"].kill()
+    finally:
+        lab.misbehave("semantic_scholar")
+        lab.misbehave("files")
+        lab.gate.unlink(missing_ok=True)
     lab.cell.programs["scraper"].start()
     read = lab.wait(ocr)
     assert (read["status"], read["result"]["ocr_pages"]) == ("completed", 2), read
@@ -353,10 +355,8 @@ def test_a_killed_workers_search_crawl_and_ocr_go_on_where_they_were(lab: Lab) -
     # The first page and the second before the kill; the second again, and none besides.
     assert lab.asked("semantic_scholar") <= before + 1 + lab.cell.run(search).attempt
     assert lab.wait(crawl)["result"]["downloaded"] == 2
-    whole, begun, *rest = lab.starts()[files:]
-    assert (whole, begun) == (0, 0)
-    assert rest
-    assert min(rest) > 0
+    starts = lab.starts()[files:]
+    assert starts.count(0) <= 2 < len(starts), starts
     assert lab.run("ocr", project, paper_ids=fetched)["failed"] == 0
     assert list(parts.glob("*.download*")) == []
 

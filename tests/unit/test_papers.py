@@ -38,8 +38,7 @@ def corpus() -> Corpus:
     return make_corpus(seed=11, works=1_500)
 
 
-@pytest.mark.parametrize("worse", [False, True])
-@pytest.mark.parametrize("seed", [11, 12])
+@pytest.mark.parametrize(("seed", "worse"), [(11, False), (11, True)])
 def test_duplicates_are_found_with_precision_and_recall_of_98_percent(seed: int, worse: bool) -> None:
     corpus = make_corpus(seed, works=1_500)
     if worse:
