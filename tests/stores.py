@@ -180,13 +180,11 @@ def redis_server(directory: Path) -> Store:
 
 
 def mongodb_stand_in(directory: Path) -> Store:
-    """The embedded server that speaks MongoDB's wire protocol, not started yet."""
+    """The embedded server that speaks MongoDB's wire protocol, as the one-machine stack runs it, not started yet."""
     port = free_port()
-    command = [
-        find_program("nx-27017"), "--host", "127.0.0.1", "--port", str(port), "--data-dir", str(directory / "data"),
-        "--log-file", str(directory / "nx.log"), "--pid-file", str(directory / "nx.pid"),
-    ]  # fmt: skip
-    return Store("nx-27017", command, port, directory, url=f"mongodb://127.0.0.1:{port}/?directConnection=true")
+    data = ["--data-dir", str(directory / "data"), "--port", str(port)]
+    command = [sys.executable, "-P", "-m", "trawl_local.mongo_standin", *data]
+    return Store("mongodb", command, port, directory, url=f"mongodb://127.0.0.1:{port}/?directConnection=true")
 
 
 def service(module: str, directory: Path, environment: Mapping[str, str], port: int) -> Program:
