@@ -376,6 +376,27 @@ def hold(lab: Lab, kind: str, project: int, params: Callable[[int], dict[str, An
     raise AssertionError(f"{kind} could not be held")
 
 
+def hold_in_second_slice(lab: Lab, project: int) -> int:
+    """A rebuild of the index whose child process is stopped when one slice is in it and another is not."""
+    for _ in range(20):
+        task = lab.start("index", project, rebuild=True)
+        while (shown := lab.task(task))["status"] in ("pending", "running"):
+            if not 200 <= shown["progress"] < shown["total"]:
+                continue
+            children = workers_of(task)
+            for process in children:
+                with contextlib.suppress(psutil.Error):
+                    process.send_signal(signal.SIGSTOP)
+            if children and [process.pid for process in workers_of(task)] == [process.pid for process in children]:
+                shown = lab.task(task)
+                if shown["status"] == "running" and shown["progress"] < shown["total"]:
+                    return task
+            for process in children:
+                with contextlib.suppress(psutil.Error):
+                    process.send_signal(signal.SIGCONT)
+    raise AssertionError("index could not be held")
+
+
 def test_a_killed_workers_dedup_index_and_keywords_are_done_once(lab: Lab) -> None:
     """Papers that were in the new index before the kill are not indexed again; nothing is merged twice or left."""
     project, other = lab.new_project(), lab.new_project()
@@ -385,12 +406,7 @@ def test_a_killed_workers_dedup_index_and_keywords_are_done_once(lab: Lab) -> No
     terms = hold(lab, "keyword_expand", project, lambda _: {"keywords": ["traffic forecasting"]})
     lab.until(lambda: lab.task(dedup)["progress"] > 0)
     lab.until(lambda: lab.task(terms)["progress"] > 0)
-    for _ in range(20):
-        index = lab.start("index", other, rebuild=True)
-        while (shown := lab.task(index))["status"] in ("pending", "running") and shown["progress"] < 200:
-            pass
-        if 200 <= shown["progress"] < shown["total"]:
-            break
+    index = hold_in_second_slice(lab, other)
     lab.cell.programs["scraper"].kill()
     lab.cell.programs["scraper"].start()
     for task in (dedup, terms, index):
