@@ -104,21 +104,21 @@ class CrawlWalk:
         return True
 
     async def _read_sitemaps(self, run: ScrapeRun) -> None:
-        waiting = deque([url] if isinstance(url, str) else url for url in await self._first_sitemaps(run))
+        waiting = deque(await self._first_sitemaps(run))
         seen: set[str] = set()
         count = 0
         while waiting and len(seen) < MAX_SITEMAPS and not run.state.stop_reason:
-            *guesses, url = waiting.popleft()
+            url, guessed = waiting.popleft()
             if url in seen:
                 continue
             seen.add(url)
             try:
                 answer = await run.loader.fetch_file(url, MAX_BYTES)
             except PageFailed as error:
-                self._note_lost(run, error, guessed=bool(guesses))
+                self._note_lost(run, error, guessed=guessed)
                 continue
             sitemap = await asyncio.to_thread(read_sitemap, answer.body)
-            waiting.extend([urljoin(url, one)] for one in sitemap.sitemaps)
+            waiting.extend((urljoin(url, one), False) for one in sitemap.sitemaps)
             count += self._offer_all(url, sitemap.pages)
             if self._frontier.count >= run.state.limits.pages - run.state.pages:
                 break  # More than these can't be visited.
@@ -126,10 +126,11 @@ class CrawlWalk:
         self._frontier.sitemaps_read = True
         self._freed.set()
 
-    async def _first_sitemaps(self, run: ScrapeRun) -> list[str | list[str]]:
+    async def _first_sitemaps(self, run: ScrapeRun) -> list[tuple[str, bool]]:
+        """(address, whether it is only a guess)"""
         if isinstance(self._crawl.sitemap, list):
-            return list(self._crawl.sitemap)
-        found: list[str | list[str]] = []
+            return [(url, False) for url in self._crawl.sitemap]
+        found: list[tuple[str, bool]] = []
         roots = dict.fromkeys(urljoin(url, "/") for url in run.plan.definition.start_urls)
         for root in roots:
             try:
@@ -137,7 +138,7 @@ class CrawlWalk:
             except PageFailed as error:
                 run.context.log("warn", f"No sitemap of {urlsplit(root).hostname}: {error.message}")
                 continue
-            found += [urljoin(root, url) for url in named] or [["guess", urljoin(root, "/sitemap.xml")]]
+            found += [(urljoin(root, url), False) for url in named] or [(urljoin(root, "/sitemap.xml"), True)]
         return found
 
     def _note_lost(self, run: ScrapeRun, error: PageFailed, *, guessed: bool) -> None:
