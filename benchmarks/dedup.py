@@ -7,7 +7,6 @@ and a MongoDB (MONGODB_URI, else the embedded stand-in); only the scheduler is m
 import asyncio
 import os
 import resource
-import socket
 import subprocess
 import sys
 import tempfile
@@ -32,6 +31,7 @@ from scraper.paper_workshop import Workshop
 from scraper.pipeline_params import DedupParams
 from scraper.processes import CommandRunner
 
+from benchmarks.machine import free_port
 from simulators.scholar.corpus import Corpus, make_corpus
 
 PROJECT, RUN = 1, 1
@@ -74,9 +74,7 @@ async def database(folder: Path) -> AsyncIterator[str]:
     if outside := os.environ.get("MONGODB_URI"):
         yield outside
         return
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "trawl_local.mongo_standin", "--data-dir", str(folder), "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:

@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import stores as servers
 from gateway_support.stack import Stores
 
 PORT_SETTINGS = ("PORT_SCHEDULER", "PORT_SMARTRPA", "PORT_MANAGEMENT", "PORT_XGET", "PORT_PIPELINE")
@@ -22,11 +23,6 @@ def reserve() -> socket.socket:
     taken.bind(("127.0.0.1", 0))
     taken.listen()
     return taken
-
-
-def free_port() -> int:
-    with reserve() as probe:
-        return int(probe.getsockname()[1])
 
 
 @asynccontextmanager
@@ -85,7 +81,7 @@ async def test_a_bad_setting_is_named_and_exit_1(stores: Stores, name: str, valu
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_stops_it_cleanly(stores: Stores, number: signal.Signals) -> None:
-    port = free_port()
+    port = servers.free_port()
     async with process(stores, PORT_SCHEDULER=str(port)) as gateway:
         await until_answering(port)
         gateway.send_signal(number)
@@ -100,7 +96,7 @@ async def test_it_serves_without_anything_behind_it_and_says_what_is_missing(sto
         "mongodb://127.0.0.1:1/?directConnection=true",
         stores.mongodb_prefix,
     )
-    port = free_port()
+    port = servers.free_port()
     targets = dict.fromkeys(("SCHEDULER_TARGET", "SCRAPER_TARGET", "REGISTRY_TARGET"), "127.0.0.1:1")
     async with process(nothing, PORT_SCHEDULER=str(port), **targets) as gateway:
         await until_answering(port)

@@ -71,6 +71,13 @@ class Parts:
                 await message.ack()
         return [runs_pb2.RunSpec.FromString(message.data).run_id for message in messages]
 
+    async def waiting(self, priority: str, count: int) -> None:
+        """Wait until that many runs of this priority can be pulled: a consumer hears of one after its publisher."""
+        consumer = await self.pulls.ensure("q", priority)
+        async with asyncio.timeout(40):
+            while (await self.events.js.consumer_info(subjects.RUNS_STREAM, consumer)).num_pending < count:
+                await asyncio.sleep(0.005)
+
 
 @pytest.fixture
 async def parts(settings_env: SettingsEnv, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Parts]:
@@ -194,8 +201,10 @@ async def test_one_call_in_ten_is_served_lowest_priority_first(parts: Parts) -> 
         low, critical = 100 + number, 200 + number
         await parts.announcer.ready([ready_message(parts.spec(low, runs_pb2.PRIORITY_LOW)),
                                      ready_message(parts.spec(critical, runs_pb2.PRIORITY_CRITICAL))])  # fmt: skip
+        await parts.waiting("low", 1)
+        await parts.waiting("critical", 1)
         async with parts.pulls.open(["q"]) as pull:
-            until = asyncio.get_running_loop().time() + 5
+            until = asyncio.get_running_loop().time() + 40
             (first,) = await pull.take(1, until, asyncio.Event())
             (second,) = await pull.take(1, until, asyncio.Event())
             for message in (first, second):
