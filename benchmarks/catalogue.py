@@ -3,7 +3,20 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from benchmarks import batch, growth, heartbeats, idle, latency, overload, pages, profile, results, runs, schedules
+from benchmarks import (
+    batch,
+    growth,
+    heartbeats,
+    idle,
+    latency,
+    lists,
+    overload,
+    pages,
+    profile,
+    results,
+    runs,
+    schedules,
+)
 from benchmarks.lab import Lab
 from benchmarks.report import Report
 
@@ -25,6 +38,7 @@ ALL: Mapping[str, Benchmark] = {
         Benchmark("batch", "batch starts of 10,000 runs", 300, batch.measure),
         Benchmark("latency", "from request to start, idle and at 200/s, beside the peers", 1_200, latency.measure),
         Benchmark("growth", "cost of a run with a large archive and many waiting runs", 2_400, growth.measure),
+        Benchmark("lists", "lists of runs and tasks with 100,000 runs in history", 900, lists.measure),
         Benchmark("schedules", "10,000 schedules due in the same second", 420, schedules.measure),
         Benchmark("heartbeats", "1,000 workers' heartbeats", 240, heartbeats.measure),
         Benchmark("idle", "CPU and memory of the idle stack", 180, idle.measure),

@@ -1,21 +1,16 @@
 """Benchmark: what a run costs with a large archive and many waiting runs, against an empty system.
 
-Two stacks are up at once and take turns. The archive is filled through the scheduler's own repository.
+Two stacks are up at once and take turns.
 """
 
 import asyncio
 import itertools
 import time
-from collections.abc import Iterator
 from typing import Any
 
-from chassis.stores import mongo_client, mongo_database
-from scheduler.mongo_runs import Archive
-from scheduler.mongo_tasks import Tasks
-from scheduler.records import document
-from scheduler.settings import SchedulerSettings
 from trawl.scheduler.v1 import runs_pb2
 
+from benchmarks.archive import fill_archive
 from benchmarks.batch import SIZE
 from benchmarks.errors import BenchmarkError
 from benchmarks.lab import Lab, medians_of, warm_up
@@ -25,9 +20,7 @@ from benchmarks.statistics import ratio
 from benchmarks.trawl_system import Trawl, TrawlLive
 
 TITLE = "Growth"
-CHUNK = 2_000
 OTHER_TASKS = 9
-RUN_EVERY_MS = 250
 NOTES = """\
 Archived runs belong to ten tasks, one of them the measured one. Waiting runs are of a task type that no worker
 offers.
@@ -72,46 +65,11 @@ async def _fill(live: TrawlLive, lab: Lab) -> int:
     """Fill archive and queue; the id of the task to measure."""
     tasks = [await live.create_task() for _ in range(OTHER_TASKS + 1)]
     began = time.monotonic()
-    await _fill_archive(live, tasks, lab.options.archived)
+    await fill_archive(live.mongodb_uri, tasks, lab.options.archived)
     lab.say(f"archived {lab.options.archived:,} runs in {time.monotonic() - began:.0f} s")
     await _fill_queue(live, lab.options.waiting)
     lab.say(f"queued {lab.options.waiting:,} runs that nobody takes")
     return tasks[0]
-
-
-async def _fill_archive(live: TrawlLive, tasks: list[int], count: int) -> None:
-    if not count:
-        return
-    settings = SchedulerSettings.model_validate({"mongodb_uri": live.mongodb_uri})
-    client = mongo_client(settings)
-    try:
-        database = mongo_database(client, settings, "scheduler")
-        archive = Archive(database)
-        # Ids come from the scheduler's counter, so that later runs come after these in every index.
-        first = await Tasks(database).allocate("run_id", count)
-        for chunk in _chunks(first, count, tasks):
-            await archive.add([document(run) for run in chunk])
-    finally:
-        client.close()
-
-
-def _chunks(first: int, count: int, tasks: list[int]) -> Iterator[list[runs_pb2.Run]]:
-    began = int(time.time() * 1000) - count * RUN_EVERY_MS
-    for start in range(0, count, CHUNK):
-        numbers = range(start, min(start + CHUNK, count))
-        yield [_ended(first + n, tasks[n % len(tasks)], began + n * RUN_EVERY_MS) for n in numbers]
-
-
-def _ended(run_id: int, task_id: int, created_ms: int) -> runs_pb2.Run:
-    spec = runs_pb2.RunSpec(
-        run_id=run_id, task_id=task_id, task_name=f"benchmark-{task_id}", task_type="benchmark", executor="noop",
-        queue="noop", parameters_json=b'{"t": 1700000000.000000}', priority=runs_pb2.PRIORITY_NORMAL,
-        timeout_ms=3_600_000, created_ms=created_ms, contract="scheduler",
-    )  # fmt: skip
-    return runs_pb2.Run(
-        spec=spec, status=runs_pb2.RUN_STATUS_COMPLETED, attempt=1, worker_id="worker-001", worker_hostname="worker",
-        started_ms=created_ms + 3, completed_ms=created_ms + 4, updated_ms=created_ms + 4, result_json=b"null",
-    )  # fmt: skip
 
 
 async def _fill_queue(live: TrawlLive, count: int) -> None:

@@ -6,13 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scheduler.archive_keys import composed, composed_keys
 
+TIMES = ("created_ms", "started_ms", "completed_ms")
 TEXTS = st.text("ab:1-", max_size=3)
 DOCUMENTS = st.fixed_dictionaries(
     {
         "task_id": st.integers(1, 12), "status": st.sampled_from(["completed", "failed"]), "worker_id": TEXTS,
-        "contract": TEXTS, "scope": TEXTS, "created_ms": st.integers(0, 30),
+        "contract": TEXTS, "scope": TEXTS, **dict.fromkeys(TIMES, st.integers(0, 30)),
     }
 )  # fmt: skip
+SPANS = st.fixed_dictionaries({}, optional={"$gte": st.integers(0, 30), "$lt": st.integers(0, 31)})
 FIELDS = ("task_id", "status", "worker_id", "contract", "scope")
 
 
@@ -30,17 +32,25 @@ def holds(document: dict[str, Any], query: dict[str, Any]) -> bool:
     st.lists(DOCUMENTS, max_size=30),
     DOCUMENTS,
     st.sets(st.sampled_from(FIELDS)),
-    st.fixed_dictionaries({}, optional={"$gte": st.integers(0, 30), "$lt": st.integers(0, 31)}),
+    st.sampled_from(TIMES),
+    st.dictionaries(st.sampled_from(TIMES), SPANS, max_size=2),
 )
-def test_the_rewritten_query_finds_the_same_and_its_key_sorts_by_creation(documents, like, fields, created):
+def test_the_rewritten_query_finds_the_same_and_its_key_sorts_by_the_time(documents, like, fields, time, spans):
     stored = [
-        document | {"run_id": number} | composed_keys(document | {"run_id": number})
-        for number, document in enumerate(documents)
+        document | {"run_id": number} | composed_keys(document, number) for number, document in enumerate(documents)
     ]
-    query = {field: like[field] for field in fields} | ({"created_ms": created} if created else {})
-    wanted, order = composed(query)
+    query = {field: like[field] for field in fields} | spans
+    wanted, order = composed(query, time)
     expected = [document for document in stored if holds(document, query)]
     found = [document for document in stored if holds(document, wanted)]
     assert found == expected
-    by_creation = sorted(found, key=lambda one: (one["created_ms"], one["run_id"]))
-    assert sorted(found, key=lambda one: one[order]) == by_creation
+    if order:
+        in_time = sorted(found, key=lambda one: (one[time], one["run_id"]))
+        assert sorted(found, key=lambda one: one[order]) == in_time
+    else:
+        assert time != "created_ms"
+        assert "scope" in fields
+
+
+def test_no_key_has_the_order_of_ids() -> None:
+    assert composed({"status": "failed"}, "_id") == ({"status": "failed"}, "")

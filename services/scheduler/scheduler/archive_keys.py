@@ -1,8 +1,8 @@
-"""How archived runs are found by a filter and in the order of their creation, with one single-field index for both.
+"""How archived runs are found by a filter and in the order of a time, with one single-field index for both.
 Pure: owns the composed keys and the rewriting of queries; knows no driver.
 
-A composed key is a text of the filtered values, the time of creation and the run's number, each of fixed width or free
-of spaces: equality on the values becomes a range of the key, and the key's order is the order of creation.
+A composed key is a text of the filtered values, a time and the run's number, each of fixed width or free of spaces:
+equality on the values becomes a range of the key, and the key's order is the order of that time.
 """
 
 from collections.abc import Mapping
@@ -10,36 +10,51 @@ from typing import Any
 
 Query = Mapping[str, Any]
 
-# The most selective first: the first whose fields a query names is taken.
-COMPOSED: Mapping[str, tuple[str, ...]] = {
+CREATED, STARTED, COMPLETED = "created_ms", "started_ms", "completed_ms"
+# Fields of a filter by its name. The most selective first: the first whose fields a query names is taken.
+FILTERS: Mapping[str, tuple[str, ...]] = {
     "by_task_status": ("task_id", "status"),
     "by_task": ("task_id",),
     "by_scope": ("scope",),
     "by_worker": ("worker_id",),
     "by_contract": ("contract",),
     "by_status": ("status",),
-    # Everything, in the order of creation.
-    "by_created": (),
+    # Everything.
+    "by": (),
 }
+# A scope's runs are only ever listed by creation.
+_BY_OTHER_TIMES = [name for name in FILTERS if name != "by_scope"]
+# (filter, time) by the key's name. Each key costs every run that ends.
+COMPOSED: Mapping[str, tuple[str, str]] = (
+    {("by_created" if name == "by" else name): (name, CREATED) for name in FILTERS}
+    | {f"{name}_started": (name, STARTED) for name in _BY_OTHER_TIMES}
+    | {f"{name}_completed": (name, COMPLETED) for name in _BY_OTHER_TIMES}
+)
 
 
-def composed_keys(document: Query) -> dict[str, str]:
-    """The keys of one archived run. `created_ms` and `run_id` have at most 15 digits."""
-    tail = f"{document['created_ms']:015d}{document['run_id']:015d}"
-    return {name: f"{' '.join(str(document[field]) for field in fields)} {tail}" for name, fields in COMPOSED.items()}
+def composed_keys(document: Query, run_id: int) -> dict[str, str]:
+    """The keys of one archived run: those whose fields it has. Times and `run_id` have at most 15 digits."""
+    return {
+        key: f"{' '.join(str(document[field]) for field in FILTERS[name])} {document[time]:015d}{run_id:015d}"
+        for key, (name, time) in COMPOSED.items()
+        if all(field in document for field in FILTERS[name])
+    }
 
 
-def composed(query: Query) -> tuple[dict[str, Any], str]:
-    """(the query by a composed key, that key's name)"""
-    name = next(name for name, fields in COMPOSED.items() if all(_is_value(query.get(field)) for field in fields))
-    fields = COMPOSED[name]
-    rest = {field: value for field, value in query.items() if field not in (*fields, "created_ms")}
+def composed(query: Query, time: str = CREATED) -> tuple[dict[str, Any], str]:
+    """(the query by a composed key in the order of that time, that key's name; none when no key has that order)"""
+    name = next(name for name, fields in FILTERS.items() if all(_is_value(query.get(field)) for field in fields))
+    key = next((key for key, parts in COMPOSED.items() if parts == (name, time)), "")
+    if not key:
+        return dict(query), ""
+    fields = FILTERS[name]
+    rest = {field: value for field, value in query.items() if field not in (*fields, time)}
     values = " ".join(str(query[field]) for field in fields)
-    created = query.get("created_ms", {})
-    low = f"{values} " + (f"{created['$gte']:015d}" if "$gte" in created else "")
+    span = query.get(time, {})
+    low = f"{values} " + (f"{span['$gte']:015d}" if "$gte" in span else "")
     # "!" comes right after the space.
-    high = f"{values} {created['$lt']:015d}" if "$lt" in created else f"{values}!"
-    return {name: {"$gte": low, "$lt": high}, **rest}, name
+    high = f"{values} {span['$lt']:015d}" if "$lt" in span else f"{values}!"
+    return {key: {"$gte": low, "$lt": high}, **rest}, key
 
 
 def _is_value(value: object) -> bool:

@@ -20,9 +20,11 @@ from scheduler.mongo_runs import Archive
 from scheduler.mongo_tasks import Tasks
 from scheduler.mongo_waiting import Mark, Waiting, WaitingRuns
 from scheduler.parked import rebuilt
+from scheduler.records import FROM_PROTO, run_of_document
 from scheduler.redis_runs import LiveRuns
 from scheduler.redis_tasks import LiveTasks
 from scheduler.reserved_runs import Promise, ReservedRuns
+from scheduler.run import Status
 from scheduler.task import Task
 
 log = get_logger("held")
@@ -71,9 +73,9 @@ class DependencyGate:
         )
         if not rows:
             return 0
-        completed_ms, run_id = int(rows[0]["completed_ms"]), int(rows[0]["run_id"])
-        await self._waiting.note_completion(task_id, completed_ms, run_id)
-        return completed_ms
+        run = run_of_document(rows[0])
+        await self._waiting.note_completion(task_id, run.completed_ms, run.spec.run_id)
+        return run.completed_ms
 
     async def why(self, task: Task) -> str:
         """Why a run of this task must wait; empty when every dependency has completed anew."""
@@ -90,9 +92,11 @@ class DependencyGate:
             {"task_id": dependency.id}, sort="created_at", ascending=False, offset=0, limit=1
         )
         said = f"waits for a completed run of task {dependency.name!r}"
-        if rows and rows[0]["status"] != "completed":
-            return f"{said}, whose run {rows[0]['run_id']} {rows[0]['status']}"
-        return said
+        if not rows:
+            return said
+        run = run_of_document(rows[0])
+        status = FROM_PROTO[run.status]
+        return said if status is Status.COMPLETED else f"{said}, whose run {run.spec.run_id} {status.value}"
 
     async def hold(self, runs: Sequence[Waiting], reasons: Mapping[int, str]) -> None:
         """Keep runs that wait, durably. Raises `Unavailable`."""

@@ -26,8 +26,6 @@ SORT_KEYS: dict[str, Callable[[pb.Run], Any]] = {
     "started_at": lambda run: run.started_ms,
     "completed_at": lambda run: run.completed_ms,
     "id": lambda run: run.spec.run_id,
-    "status": lambda run: FROM_PROTO[run.status].value,
-    "task_id": lambda run: run.spec.task_id,
 }
 
 
@@ -74,13 +72,14 @@ class ReadRuns:
         if status in (Status.PENDING, Status.RUNNING):
             return live[request.offset : request.offset + request.limit], live_total
         query = _archive_query(request, status)
-        total = live_total + await self._archive.count(query)
         # The page's archived runs lie at most `len(live)` places before their place in the merged list.
         skip = max(0, request.offset - len(live))
         window = request.offset + request.limit - skip
-        rows = await self._archive.find(
-            query, sort=request.sort, ascending=request.ascending, offset=skip, limit=window
+        archived, rows = await asyncio.gather(
+            self._archive.count(query),
+            self._archive.find(query, sort=request.sort, ascending=request.ascending, offset=skip, limit=window),
         )
+        total = live_total + archived
         ended = [run_of_document(row) for row in rows]
         known = {run.spec.run_id for run in ended}
         merged = ended + [run for run in live if run.spec.run_id not in known]
