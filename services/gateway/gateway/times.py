@@ -2,13 +2,17 @@
 
 import time
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 
 
 def iso_seconds(ms: int) -> str | None:
     """`2024-01-15T10:30:00Z`, or None for 0 = not set."""
-    if not ms:
-        return None
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ms // 1000))
+    return _second(ms // 1000) if ms else None
+
+
+@lru_cache(maxsize=1_024)  # runs of a list were made, started and ended in the same few seconds
+def _second(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second))
 
 
 def iso_milliseconds(ms: int) -> str | None:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 from chassis.errors import (
@@ -51,12 +50,7 @@ DEPENDENCY_CODES = {
 
 def metadata(request_id: str) -> dict[str, str | None]:
     """What every answer carries."""
-    return {"timestamp": _second_text(int(time.time())), "request_id": request_id, "version": VERSION}
-
-
-@lru_cache(maxsize=2)
-def _second_text(second: int) -> str | None:
-    return iso_seconds(second * 1000)
+    return {"timestamp": iso_seconds(int(time.time() * 1000)), "request_id": request_id, "version": VERSION}
 
 
 def ok(call: Call, data: Json, status: int = 200) -> Answer:
