@@ -33,74 +33,102 @@ from gateway.webhooks.service import Webhooks
 log = get_logger("gateway")
 
 
-async def serve(settings: GatewaySettings, sockets: dict[str, socket.socket], life: Lifetime) -> None:
-    """Serve the bound sockets until the lifetime ends."""
-    pool = PoolGauge()
-    mongo, redis = mongo_client(settings, event_listeners=[pool]), redis_client(settings)
-    backend = Backend(
-        scheduler=settings.scheduler_target, scraper=settings.scraper_target, registry=settings.registry_target
-    )
-    events = Events(settings.nats_url, "gateway")
+class Gateway:
+    """The parts, connected to each other and to what they need."""
 
-    async def fetch(run_id: int) -> runs_pb2.Run:
-        run: runs_pb2.Run = await backend.run(backend.runs.GetRun, runs_pb2.GetRunRequest(run_id=run_id))
+    def __init__(self, settings: GatewaySettings) -> None:
+        self._settings = settings
+        pool = PoolGauge()
+        self._mongo, self._redis = mongo_client(settings, event_listeners=[pool]), redis_client(settings)
+        self._events = Events(settings.nats_url, "gateway")
+        self._backend = Backend(
+            scheduler=settings.scheduler_target, scraper=settings.scraper_target, registry=settings.registry_target
+        )
+        database = mongo_database(self._mongo, settings, "gateway")
+        self._keys = MongoKeys(database)
+        self._watcher = RunWatcher(self._events, self._fetch)
+        self._follower, self._streams = LogFollower(self._events, self._watcher, self._read_lines), Streams()
+        probes = self._probes()
+        self._webhooks = Webhooks(
+            settings, database=database, redis=self._redis, events=self._events, backend=self._backend,
+            health=partial(check_health, probes),
+        )  # fmt: skip
+        self.apps = build_apps(
+            Parts(
+                settings=settings,
+                backend=self._backend,
+                access=make_access(self._keys, settings),
+                idempotency=Idempotency(self._redis),
+                watcher=self._watcher,
+                probes=probes,
+                traffic=Traffic(),
+                pool=pool,
+                limits=make_limits(self._redis, settings),
+                webhooks=self._webhooks,
+                feed=EventFeed(self._events),
+                follower=self._follower,
+                streams=self._streams,
+            )
+        )
+
+    async def _fetch(self, run_id: int) -> runs_pb2.Run:
+        run: runs_pb2.Run = await self._backend.run(self._backend.runs.GetRun, runs_pb2.GetRunRequest(run_id=run_id))
         return run
 
-    async def read_lines(run_id: int, offset: int, limit: int) -> Sequence[runs_pb2.LogLine]:
+    async def _read_lines(self, run_id: int, offset: int, limit: int) -> Sequence[runs_pb2.LogLine]:
         request = runs_pb2.ListLogsRequest(run_id=run_id, offset=offset, limit=limit)
-        return list((await backend.run(backend.runs.ListLogs, request)).lines)
+        return list((await self._backend.run(self._backend.runs.ListLogs, request)).lines)
 
-    database = mongo_database(mongo, settings, "gateway")
-    keys, watcher = MongoKeys(database), RunWatcher(events, fetch)
-    clients = {"scheduler": backend.scheduler, "scraper": backend.scraper, "worker_registry": backend.registry}
-    probes = Probes(
-        {"database": keys.ping, "message_queue": nats_check(events), "cache": redis_check(redis)}
-        | {name: grpc_check(client) for name, client in clients.items()}
-    )
-    webhooks = Webhooks(
-        settings, database=database, redis=redis, events=events, backend=backend, health=partial(check_health, probes)
-    )
-    follower, streams = LogFollower(events, watcher, read_lines), Streams()
-    apps = build_apps(
-        Parts(
-            settings=settings,
-            backend=backend,
-            access=make_access(keys, settings),
-            idempotency=Idempotency(redis),
-            watcher=watcher,
-            probes=probes,
-            traffic=Traffic(),
-            pool=pool,
-            limits=make_limits(redis, settings),
-            webhooks=webhooks,
-            feed=EventFeed(events),
-            follower=follower,
-            streams=streams,
+    def _probes(self) -> Probes:
+        backend = self._backend
+        services = {"scheduler": backend.scheduler, "scraper": backend.scraper, "worker_registry": backend.registry}
+        return Probes(
+            {
+                "database": self._keys.ping,
+                "message_queue": nats_check(self._events),
+                "cache": redis_check(self._redis),
+                **{name: grpc_check(client) for name, client in services.items()},
+            }
         )
-    )
 
-    async def listen() -> None:
-        await watcher.listen()
-        await follower.listen()
-        await events.declare_streams(subjects.STREAMS, settings.stream_replicas)
-        await webhooks.start(life)
+    def start(self, life: Lifetime) -> None:
+        """Begin what goes on beside the requests. What is not reachable yet is waited for."""
+        life.spawn("events", self._listen(life))
+        life.spawn("keys", self._keys.prepare_when_reachable())
 
-    servers = Servers([(bound, apps[name]) for name, bound in sockets.items()])
+    async def _listen(self, life: Lifetime) -> None:
+        await self._watcher.listen()
+        await self._follower.listen()
+        await self._events.declare_streams(subjects.STREAMS, self._settings.stream_replicas)
+        await self._webhooks.start(life)
+
+    def release(self) -> None:
+        """Answer the requests that wait for something to happen."""
+        self._watcher.close()
+        self._streams.close()
+
+    async def close(self) -> None:
+        """Hang up, the stores last."""
+        await self._webhooks.close()
+        await self._backend.close()
+        await self._events.close()
+        await self._redis.aclose(close_connection_pool=True)
+        self._mongo.close()
+
+
+async def serve(settings: GatewaySettings, sockets: dict[str, socket.socket], life: Lifetime) -> None:
+    """Serve the bound sockets until the lifetime ends."""
+    gateway = Gateway(settings)
+    servers = Servers([(bound, gateway.apps[name]) for name, bound in sockets.items()])
     serving = life.spawn("http", servers.serve())
-    life.spawn("events", listen())
-    life.spawn("keys", keys.prepare_when_reachable())
+    gateway.start(life)
     log.info("serving", **{name: bound.getsockname()[1] for name, bound in sockets.items()})
     await life.stopping.wait()
-    watcher.close()
-    streams.close()
+    gateway.release()
     servers.stop()
     await serving
     await life.cancel_all()
-    await webhooks.close()
-    await backend.close()
-    await events.close()
-    await redis.aclose(close_connection_pool=True)
-    mongo.close()
+    await gateway.close()
 
 
 def main() -> None:
