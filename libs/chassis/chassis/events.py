@@ -199,18 +199,8 @@ class Events:
                 continue
             now = asyncio.get_running_loop().time()
             loaded, last_at = len(messages) > 1 or now - last_at < STEADY_SECONDS, now
-            try:
-                await handle(messages)
-            except Unavailable as error:
-                log.warning("events go back", consumer=durable, count=len(messages), reason=error.message)
-                for message in messages:
-                    with contextlib.suppress(*NATS_DOWN):
-                        await message.nak(delay=1)
+            if not await _settled(messages, handle, durable):
                 await asyncio.sleep(0.5)
-            else:
-                for message in messages:
-                    with contextlib.suppress(*NATS_DOWN):
-                        await message.ack()
 
     async def close(self) -> None:
         """Flush and close."""
@@ -219,6 +209,22 @@ class Events:
                 await asyncio.wait_for(self.nc.flush(), 1)
         with contextlib.suppress(*NATS_DOWN):
             await self.nc.close()
+
+
+async def _settled(messages: list[Msg], handle: Callable[[list[Msg]], Awaitable[None]], durable: str) -> bool:
+    """Whether the batch was handled and is acknowledged; else it goes back."""
+    try:
+        await handle(messages)
+    except Unavailable as error:
+        log.warning("events go back", consumer=durable, count=len(messages), reason=error.message)
+        for message in messages:
+            with contextlib.suppress(*NATS_DOWN):
+                await message.nak(delay=1)
+        return False
+    for message in messages:
+        with contextlib.suppress(*NATS_DOWN):
+            await message.ack()
+    return True
 
 
 class _Acknowledged:
