@@ -5,6 +5,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Of the tests, each with systems of its own: they wait more than they work.
+WORKERS ?= 2
+# Compiling all imports at every start of a program takes seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run demo test matrix faults fuzz lint format proto lock bench clean
 
@@ -22,7 +26,7 @@ demo: $(STAMP) ## Scrape a sample shop through the whole system (ARGS=--keep lea
 
 test: $(STAMP) ## Run every test but the long fault tests' repetitions
 	@$(BIN)/trawl tools
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest -n $(WORKERS) $(ARGS)
 
 lint: $(STAMP) ## Check style, types, layering, and that the generated stubs are fresh
 	@$(BIN)/ruff check .

@@ -119,12 +119,12 @@ class Cell:
             metadata_json=b'{"params": ' + parameters + b', "retry": {"initial_seconds": 0.2, "max_seconds": 1}}',
             **{"retry_count": 3, "timeout_seconds": 60, **fields},  # type: ignore[arg-type]
         )  # fmt: skip
-        return int(self.tasks.CreateTask(tasks_pb2.CreateTaskRequest(task=task), timeout=10, wait_for_ready=True).id)
+        return int(self.tasks.CreateTask(tasks_pb2.CreateTaskRequest(task=task), timeout=60, wait_for_ready=True).id)
 
     def start_run(self, task_id: int, *, parameters: bytes = b"", **fields: object) -> int:
         """An accepted run's id. Raises AssertionError when it was refused."""
         request = runs_pb2.StartRun(task_id=task_id, parameters_json=parameters, contract="scheduler", **fields)  # type: ignore[arg-type]
-        answer = self.runs.StartRuns(runs_pb2.StartRunsRequest(runs=[request]), timeout=10, wait_for_ready=True)
+        answer = self.runs.StartRuns(runs_pb2.StartRunsRequest(runs=[request]), timeout=60, wait_for_ready=True)
         (result,) = answer.results
         assert not result.HasField("error"), result.error
         return int(result.run.spec.run_id)
@@ -141,7 +141,7 @@ class Cell:
 
     def run(self, run_id: int) -> runs_pb2.Run:
         """The run as a reader sees it."""
-        return self.runs.GetRun(runs_pb2.GetRunRequest(run_id=run_id), timeout=10, wait_for_ready=True)
+        return self.runs.GetRun(runs_pb2.GetRunRequest(run_id=run_id), timeout=60, wait_for_ready=True)
 
     def await_run(self, run_id: int, *statuses: int, seconds: float = 30) -> runs_pb2.Run:
         """The run once it has one of the statuses (default: any terminal one)."""
@@ -156,13 +156,13 @@ class Cell:
 
     def logs(self, run_id: int) -> list[str]:
         """The messages of a run's log."""
-        answer = self.runs.ListLogs(runs_pb2.ListLogsRequest(run_id=run_id, limit=10_000), timeout=10)
+        answer = self.runs.ListLogs(runs_pb2.ListLogsRequest(run_id=run_id, limit=10_000), timeout=60)
         return [line.message for line in answer.lines]
 
     def items(self, run_id: int) -> list[results_pb2.ResultItem]:
         """A run's result items in order."""
         request = results_pb2.ListResultsRequest(run_id=run_id, limit=10_000)
-        return list(self.results.ListResults(request, timeout=10).items)
+        return list(self.results.ListResults(request, timeout=60).items)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,28 @@ import pymongo
 import pytest
 import redis
 import stores
+from xdist.scheduler import LoadFileScheduling
+
+# Modules whose stacks choose their private ports themselves, and so must not start side by side.
+STACKS = ("test_demo", "test_supervisor_command", "test_supervisor_restarts")
+
+
+class ByModule(LoadFileScheduling):  # type: ignore[misc]
+    """A module's tests run in one process, in their order, and so share its systems."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = Path(nodeid.partition("::")[0])
+        return "stacks" if module.stem in STACKS else str(module)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByModule:
+    """Which process gets which test, when there are several (`-n 2`)."""
+    return ByModule(config, log)
+
+
+def pytest_configure() -> None:
+    """Let what tests start keep its compiled imports: compiling them at each start takes seconds."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture(scope="session")

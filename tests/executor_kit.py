@@ -117,7 +117,7 @@ async def fetching(*, allow: Sequence[Any] = LOOPBACK) -> AsyncIterator[Fetcher]
         await fetcher.close()
 
 
-async def until(condition: Callable[[], bool], *, seconds: float = 10) -> None:
+async def until(condition: Callable[[], bool], *, seconds: float = 40.0) -> None:
     """Wait until `condition` holds."""
     async with asyncio.timeout(seconds):
         while not condition():

@@ -6,6 +6,8 @@ error, never a reason to skip.
 """
 
 import contextlib
+import fcntl
+import functools
 import itertools
 import os
 import random
@@ -14,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,16 +28,32 @@ SettingsEnv = Callable[..., dict[str, str]]
 
 T = TypeVar("T")
 
-READY_SECONDS = 20.0
-STOP_SECONDS = 10.0
+READY_SECONDS = 60.0
+STOP_SECONDS = 30.0
 # Below those that the kernel gives to outgoing connections: one of these may get a port between its choice and its use.
 # Apart from the one-machine stack's private ports. Each comes again only after all others.
 _PORTS = itertools.cycle(random.sample(range(10_000, 20_000), 10_000))
 
 
+@functools.cache
+def _claims() -> int:
+    """A file with a byte for each port. Its locks end with the process that holds them, however it ends."""
+    path = Path(tempfile.gettempdir()) / f"trawl-test-ports-{os.getuid()}"
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _claim(port: int) -> bool:
+    """Keep the port from all other processes of tests until this one ends; False when one of them has it."""
+    try:
+        fcntl.lockf(_claims(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except OSError:
+        return False
+    return True
+
+
 def free_port() -> int:
-    """A loopback port that nobody listens on, and that no connection takes before its user does."""
-    return next(port for port in _PORTS if not listens(port))
+    """A loopback port that nobody listens on, that no connection takes before its user does, and no other test run."""
+    return next(port for port in _PORTS if _claim(port) and not listens(port))
 
 
 def find_program(name: str) -> str:
@@ -78,10 +97,14 @@ class Program:
         return self.process is not None and self.process.poll() is None
 
     def start(self, *, wait: bool = True) -> None:
-        """Start it, and wait until it listens. Raises RuntimeError with its output when it ends before."""
+        """Start it, and wait until it listens. Raises RuntimeError with its output when it ends before.
+
+        AssertionError when something else listens on its port.
+        """
         self.directory.mkdir(parents=True, exist_ok=True)
+        # Somebody else there would be taken for it, and tests would wait in vain for what it never does.
+        wait_until(lambda: not listens(self.port), STOP_SECONDS)
         environment = {**os.environ, **self.environment}
-        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # compiling all imports at each start takes seconds
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 # Tests that are killed leave nothing running.
@@ -97,12 +120,16 @@ class Program:
             self.wait_ready()
 
     def wait_ready(self) -> None:
-        """Return when it listens."""
+        """Return when it can be used."""
         deadline = time.monotonic() + READY_SECONDS
-        while not listens(self.port):
+        while not self.answers():
             if not self.running or time.monotonic() > deadline:
                 raise RuntimeError(f"{self.name} did not start:\n{self.log.read_text(errors='replace')[-4000:]}")
             time.sleep(0.005)
+
+    def answers(self) -> bool:
+        """Whether it can be used."""
+        return listens(self.port)
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         """Send the signal to its whole group and wait for its end."""
@@ -156,6 +183,18 @@ class Store(Program):
         super().start(wait=wait)
 
 
+@dataclass
+class RedisStore(Store):
+    """A Redis server. It listens before it has read what it kept, and refuses everything until then."""
+
+    def answers(self) -> bool:
+        """Whether it says so itself."""
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=0.5) as probe:
+            probe.sendall(b"PING\r\n")
+            return probe.recv(100).startswith(b"+PONG")
+        return False
+
+
 def nats_server(directory: Path) -> Store:
     """A NATS server with JetStream, not started yet."""
     port = free_port()
@@ -179,7 +218,7 @@ def redis_server(directory: Path) -> Store:
         find_program("redis-server"),
         *(part for key, value in options.items() for part in (f"--{key}", str(value))),
     ]
-    return Store("redis-server", command, port, directory, url=f"redis://127.0.0.1:{port}/0")
+    return RedisStore("redis-server", command, port, directory, url=f"redis://127.0.0.1:{port}/0")
 
 
 def mongodb_stand_in(directory: Path) -> Store:

@@ -101,5 +101,5 @@ def running_management(directory: Path, **environment: str) -> Iterator[Manageme
     port = stores.free_port()
     with cells.running_cell(directory, PORT_MANAGEMENT=str(port), **environment) as cell:
         cell.start("gateway")
-        stores.wait_until(lambda: stores.listens(port), 30)
+        stores.wait_until(lambda: stores.listens(port), 60)
         yield Management(cell, port)

@@ -67,7 +67,7 @@ async def raw(port: int, request: bytes, body: AsyncIterator[bytes] | None = Non
             writer.write(part)
             sent += len(part)
             await writer.drain()
-    head = await asyncio.wait_for(answer, 10)
+    head = await asyncio.wait_for(answer, 40)
     writer.close()
     return head, sent
 

@@ -366,7 +366,7 @@ async def test_a_worker_can_be_drained_and_taken_off(gateway: Gateway) -> None:
 
 
 async def health_once(gateway: Gateway, status: str) -> Any:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(40):
         while True:
             data = (await gateway.call("GET", "/api/system/health")).json["data"]
             if data["status"] == status:

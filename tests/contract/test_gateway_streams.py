@@ -13,7 +13,7 @@ import orjson
 import pytest
 from chassis.clock import now_ms
 from chassis.errors import Exhausted
-from gateway import event_stream
+from gateway import event_stream, log_follower
 from gateway_support import shapes
 from gateway_support.stack import ADMIN_KEY, Gateway, Stores, running_gateway
 from trawl.scheduler.v1 import events_pb2, runs_pb2
@@ -29,7 +29,7 @@ class Events:
     async def next(self) -> dict[str, str]:
         """The next one; comments are left out."""
         fields: dict[str, str] = {}
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             while line := await self.reply.content.readline():
                 name, _, value = line.decode().rstrip("\n").partition(": ")
                 if line == b"\n" and fields:
@@ -52,7 +52,7 @@ async def streaming(gateway: Gateway, path: str, **headers: str) -> AsyncIterato
 
 async def until_ready(gateway: Gateway) -> None:
     """Until the gateway has declared the streams."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         while True:
             with contextlib.suppress(AssertionError):
                 async with streaming(gateway, "/api/events"):
@@ -117,7 +117,10 @@ def line(text: str) -> runs_pb2.LogLine:
     return runs_pb2.LogLine(time_ms=now_ms(), level="info", message=text)
 
 
-async def test_a_followed_log_gives_what_is_there_what_comes_and_the_end(gateway: Gateway, stores: Stores) -> None:
+async def test_a_followed_log_gives_what_is_there_what_comes_and_the_end(
+    gateway: Gateway, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_follower, "LOOK_SECONDS", 600.0)
     await until_ready(gateway)
     run_id = await a_run(gateway)
     gateway.scheduler.logs[run_id] = [line("one"), line("two")]
@@ -129,7 +132,7 @@ async def test_a_followed_log_gives_what_is_there_what_comes_and_the_end(gateway
         gateway.scheduler.logs[run_id].append(line("three"))
         await connection.publish(subjects.LIVE_LOGS, b"1 %d 2" % run_id)
         # Well before it would have looked by itself.
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert orjson.loads((await events.next())["data"])["message"] == "three"
         gateway.scheduler.logs[run_id].append(line("four"))
         await gateway.scheduler.end(run_id, runs_pb2.RUN_STATUS_COMPLETED)
@@ -209,9 +212,9 @@ async def test_without_a_folder_the_logs_are_503(gateway: Gateway) -> None:
 
 
 async def test_past_a_keys_own_limit_it_is_429_with_retry_after(gateway: Gateway) -> None:
-    body = {"name": "slow", "role": "viewer", "rate_limit": {"per_minute": 60, "burst": 5}}
+    body = {"name": "slow", "role": "viewer", "rate_limit": {"per_minute": 1, "burst": 5}}
     reply = await gateway.call("POST", "/api/auth/keys", body=body)
-    assert reply.json["data"]["rate_limit"] == {"per_minute": 60, "burst": 5}
+    assert reply.json["data"]["rate_limit"] == {"per_minute": 1, "burst": 5}
     key = reply.json["data"]["key"]
     replies = [await gateway.call("GET", "/api/tasks", key=key) for _ in range(12)]
     assert [reply.status for reply in replies[:5]] == [200] * 5
@@ -224,12 +227,12 @@ async def test_past_a_keys_own_limit_it_is_429_with_retry_after(gateway: Gateway
 
 
 async def test_everybodys_limit_is_shared_by_replicas_and_spares_the_admin_key(stores: Stores) -> None:
-    changes = {"rate_limit_per_minute": 60, "rate_limit_burst": 10}
+    changes = {"rate_limit_per_minute": 1, "rate_limit_burst": 10}
     async with running_gateway(stores, **changes) as first, running_gateway(stores, **changes) as second:
         key = (await first.call("POST", "/api/auth/keys", body={"name": "v", "role": "viewer"})).json["data"]["key"]
         replies = [await (first, second)[n % 2].call("GET", "/api/workers", key=key) for n in range(30)]
         answered = sum(reply.status == 200 for reply in replies)
-        assert 10 <= answered <= 15
+        assert 10 <= answered <= 12
         assert all([(await first.call("GET", "/api/workers")).status == 200 for _ in range(20)])
 
 
@@ -262,7 +265,7 @@ async def test_a_client_that_reads_nothing_is_dropped(
     await writer.drain()
     # A request is counted when it has ended.
     ended = b'route="/api/runs/{run_id}/logs",status="200"'
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(40):
         while ended not in (await gateway.call("GET", "/metrics", key=None)).body:
             await asyncio.sleep(0.1)
     listed = [request for request in gateway.scheduler.requests if isinstance(request, runs_pb2.ListLogsRequest)]

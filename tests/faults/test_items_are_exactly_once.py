@@ -57,7 +57,7 @@ def test_a_scrape_that_is_killed_twice_and_loses_its_store_has_every_item_once(s
         "items": {"select": {"css": "li.item"}, "fields": {"n": {"css": "b", "type": "integer"}}},
         "next": {"css": "a.next"},
     }
-    with cells.running_cell(tmp_path, LEASE_SECONDS="6", HEARTBEAT_SECONDS="1") as cell:
+    with cells.running_cell(tmp_path) as cell:
         task = cell.create_task("walk", "scrape", parameters=json.dumps(definition).encode(), retry_count=10)
         run_id = cell.start_run(task)
         for victim, items in (("scraper", 80), ("mongodb", 200), ("scraper", 350)):
@@ -74,7 +74,7 @@ def test_a_scrape_that_is_killed_twice_and_loses_its_store_has_every_item_once(s
 
 def await_items(cell: cells.Cell, run_id: int, count: int) -> None:
     """Return when the run has reported at least so many items."""
-    until = time.monotonic() + 60
+    until = time.monotonic() + 90
     while cell.run(run_id).item_count < count:
         assert time.monotonic() < until, cell.run(run_id)
         time.sleep(0.05)

@@ -19,7 +19,7 @@ END_SECONDS = 120
 def cell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cells.Cell]:
     """A system of its own for each test, with leases short enough to watch them run out."""
     directory = tmp_path_factory.mktemp("cell")
-    with cells.running_cell(directory, LEASE_SECONDS="6", HEARTBEAT_SECONDS="1") as running:
+    with cells.running_cell(directory, LEASE_SECONDS="8", HEARTBEAT_SECONDS="2") as running:
         yield running
 
 
@@ -55,7 +55,7 @@ def ends(cell: cells.Cell, run_ids: list[int]) -> dict[int, runs_pb2.Run]:
 def completed_total(cell: cells.Cell) -> int:
     """How many runs the list of completed ones has."""
     request = runs_pb2.ListRunsRequest(status=COMPLETED, limit=1)
-    return int(cell.runs.ListRuns(request, timeout=10, wait_for_ready=True).total)
+    return int(cell.runs.ListRuns(request, timeout=60, wait_for_ready=True).total)
 
 
 def check_all_completed_once(cell: cells.Cell, run_ids: list[int]) -> None:

@@ -25,7 +25,7 @@ class FakeLeases(lease_pb2_grpc.LeaseServiceServicer):
         self.requests.append(request)
         if self.hold:
             try:
-                await asyncio.sleep(30)
+                await asyncio.sleep(600)
             except asyncio.CancelledError:
                 self.cancelled.set()
                 raise

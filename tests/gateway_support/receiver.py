@@ -54,7 +54,7 @@ class Receiver:
         status, extra = answer if isinstance(answer, tuple) else (answer, {})
         return web.Response(status=status, headers=extra)
 
-    async def until(self, holds: Callable[[list[Heard]], bool], seconds: float = 15) -> None:
+    async def until(self, holds: Callable[[list[Heard]], bool], seconds: float = 40.0) -> None:
         """Return when `holds` of what was heard."""
         async with asyncio.timeout(seconds), self._came:
             await self._came.wait_for(lambda: holds(self.heard))

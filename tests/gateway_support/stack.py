@@ -102,13 +102,13 @@ async def running_gateway(stores: Stores, **changes: Any) -> AsyncIterator[Gatew
     services.scheduler.publish = lambda data: nc.publish(RUN_EVENTS, data)
     life = Lifetime()
     serving = asyncio.create_task(serve(settings, sockets, life))
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(30)) as session:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(60)) as session:
         gateway = Gateway(ports, services, session, life)
         try:
             yield gateway
         finally:
             life.stopping.set()
-            await asyncio.wait_for(serving, 15)
+            await asyncio.wait_for(serving, 40)
             await life.cancel_all()
     await nc.close()
     await services.server.stop(0)

@@ -206,7 +206,7 @@ async def do(
     return run, await RpaExecutor(pool, SECRETS.get, **parts).run(run)
 
 
-async def until(true: Callable[[], bool], seconds: float = 5) -> None:
+async def until(true: Callable[[], bool], seconds: float = 40.0) -> None:
     """Wait for a condition."""
     async with asyncio.timeout(seconds):
         while not true():

@@ -18,22 +18,25 @@ from trawl.workerregistry.v1.events_pb2 import WorkerEvent
 from trawl.workerregistry.v1.workers_pb2_grpc import WorkerServiceStub
 from wire.subjects import EVENTS_STREAM, WORKER_EVENTS
 
-INTERVAL_MS = 250
+# Three of the short ones without a heartbeat, and a worker is lost: for those that a test wants to see lost.
+SHORT_MS, LONG_MS = 250, 60_000
 
 
 class Registry:
-    """A registry process and a client of it. `interval_ms` is what `register` asks for."""
+    """A registry process and a client of it. `interval_ms` is what `register` asks for unless it is told."""
 
     def __init__(self, program: stores.Program, nats_url: str) -> None:
         self.program, self.target, self._nats_url = program, f"127.0.0.1:{program.port}", nats_url
         self.client = GrpcClient("worker-registry", self.target)
         self.stub = self.client.stub(WorkerServiceStub)
-        self.interval_ms = INTERVAL_MS
+        self.interval_ms = LONG_MS
 
-    async def register(self, worker_id: str = "", session: str = "s1", **more: object) -> pb.Worker:
+    async def register(
+        self, worker_id: str = "", session: str = "s1", interval_ms: int = 0, **more: object
+    ) -> pb.Worker:
         fields = {"hostname": "host-a", "ip_address": "127.0.0.1", "port": 9, "task_types": ["http"]} | more
         worker = pb.Worker(id=worker_id, session=session, **fields)
-        request = pb.RegisterRequest(worker=worker, heartbeat_interval_ms=self.interval_ms)
+        request = pb.RegisterRequest(worker=worker, heartbeat_interval_ms=interval_ms or self.interval_ms)
         return await self.client.call(self.stub.Register, request)
 
     async def beat(self, worker_id: str, session: str = "s1", **more: object) -> pb.HeartbeatResponse:
@@ -78,7 +81,7 @@ class Registry:
         """(kind, id, session) of everything that was published."""
         return [(event.kind, event.worker_id, event.worker_session) for event in await self.events()]
 
-    async def until(self, condition: Callable[[], Awaitable[bool]], seconds: float = 10.0) -> None:
+    async def until(self, condition: Callable[[], Awaitable[bool]], seconds: float = 40.0) -> None:
         """Wait for a condition; one that can't be looked at now does not hold."""
         async with asyncio.timeout(seconds):
             while True:
@@ -87,7 +90,7 @@ class Registry:
                         return
                 await asyncio.sleep(0.02)
 
-    async def published(self, kind: str, worker_id: str, session: str = "s1", seconds: float = 10.0) -> None:
+    async def published(self, kind: str, worker_id: str, session: str = "s1", seconds: float = 40.0) -> None:
         """Wait until that was published."""
 
         async def there() -> bool:
@@ -103,8 +106,8 @@ class Registry:
             while True:
                 with contextlib.suppress(TrawlError):
                     request = pb.HeartbeatRequest(id=worker_id, session=session)
-                    await self.client.call(self.stub.Heartbeat, request, timeout=1, wait=False)
-                await asyncio.sleep(self.interval_ms / 1000)
+                    await self.client.call(self.stub.Heartbeat, request, timeout=2, wait=False)
+                await asyncio.sleep(SHORT_MS / 1000)
 
         tasks = [asyncio.create_task(beats(*worker)) for worker in workers]
         try:

@@ -65,7 +65,7 @@ async def test_a_lease_that_is_not_renewed_runs_out(leases: AccountLeases) -> No
     short = AccountLeases(leases._redis, lease_seconds=0.05)
     lost = await acquire(short, 1)
     assert isinstance(lost, Granted)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         while not isinstance(await acquire(leases, 2), Granted):
             await asyncio.sleep(0.02)
     assert await leases.spend(lost) is None

@@ -39,13 +39,14 @@ async def test_a_killed_browser_fails_the_run_at_once_and_the_next_run_gets_a_ne
     async with site() as shop:
         run = run_of({"BASE_URL": f"{shop.url}/shop", "steps": [{"type": "wait_for", "target": {"id": "never"}}]})
         task = asyncio.create_task(RpaExecutor(pool, {}.get).run(run))
-        await until(lambda: any(at == "steps[0] wait_for" for _, _, at in run.steps), 20)
+        await until(lambda: any(at == "steps[0] wait_for" for _, _, at in run.steps), 60)
         pid = pool.process_id
         os.kill(pid if victim == "browser" else psutil.Process(pid).ppid(), signal.SIGKILL)
         start = time.monotonic()
         with pytest.raises(ExecutorError) as caught:
             await task
-        assert time.monotonic() - start < 2
+        # Long before the step would have given up by itself.
+        assert time.monotonic() - start < 15
         assert (caught.value.code, caught.value.retryable) == ("BROWSER_CRASHED", True)
         await until(lambda: not run.guarded[0].alive())
         _, result = await do(pool, {"BASE_URL": f"{shop.url}/detail?n=1"})
@@ -56,12 +57,12 @@ async def test_a_killed_browser_fails_the_run_at_once_and_the_next_run_gets_a_ne
         await pool.close()
         assert not group_alive(last)
         assert profiles(tmp_path) == []
-        assert living_children() <= before
+        await until(lambda: living_children() <= before)
 
 
 async def test_slots_recycling_and_idleness(tmp_path):
     """At most `slots` contexts at once; a browser is replaced after its runs; an idle pool has no process."""
-    pool = pool_in(tmp_path, slots=1, recycle_runs=2, idle_seconds=0.2)
+    pool = pool_in(tmp_path, slots=1, recycle_runs=2, idle_seconds=1.5)
     assert pool.process_id is None
     async with pool.lease(BrowserOptions(), nothing):
         first = pool.process_id
@@ -99,7 +100,7 @@ async def test_a_browser_that_is_too_old_or_too_large_goes_with_its_last_run(tmp
         async with pool.lease(BrowserOptions(), nothing):
             assert pool.process_id not in (None, first)
             assert await (await kept.context.new_page()).evaluate("1 + 1") == 2
-    await until(lambda: not group_alive(first), 20)
+    await until(lambda: not group_alive(first), 60)
     await pool.close()
     assert profiles(tmp_path) == []
 
@@ -115,7 +116,7 @@ async def test_a_context_waits_while_there_is_no_memory_for_it_and_the_first_nev
     lease = await asyncio.wait_for(waiting[1], 60)
     assert not lease.chromium.dead
     await lease.close()
-    await until(lambda: not lease.alive(), 30)
+    await until(lambda: not lease.alive(), 60)
     await pool.close()
 
 
@@ -125,8 +126,8 @@ async def test_a_context_that_will_not_close_takes_its_browser_down(tmp_path):
         pid = pool.process_id
         os.kill(pid, signal.SIGSTOP)
         lease.kill()
-        await until(lambda: not lease.alive(), 4)
-        await until(lambda: not group_alive(pid), 4)
+        await until(lambda: not lease.alive(), 20)
+        await until(lambda: not group_alive(pid), 20)
     async with pool.lease(BrowserOptions(), nothing) as lease:
         assert await (await lease.context.new_page()).evaluate("1 + 1") == 2
     await pool.close()
@@ -222,6 +223,13 @@ async def test_a_renderer_keeps_its_page_and_answers_what_scripts_made(tmp_path)
     await pool.close()
 
 
+def is_gone(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def read_until_pid(lines):
     """Log lines come before it."""
     for line in lines:
@@ -254,8 +262,8 @@ async def test_a_killed_scraper_leaves_no_browser_and_the_next_one_clears_its_pr
     process.kill()
     process.wait()
     process.stdout.close()
-    await until(lambda: not group_alive(pid), 5)
-    await until(lambda: not psutil.pid_exists(driver) or psutil.Process(driver).status() == psutil.STATUS_ZOMBIE, 5)
+    await until(lambda: not group_alive(pid), 60)
+    await until(lambda: is_gone(driver))
     reap_browsers(tmp_path, "w1")
     assert profiles(tmp_path) == []
 
@@ -273,7 +281,7 @@ async def test_reaping_kills_only_browsers_of_the_same_marker(tmp_path):
     try:
         await until(lambda: len(list(browser_processes(str(tmp_path)))) == 2)
         assert reap_browsers(tmp_path, "w1") == 1
-        assert started[0].wait(5) == -signal.SIGKILL
+        assert started[0].wait(60) == -signal.SIGKILL
         assert started[1].poll() is None
         assert (mine.exists(), other.exists()) == (False, True)
     finally:

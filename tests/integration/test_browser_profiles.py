@@ -108,7 +108,7 @@ async def test_a_lease_lives_as_long_as_its_holder_and_not_longer(redis):
     # A holder that dies does not renew.
     dead = RedisProfiles(redis, lease_seconds=0.3, renew_seconds=1000)
     async with dead.hold("p", 2):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(40):
             while await leases.holder("p") is not None:
                 await asyncio.sleep(0.05)
         async with leases.hold("p", 3):
@@ -120,7 +120,7 @@ async def test_who_lost_a_lease_learns_of_it_and_leaves_the_next_holder_alone(re
     async with leases.hold("p", 1) as lost:
         await redis.flushall()
         async with RedisProfiles(redis).hold("p", 2) as second:
-            await asyncio.wait_for(lost.wait(), 20)
+            await asyncio.wait_for(lost.wait(), 40)
             assert not second.is_set()
     async with RedisProfiles(redis).hold("q", 2):
         pass
@@ -154,7 +154,7 @@ async def test_a_run_whose_profile_is_lost_stops_and_keeps_nothing(redis, sessio
         await asyncio.sleep(0)
         await redis.flushall()
         with pytest.raises(ExecutorError) as caught:
-            await asyncio.wait_for(working, 20)
+            await asyncio.wait_for(working, 40)
         assert (caught.value.code, caught.value.retryable, stopped.is_set()) == ("PROFILE_LOST", True, True)
         assert not await profile.keep({"cookies": [], "origins": []}, [])
     assert await sessions.load("b1") == [SHOP]

@@ -31,13 +31,13 @@ def create(cell: cells.Cell, name: str, *dependencies: object, executor: str = "
         name=name, task_type=executor, executor=executor, priority=runs_pb2.PRIORITY_NORMAL,
         dependencies=[str(one) for one in dependencies], **fields,
     )  # fmt: skip
-    return cell.tasks.CreateTask(tasks_pb2.CreateTaskRequest(task=task), timeout=10, wait_for_ready=True).id
+    return cell.tasks.CreateTask(tasks_pb2.CreateTaskRequest(task=task), timeout=60, wait_for_ready=True).id
 
 
 def runs_of(cell: cells.Cell, task_id: int) -> list[runs_pb2.Run]:
     """The task's runs, oldest first."""
     request = runs_pb2.ListRunsRequest(task_id=task_id, limit=1000, sort="id", ascending=True)
-    return list(cell.runs.ListRuns(request, timeout=10, wait_for_ready=True).runs)
+    return list(cell.runs.ListRuns(request, timeout=60, wait_for_ready=True).runs)
 
 
 def statuses(cell: cells.Cell, task_id: int) -> list[int]:
@@ -47,7 +47,7 @@ def statuses(cell: cells.Cell, task_id: int) -> list[int]:
 
 def explain(cell: cells.Cell, run_id: int) -> runs_pb2.RunExplanation:
     """Why it has not started, or how it ended."""
-    return cell.runs.Explain(runs_pb2.ExplainRunRequest(run_id=run_id), timeout=10)
+    return cell.runs.Explain(runs_pb2.ExplainRunRequest(run_id=run_id), timeout=60)
 
 
 def refused_field(refused: pytest.ExceptionInfo[grpc.RpcError]) -> str | None:
@@ -114,7 +114,7 @@ def test_a_paused_dependent_is_not_started_but_a_waiting_run_of_it_is(cell: cell
     a = create(cell, "calls")
     b = create(cell, "rests", a)
     paused = tasks_pb2.UpdateTaskRequest(id=b, task=tasks_pb2.Task(status="paused"), fields=["status"])
-    cell.tasks.UpdateTask(paused, timeout=10)
+    cell.tasks.UpdateTask(paused, timeout=60)
     probe = create(cell, "probe", a)
     cell.await_run(cell.start_run(a))
     stores.wait_until(lambda: statuses(cell, probe) == [COMPLETED])
@@ -131,7 +131,7 @@ def test_unknown_dependencies_and_cycles_are_refused_with_the_field(cell: cells.
             id=a, task=tasks_pb2.Task(dependencies=[reference]), fields=["dependencies"]
         )
         with pytest.raises(grpc.RpcError) as refused:
-            cell.tasks.UpdateTask(request, timeout=10)
+            cell.tasks.UpdateTask(request, timeout=60)
         assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
         assert refused_field(refused) == "dependencies"
     for unknown in ("999999", "no such task", "own name"):
@@ -139,14 +139,14 @@ def test_unknown_dependencies_and_cycles_are_refused_with_the_field(cell: cells.
             create(cell, "own name", unknown)
         assert refused_field(refused) == "dependencies"
     with pytest.raises(grpc.RpcError) as refused:
-        cell.tasks.DeleteTask(tasks_pb2.DeleteTaskRequest(id=b), timeout=10)
+        cell.tasks.DeleteTask(tasks_pb2.DeleteTaskRequest(id=b), timeout=60)
     assert refused.value.code() == grpc.StatusCode.FAILED_PRECONDITION
 
 
 def test_a_waiting_run_ends_with_its_deleted_task(cell: cells.Cell) -> None:
     b = create(cell, "doomed", create(cell, "unhurried"))
     run_id = cell.start_run(b)
-    cell.tasks.DeleteTask(tasks_pb2.DeleteTaskRequest(id=b), timeout=10)
+    cell.tasks.DeleteTask(tasks_pb2.DeleteTaskRequest(id=b), timeout=60)
     assert cell.await_run(run_id).status == ABORTED
 
 
@@ -158,7 +158,7 @@ def test_a_run_without_a_worker_says_so(cell: cells.Cell) -> None:
     assert set(reasons) == {"no_worker", "queue_position"}
     assert (reasons["queue_position"].ahead, reasons["queue_position"].exact) == (1, True)
     for run_id in (first, second):
-        cell.runs.AbortRun(runs_pb2.AbortRunRequest(run_id=run_id), timeout=10)
+        cell.runs.AbortRun(runs_pb2.AbortRunRequest(run_id=run_id), timeout=60)
 
 
 def test_an_explanation_tells_retry_delay_and_ends(cell: cells.Cell) -> None:
@@ -168,7 +168,7 @@ def test_an_explanation_tells_retry_delay_and_ends(cell: cells.Cell) -> None:
     stores.wait_until(lambda: cell.run(run_id).not_before_ms > 0)
     (reason,) = explain(cell, run_id).reasons
     assert (reason.code, reason.until_ms) == ("retry_delay", cell.run(run_id).not_before_ms)
-    cell.runs.AbortRun(runs_pb2.AbortRunRequest(run_id=run_id), timeout=10)
+    cell.runs.AbortRun(runs_pb2.AbortRunRequest(run_id=run_id), timeout=60)
     assert [reason.code for reason in explain(cell, run_id).reasons] == ["aborted"]
     failing = cell.start_run(create(cell, "fails", executor="shell", command="exit 7"))
     cell.await_run(failing)
@@ -212,7 +212,7 @@ def http(cell: cells.Cell, method: str, path: str, body: object = None) -> tuple
     data = json.dumps(body).encode() if body is not None else None
     request = urllib.request.Request(cell.api + path, data, headers, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         with error:

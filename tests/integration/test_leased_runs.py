@@ -187,7 +187,7 @@ async def test_what_a_pull_gets_and_nobody_takes_goes_back_at_once(parts: Parts)
         await message.ack()
     # Far less than the time after which an unacknowledged message comes again.
     taken = runs_pb2.RunSpec.FromString(message.data).run_id
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(40):
         left: list[int] = []
         while not left:
             left = await parts.queued()

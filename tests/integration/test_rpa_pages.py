@@ -124,7 +124,7 @@ async def test_pictures_can_be_had_of_every_step_or_of_none(pool, shop):
 async def test_a_stopped_run_keeps_its_trace(pool, shop):
     run = run_of({"BASE_URL": f"{shop.url}/shop", "steps": [{"type": "wait_for", "timeMs": 60_000}]})
     task = asyncio.create_task(RpaExecutor(pool, {}.get).run(run))
-    await until(lambda: any(at and at.startswith("steps[0]") for _, _, at in run.steps), 20)
+    await until(lambda: any(at and at.startswith("steps[0]") for _, _, at in run.steps), 60)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

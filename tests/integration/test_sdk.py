@@ -351,7 +351,7 @@ def tasks_of(cell: cells.Cell) -> Any:
     """Every task."""
     from trawl.scheduler.v1 import tasks_pb2
 
-    return cell.tasks.ListTasks(tasks_pb2.ListTasksRequest(limit=100), timeout=10).tasks
+    return cell.tasks.ListTasks(tasks_pb2.ListTasksRequest(limit=100), timeout=60).tasks
 
 
 def test_messages_and_sdk_share_the_name_trawl() -> None:

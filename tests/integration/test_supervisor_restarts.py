@@ -14,7 +14,7 @@ from trawl_local.ports import private_ports
 from trawl_local.readiness import tcp
 from trawl_local.supervise import Patience, Program, Supervisor
 
-QUICK = Patience(first_delay=0.05, longest_delay=0.2, start=10, stop=1)
+QUICK = Patience(first_delay=0.05, longest_delay=0.2, start=60, stop=1)
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def supervise(recorder: Recorder, *programs: Program, patience: Patience = QUICK
 
 
 async def until(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, what
         await asyncio.sleep(0.01)
@@ -81,7 +81,7 @@ async def test_the_delay_between_restarts_doubles_up_to_its_limit(tmp_path: Path
 
 async def test_a_healthy_time_resets_the_delay(tmp_path: Path) -> None:
     recorder = Recorder()
-    patience = Patience(first_delay=0.1, longest_delay=5, healthy_after=0, start=10, stop=1)
+    patience = Patience(first_delay=0.1, longest_delay=5, healthy_after=0, start=60, stop=1)
     supervisor = supervise(recorder, sleeper("one", tmp_path), patience=patience)
     try:
         await supervisor.start()
@@ -125,7 +125,7 @@ async def test_programs_stop_in_their_order(tmp_path: Path) -> None:
         signal.signal(signal.SIGTERM, lambda *_: (print("bye", flush=True), sys.exit(0)))
     """
     programs = [sleeper(name, tmp_path, told, stop_order=order) for order, name in enumerate("cab")]
-    supervisor = supervise(recorder, *reversed(programs), patience=Patience(start=10, stop=5))
+    supervisor = supervise(recorder, *reversed(programs), patience=Patience(start=60, stop=60))
     await supervisor.start()
     try:
         # A TERM before that would end it without a word.

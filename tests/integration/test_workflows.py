@@ -69,7 +69,7 @@ def test_a_diamond_joins_what_it_has_split(management: Management) -> None:
          "params": {"value": "{{steps.left-arm.result.got}}"}},
     )  # fmt: skip
     execution_id = management.execute("diamond")
-    stores.wait_until(lambda: statuses(management.execution(execution_id))["left-arm"] == "completed", 30)
+    stores.wait_until(lambda: statuses(management.execution(execution_id))["left-arm"] == "completed", 60)
     assert statuses(management.execution(execution_id))["d"] == "pending"
     gate.touch()
     ended = management.await_end(execution_id)
@@ -104,7 +104,7 @@ def test_a_fan_out_has_one_run_for_each_item_in_order_and_not_too_many_at_once(m
     assert most <= parallel
     # An item's run is found under the execution, the step and its place.
     request = runs_pb2.GetRunRequest(contract="workflow", external_id=f"{execution_id}/all/449")
-    run = management.cell.runs.GetRun(request, timeout=10)
+    run = management.cell.runs.GetRun(request, timeout=60)
     assert run.spec.parameters_json == b'{"at":449}'
     assert run.spec.run_id == runs_of(steps["all"])[449]
 
@@ -185,7 +185,7 @@ def test_cancel_stops_every_running_step_and_answers_with_the_proof(management: 
     def run_ids() -> list[int]:
         return [run_id for step in management.execution(execution_id)["steps"] for run_id in runs_of(step)]
 
-    stores.wait_until(lambda: len(run_ids()) == 3, 30)
+    stores.wait_until(lambda: len(run_ids()) == 3, 60)
     for run_id in run_ids():
         management.cell.await_run(run_id, runs_pb2.RUN_STATUS_RUNNING)
     status, answer = management.call("POST", f"/workflows/executions/{execution_id}/cancel", {})

@@ -242,7 +242,7 @@ async def test_a_timeline_that_leads_nowhere_ends(x: Lab, kind: str, reason: str
 
 
 async def test_a_page_that_gets_no_answer_is_opened_anew(x: Lab) -> None:
-    x.parts = replace(x.parts, settings=XSettings(x.url, answer_seconds=4, trouble_seconds=0.05))
+    x.parts = replace(x.parts, settings=XSettings(x.url, answer_seconds=6, trouble_seconds=0.05))
     try:
         x.fault("silent", operation="Followers", after=1)
         context, result = await x.attempt("USER_FOLLOWERS", TASKS["USER_FOLLOWERS"])
@@ -276,7 +276,7 @@ async def test_a_user_without_a_timeline_ends_with_the_reason(x: Lab, task_type:
 
 
 async def test_one_run_at_a_time_has_an_account(x: Lab) -> None:
-    x.fault("slow", operation="Followers", seconds=2)
+    x.fault("slow", operation="Followers", seconds=4)
     first = asyncio.create_task(x.attempt("USER_FOLLOWERS", TASKS["USER_FOLLOWERS"]))
     while not x.asked("UserByScreenName"):
         await asyncio.sleep(0.02)

@@ -17,7 +17,7 @@ from trawl_local.supervise import Program
 PYTHON = sys.executable
 
 
-def wait_for(condition: Callable[[], object], what: str, seconds: float = 15.0) -> None:
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 40.0) -> None:
     """Return when the condition holds; fail the test when it doesn't in time."""
     deadline = time.monotonic() + seconds
     while not condition():
