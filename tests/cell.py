@@ -143,7 +143,7 @@ class Cell:
         """The run as a reader sees it."""
         return self.runs.GetRun(runs_pb2.GetRunRequest(run_id=run_id), timeout=60, wait_for_ready=True)
 
-    def await_run(self, run_id: int, *statuses: int, seconds: float = 30) -> runs_pb2.Run:
+    def await_run(self, run_id: int, *statuses: int, seconds: float = 60) -> runs_pb2.Run:
         """The run once it has one of the statuses (default: any terminal one)."""
         until = time.monotonic() + seconds
         while True:

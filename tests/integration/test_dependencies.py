@@ -66,7 +66,7 @@ def test_a_run_waits_until_every_dependency_has_completed(cell: cells.Cell) -> N
     assert (cell.run(run_id).status, "'wait b'" in cell.run(run_id).waiting_reason) == (PENDING, True)
     cell.await_run(cell.start_run(b))
     assert cell.await_run(run_id).status == COMPLETED
-    assert statuses(cell, c) == [COMPLETED]
+    stores.wait_until(lambda: statuses(cell, c) == [COMPLETED])
 
 
 def test_the_last_completion_starts_an_active_dependent_once_and_is_used_up(cell: cells.Cell) -> None:
@@ -78,10 +78,10 @@ def test_the_last_completion_starts_an_active_dependent_once_and_is_used_up(cell
     cell.await_run(cell.start_run(a))
     again = cell.start_run(c)
     stores.wait_until(lambda: "'auto b'" in cell.run(again).waiting_reason)
-    assert statuses(cell, c) == [COMPLETED, PENDING]
+    stores.wait_until(lambda: statuses(cell, c) == [COMPLETED, PENDING])
     cell.await_run(cell.start_run(b))
     assert cell.await_run(again).status == COMPLETED
-    assert statuses(cell, c) == [COMPLETED, COMPLETED]
+    stores.wait_until(lambda: statuses(cell, c) == [COMPLETED, COMPLETED])
 
 
 def test_a_chain_runs_to_its_end(cell: cells.Cell) -> None:
@@ -192,10 +192,10 @@ def test_waiting_runs_and_chains_survive_every_crash(tmp_path: Path) -> None:
         for _ in range(3):
             cell.restart("scheduler")
             cell.programs["scheduler"].wait_ready()
-        assert cell.await_run(first, seconds=40).status == COMPLETED
-        assert cell.await_run(run_id, seconds=40).status == COMPLETED
+        assert cell.await_run(first, seconds=90).status == COMPLETED
+        assert cell.await_run(run_id, seconds=90).status == COMPLETED
         for task in (*chain, waiting):
-            assert statuses(cell, task) == [COMPLETED]
+            stores.wait_until(lambda task=task: statuses(cell, task) == [COMPLETED])
 
 
 def still(cell: cells.Cell, run_id: int) -> bool:

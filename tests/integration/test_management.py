@@ -240,7 +240,7 @@ def test_cancel_all_ends_every_execution_and_counts_them(cell: cells.Cell) -> No
 def test_runs_of_other_contracts_are_executions_too(cell: cells.Cell) -> None:
     run_id = cell.start_run(cell.create_task("foreign", "noop"))
     cell.await_run(run_id)
-    (listed,) = ok(cell, "GET", "/tasks/running/foreign")
+    (listed,) = wait_until(lambda: ok(cell, "GET", "/tasks/running/foreign"))
     assert state(cell, listed["executionId"], detail="true")["runId"] == run_id
 
 
@@ -436,7 +436,7 @@ def test_what_failed_for_good_is_a_dead_letter_until_it_is_started_again(cell: c
     define(cell, "mortal", f'test -e {flag} && echo "$PARAM_WORD"')
     dead = execute(cell, "mortal", {"word": "alive"})
     await_status(cell, dead, "failed")
-    (letter,) = ok(cell, "GET", "/queues/dead-letters?taskName=mortal")
+    (letter,) = wait_until(lambda: ok(cell, "GET", "/queues/dead-letters?taskName=mortal"))
     assert (letter["executionId"], letter["queue"], letter["attempts"]) == (dead, "shell", 1)
     assert "exit code 1" in letter["reason"]
     flag.touch()
@@ -471,9 +471,9 @@ def test_thousands_of_waiting_runs_are_ended_in_one_call(cell: cells.Cell) -> No
     assert wait_until(lambda: queue(cell, "crowd-type")["waiting"] == 2_000)
     answer = ok(cell, "POST", "/queues/crowd-type/purge", {})
     assert answer["purged"] == 2_000
-    assert queue(cell, "crowd-type")["waiting"] == 0
+    wait_until(lambda: queue(cell, "crowd-type")["waiting"] == 0)
     left = runs_pb2.ListRunsRequest(task_id=task, limit=1, status=ABORTED)
-    assert cell.runs.ListRuns(left, timeout=60).total == 2_000
+    wait_until(lambda: cell.runs.ListRuns(left, timeout=60).total == 2_000)
 
 
 def test_the_names_of_paused_queues_are_told_to_workers(cell: cells.Cell) -> None:
@@ -501,8 +501,12 @@ def test_endpoints_are_watched_and_shown_beside_the_workers(cell: cells.Cell) ->
     assert (seen["kind"], seen["httpStatus"], seen["uptime"], seen["lastError"]) == ("http", 200, 1, None)
     assert seen["latencyMs"] > 0
     assert seen["history"][0]["healthy"] is True
-    workers = [entry for entry in ok(cell, "GET", "/endpoints/health") if entry["kind"] == "worker"]
-    assert ("worker-001", "healthy") in [(worker["id"], worker["status"]) for worker in workers]
+
+    def workers() -> list[tuple[str, str]]:
+        shown = ok(cell, "GET", "/endpoints/health")
+        return [(entry["id"], entry["status"]) for entry in shown if entry["kind"] == "worker"]
+
+    wait_until(lambda: ("worker-001", "healthy") in workers())
     assert ok(cell, "DELETE", f"/endpoints/{added['id']}") == {"id": added["id"], "deleted": True}
     assert call(cell, "DELETE", f"/endpoints/{added['id']}")[0] == 404
     for bad in ({}, {"url": "ftp://x"}, {"url": "http://x", "intervalSeconds": 0}, {"url": "http://x", "name": 1}):

@@ -102,8 +102,8 @@ app = App(count, interrupted, gate, stubborn, stubborn_for_long, divide, vanish,
 
 @pytest.fixture(scope="module")
 def cell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cells.Cell]:
-    """One system for all tests of this module; leases run out after six seconds."""
-    with cells.running_cell(tmp_path_factory.mktemp("cell"), *cells.ALL, "gateway", LEASE_SECONDS="6") as running:
+    """One system for all tests of this module; leases run out after ten seconds."""
+    with cells.running_cell(tmp_path_factory.mktemp("cell"), *cells.ALL, "gateway", LEASE_SECONDS="10") as running:
         yield running
 
 

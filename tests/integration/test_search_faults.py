@@ -29,7 +29,7 @@ SAID = {
     "repeat": "again and again",
 }  # fmt: skip
 # Far more than a page takes, far less than a slow source does.
-TIMEOUT_SECONDS = 3.0
+TIMEOUT_SECONDS = 6.0
 
 
 @asynccontextmanager

@@ -282,10 +282,12 @@ def test_a_schedule_starts_executions_and_waits_for_the_one_before(management: M
         return len(management.call("GET", f"/workflows/executions?workflow={name}&limit=100")[1])
 
     stores.wait_until(lambda: executions("every-second") >= 4, 60)
+    stores.wait_until(lambda: executions("slow-second"))
     assert executions("slow-second") == 1
     assert management.call("DELETE", "/workflows/every-second")[0] == 200
     assert management.call("DELETE", "/workflows/slow-second")[0] == 200
     (management.effects / "second-gate").touch()
+    time.sleep(1.5)  # what was being started just then
     deleted = executions("every-second")
     time.sleep(2.5)  # two more fire times
     assert (executions("every-second"), executions("slow-second")) == (deleted, 1)
