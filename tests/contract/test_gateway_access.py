@@ -21,10 +21,11 @@ async def new_key(gateway: Gateway, role: str) -> tuple[str, str]:
     return reply.json["data"]["id"], reply.json["data"]["key"]
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("key", [None, "wrong", "trawl_0123456789abcdef_x", "trawl_$where_x", "a.b.c", "é", "x" * 5000])
-async def test_without_a_valid_key_it_is_401_in_the_envelope(gateway: Gateway, key: str | None) -> None:
+async def test_without_a_valid_key_it_is_401_in_the_envelope(shared_gateway: Gateway, key: str | None) -> None:
     for method, path in (("GET", "/api/tasks"), ("POST", "/api/tasks/1/trigger"), ("GET", "/api/system/stats")):
-        reply = await gateway.call(method, path, key=key)
+        reply = await shared_gateway.call(method, path, key=key)
         assert (reply.status, reply.json["error"]["code"]) == (401, "AUTHENTICATION_ERROR")
         shapes.assert_shape(reply.json, shapes.ERROR)
 
@@ -76,6 +77,7 @@ async def test_a_deleted_key_works_no_more(gateway: Gateway) -> None:
     assert (await gateway.call("DELETE", f"/api/auth/keys?id={key_id}")).status == 404
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     ("body", "field"),
     [
@@ -85,8 +87,8 @@ async def test_a_deleted_key_works_no_more(gateway: Gateway) -> None:
         ({"name": 1, "role": "admin"}, "name"),
     ],
 )
-async def test_a_bad_new_key_is_422(gateway: Gateway, body: Any, field: str) -> None:
-    reply = await gateway.call("POST", "/api/auth/keys", body=body)
+async def test_a_bad_new_key_is_422(shared_gateway: Gateway, body: Any, field: str) -> None:
+    reply = await shared_gateway.call("POST", "/api/auth/keys", body=body)
     assert (reply.status, reply.json["error"]["details"]["field"]) == (422, field)
 
 

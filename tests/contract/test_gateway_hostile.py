@@ -29,16 +29,19 @@ BAD_BODIES = {
 }
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("data", BAD_BODIES.values(), ids=BAD_BODIES)
-async def test_a_body_that_is_no_object_is_a_client_error_on_every_endpoint(gateway: Gateway, data: bytes) -> None:
+async def test_a_body_that_is_no_object_is_a_client_error_on_every_endpoint(
+    shared_gateway: Gateway, data: bytes
+) -> None:
     for method, path in (("POST", "/api/tasks"), ("PUT", "/api/tasks/1"), ("POST", "/api/tasks/1/trigger/batch"),
                          ("PUT", "/api/workers/worker-1"), ("POST", "/api/auth/keys")):  # fmt: skip
-        reply = await gateway.call(method, path, data=data)
+        reply = await shared_gateway.call(method, path, data=data)
         assert reply.status in (400, 422), (path, reply.status, reply.body)
         assert reply.json["error"]["code"] == "VALIDATION_ERROR"
-    reply = await gateway.call("POST", "/scrape", port="smartrpa", key=None, data=data)
+    reply = await shared_gateway.call("POST", "/scrape", port="smartrpa", key=None, data=data)
     assert (reply.status, reply.json["status"]) == (400, "error")
-    assert not gateway.scheduler.runs
+    assert not shared_gateway.scheduler.runs
 
 
 async def test_a_trigger_with_a_bad_body_starts_nothing(gateway: Gateway) -> None:
@@ -116,6 +119,7 @@ async def test_a_large_body_below_the_limit_goes_through(gateway: Gateway) -> No
     assert (await gateway.call("POST", "/scrape", port="smartrpa", key=None, data=data)).status == 202
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     "headers",
     [
@@ -128,9 +132,9 @@ async def test_a_large_body_below_the_limit_goes_through(gateway: Gateway) -> No
         {"Origin": "http://localhost.evil.example"},
     ],
 )
-async def test_an_open_port_refuses_foreign_hosts_and_origins(gateway: Gateway, headers: dict[str, str]) -> None:
+async def test_an_open_port_refuses_foreign_hosts_and_origins(shared_gateway: Gateway, headers: dict[str, str]) -> None:
     for port in PORTS[1:]:
-        reply = await gateway.call("GET", "/task-status?id=x", port=port, key=None, headers=headers)
+        reply = await shared_gateway.call("GET", "/task-status?id=x", port=port, key=None, headers=headers)
         assert reply.status == 403, (port, reply.body)
         assert reply.json
 
@@ -143,12 +147,13 @@ async def test_an_open_port_takes_local_hosts_and_origins(gateway: Gateway) -> N
         ).status == 200
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     "media", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""]
 )
-async def test_an_open_port_refuses_a_post_that_is_no_json(gateway: Gateway, media: str) -> None:
+async def test_an_open_port_refuses_a_post_that_is_no_json(shared_gateway: Gateway, media: str) -> None:
     for port in PORTS[1:]:
-        reply = await gateway.call(
+        reply = await shared_gateway.call(
             "POST",
             "/scrape",
             port=port,
@@ -157,7 +162,7 @@ async def test_an_open_port_refuses_a_post_that_is_no_json(gateway: Gateway, med
             headers={"Content-Type": media},
         )
         assert reply.status in (400, 415), (port, reply.status)
-    assert not gateway.scheduler.runs
+    assert not shared_gateway.scheduler.runs
 
 
 async def test_a_listed_host_is_taken(stores: Stores) -> None:
@@ -168,16 +173,18 @@ async def test_a_listed_host_is_taken(stores: Stores) -> None:
         ).status == 200
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("given", ["abc-123", "a" * 128])
-async def test_a_sane_request_id_comes_back(gateway: Gateway, given: str) -> None:
-    reply = await gateway.call("GET", "/api/tasks", headers={"X-Request-ID": given})
+async def test_a_sane_request_id_comes_back(shared_gateway: Gateway, given: str) -> None:
+    reply = await shared_gateway.call("GET", "/api/tasks", headers={"X-Request-ID": given})
     assert (reply.headers["X-Request-ID"], reply.json["metadata"]["request_id"]) == (given, given)
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("given", ["a b", "<script>", "x" * 129, '"', "é"])
-async def test_an_insane_request_id_is_replaced(gateway: Gateway, given: str) -> None:
+async def test_an_insane_request_id_is_replaced(shared_gateway: Gateway, given: str) -> None:
     for port in PORTS:
-        reply = await gateway.call("GET", "/healthz", port=port, headers={"X-Request-ID": given})
+        reply = await shared_gateway.call("GET", "/healthz", port=port, headers={"X-Request-ID": given})
         assert reply.headers["X-Request-ID"] != given
         assert reply.headers["X-Request-ID"].startswith("req_")
 

@@ -56,6 +56,7 @@ async def test_a_task_keeps_what_it_was_given(gateway: Gateway) -> None:
     assert {name: shown[name] for name in expected} == expected
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     ("change", "field", "rule"),
     [
@@ -84,11 +85,11 @@ async def test_a_task_keeps_what_it_was_given(gateway: Gateway) -> None:
         ({"schedule": "bad"}, "schedule", "cron"),
     ],
 )
-async def test_a_bad_field_is_422_that_names_it(gateway: Gateway, change: Any, field: str, rule: str) -> None:
+async def test_a_bad_field_is_422_that_names_it(shared_gateway: Gateway, change: Any, field: str, rule: str) -> None:
     data = (
         str(NEW | change).replace("'", '"').replace("None", "null").replace("True", "true").replace("\\x00", "\\u0000")
     )
-    reply = await gateway.call("POST", "/api/tasks", data=data.encode())
+    reply = await shared_gateway.call("POST", "/api/tasks", data=data.encode())
     assert reply.status == 422, reply.body
     shapes.assert_shape(reply.json, shapes.ERROR)
     error = reply.json["error"]
@@ -116,6 +117,7 @@ async def test_a_list_of_tasks_is_paged_and_filtered(gateway: Gateway) -> None:
     assert [task["name"] for task in data["items"]] == ["t1"]
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     ("query", "field"),
     [
@@ -124,8 +126,8 @@ async def test_a_list_of_tasks_is_paged_and_filtered(gateway: Gateway) -> None:
         ("search=%00", "search"), ("page=99999999999999999999", "page"),
     ],
 )  # fmt: skip
-async def test_a_bad_query_field_is_422_that_names_it(gateway: Gateway, query: str, field: str) -> None:
-    reply = await gateway.call("GET", f"/api/tasks?{query}")
+async def test_a_bad_query_field_is_422_that_names_it(shared_gateway: Gateway, query: str, field: str) -> None:
+    reply = await shared_gateway.call("GET", f"/api/tasks?{query}")
     assert (reply.status, reply.json["error"]["details"]["field"]) == (422, field)
 
 
@@ -172,10 +174,11 @@ async def test_deleting_what_another_task_depends_on_is_409(gateway: Gateway) ->
     assert (await gateway.call("DELETE", f"/api/tasks/{task_id}")).status == 409
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(("path_id", "status"), [("7", 404), ("abc", 422), ("-1", 422), ("9" * 30, 422), ("0", 422)])
-async def test_an_id_that_is_none_is_an_error(gateway: Gateway, path_id: str, status: int) -> None:
+async def test_an_id_that_is_none_is_an_error(shared_gateway: Gateway, path_id: str, status: int) -> None:
     for method, path in (("GET", ""), ("POST", "/trigger"), ("PUT", ""), ("DELETE", "")):
-        reply = await gateway.call(
+        reply = await shared_gateway.call(
             method, f"/api/tasks/{path_id}{path}", body={} if method in ("PUT", "POST") else None
         )
         assert reply.status == status, (method, path, reply.body)
@@ -209,13 +212,14 @@ async def test_a_trigger_hands_on_what_it_was_given(gateway: Gateway) -> None:
     assert (start.priority, start.timeout_ms, start.ignore_dependencies) == (runs_pb2.PRIORITY_HIGH, 60_000, True)
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     ("body", "field"),
     [({"parameters": []}, "parameters"), ({"priority": 1}, "priority"), ({"timeout_seconds": "1"}, "timeout_seconds"),
      ({"ignore_dependencies": 1}, "ignore_dependencies")],
 )  # fmt: skip
-async def test_a_bad_trigger_is_422(gateway: Gateway, body: Any, field: str) -> None:
-    reply = await gateway.call("POST", "/api/tasks/1/trigger", body=body)
+async def test_a_bad_trigger_is_422(shared_gateway: Gateway, body: Any, field: str) -> None:
+    reply = await shared_gateway.call("POST", "/api/tasks/1/trigger", body=body)
     assert (reply.status, reply.json["error"]["details"]["field"]) == (422, field)
 
 
@@ -246,12 +250,13 @@ async def test_a_batch_starts_many_runs_in_few_calls(gateway: Gateway) -> None:
     assert sent == [b'{"n":0}', b'{"n":1}', b'{"n":2}']
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     "body",
     [{}, {"count": 0}, {"count": 10_001}, {"runs": []}, {"runs": [1]}, {"runs": [{"parameters": 1}]}, {"runs": {}}],
 )
-async def test_a_bad_batch_is_422(gateway: Gateway, body: Any) -> None:
-    assert (await gateway.call("POST", "/api/tasks/1/trigger/batch", body=body)).status == 422
+async def test_a_bad_batch_is_422(shared_gateway: Gateway, body: Any) -> None:
+    assert (await shared_gateway.call("POST", "/api/tasks/1/trigger/batch", body=body)).status == 422
 
 
 async def test_a_batch_of_an_unknown_task_is_404(gateway: Gateway) -> None:
@@ -291,13 +296,14 @@ async def test_a_list_of_runs_is_filtered_by_day_and_status(gateway: Gateway) ->
     assert (request.from_ms, request.until_ms) == (1_704_067_200_000, 1_706_745_600_000)
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     ("query", "field"),
     [("start_date=yesterday", "start_date"), ("end_date=2024-13-01", "end_date"), ("status=RUNNING", "status"),
      ("task_id=x", "task_id"), ("sort=result", "sort"), ("start_date=2024-01-01T00:00:00Z", "start_date")],
 )  # fmt: skip
-async def test_a_bad_filter_of_runs_is_422(gateway: Gateway, query: str, field: str) -> None:
-    reply = await gateway.call("GET", f"/api/runs?{query}")
+async def test_a_bad_filter_of_runs_is_422(shared_gateway: Gateway, query: str, field: str) -> None:
+    reply = await shared_gateway.call("GET", f"/api/runs?{query}")
     assert (reply.status, reply.json["error"]["details"]["field"]) == (422, field)
 
 
@@ -435,8 +441,9 @@ async def test_a_defect_shows_nothing_of_the_inside(gateway: Gateway) -> None:
     assert b"Traceback" not in reply.body
 
 
-async def test_unknown_paths_and_methods_answer_in_the_envelope(gateway: Gateway) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_unknown_paths_and_methods_answer_in_the_envelope(shared_gateway: Gateway) -> None:
     for method, path, status in (("GET", "/api/nothing", 404), ("DELETE", "/api/tasks", 405), ("GET", "/nothing", 404)):
-        reply = await gateway.call(method, path)
+        reply = await shared_gateway.call(method, path)
         assert reply.status == status
         shapes.assert_shape(reply.json, shapes.ERROR)

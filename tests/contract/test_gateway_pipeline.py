@@ -114,6 +114,7 @@ async def test_cancelling_stops_a_task_once(gateway: Gateway) -> None:
     assert reply.json["message"].startswith("无法取消任务")
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     ("body", "field"),
     [
@@ -134,25 +135,27 @@ async def test_cancelling_stops_a_task_once(gateway: Gateway) -> None:
         ({"project_id": 1, "task_type": "keyword_expand", "params": {"keywords": [""]}}, "params.keywords[0]"),
     ],
 )
-async def test_wrong_fields_are_422_and_named(gateway: Gateway, body: Any, field: str) -> None:
-    reply = await call(gateway, "POST", "/tasks", body)
+async def test_wrong_fields_are_422_and_named(shared_gateway: Gateway, body: Any, field: str) -> None:
+    reply = await call(shared_gateway, "POST", "/tasks", body)
     assert (reply.status, reply.json["code"], reply.json["data"]) == (422, 422, None)
     assert f" {field} " in reply.json["message"]
-    assert gateway.scheduler.starts == []
+    assert shared_gateway.scheduler.starts == []
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     "path", ["/tasks?limit=0", "/tasks?limit=1001", "/tasks?status=done", "/tasks?project_id=x", "/tasks/x",
              "/projects/0/papers", "/projects/1/search", "/projects/1/search?q=%20", "/projects/1/papers?offset=-1"],
 )  # fmt: skip
-async def test_wrong_queries_are_422_in_the_envelope(gateway: Gateway, path: str) -> None:
-    reply = await call(gateway, "GET", path)
+async def test_wrong_queries_are_422_in_the_envelope(shared_gateway: Gateway, path: str) -> None:
+    reply = await call(shared_gateway, "GET", path)
     assert (reply.status, reply.json["code"], reply.json["data"]) == (422, 422, None)
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("data", [b"{", b"[1]", b"\xff", b"[" * 5_000 + b"]" * 5_000])
-async def test_bodies_that_can_not_be_read_are_422_in_the_envelope(gateway: Gateway, data: bytes) -> None:
-    reply = await call(gateway, "POST", "/tasks", data=data)
+async def test_bodies_that_can_not_be_read_are_422_in_the_envelope(shared_gateway: Gateway, data: bytes) -> None:
+    reply = await call(shared_gateway, "POST", "/tasks", data=data)
     assert (reply.status, reply.json["code"], reply.json["data"]) == (422, 422, None)
 
 

@@ -69,6 +69,7 @@ async def test_a_timeout_is_in_minutes_and_ends_at_thirty(gateway: Gateway, minu
     assert gateway.scheduler.requests[-1].runs[0].timeout_ms == timeout_ms
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     ("change", "field"),
     [
@@ -92,12 +93,12 @@ async def test_a_timeout_is_in_minutes_and_ends_at_thirty(gateway: Gateway, minu
         ({"sortedData": {"title": "x", "steps": [{"type": "rm"}]}}, "sortedData.steps[0].type"),
     ],
 )
-async def test_a_bad_field_is_400_that_names_it(gateway: Gateway, change: Any, field: str) -> None:
-    reply = await scraped(gateway, **change)
+async def test_a_bad_field_is_400_that_names_it(shared_gateway: Gateway, change: Any, field: str) -> None:
+    reply = await scraped(shared_gateway, **change)
     assert reply.status == 400, reply.body
     shapes.assert_shape(reply.json, ERROR)
     assert (reply.json["status"], reply.json["field"]) == ("error", field)
-    assert not gateway.scheduler.runs
+    assert not shared_gateway.scheduler.runs
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,7 @@ async def test_a_login_that_fails_says_why(gateway: Gateway) -> None:
     assert (reply.json["message"], reply.json["error"]) == ("登录失败", "no form was found")
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     ("change", "field"),
     [
@@ -150,7 +151,7 @@ async def test_a_login_that_fails_says_why(gateway: Gateway) -> None:
         ({"timeout": -1}, "timeout"),
     ],
 )
-async def test_a_bad_login_names_its_field(gateway: Gateway, change: Any, field: str) -> None:
-    reply = await call(gateway, "POST", "/login", LOGIN | change)
+async def test_a_bad_login_names_its_field(shared_gateway: Gateway, change: Any, field: str) -> None:
+    reply = await call(shared_gateway, "POST", "/login", LOGIN | change)
     assert (reply.status, reply.json["field"]) == (400, field)
-    assert not gateway.scheduler.runs
+    assert not shared_gateway.scheduler.runs

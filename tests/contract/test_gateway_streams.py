@@ -83,9 +83,10 @@ async def test_events_are_streamed_filtered_and_resumed(gateway: Gateway, stores
         assert orjson.loads((await events.next())["data"])["data"]["task_id"] == 4
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("query", ["types=nope", "task_id=x", "task_id=0", "types=$where"])
-async def test_bad_filters_of_events_are_422(gateway: Gateway, query: str) -> None:
-    assert (await gateway.call("GET", f"/api/events?{query}")).status == 422
+async def test_bad_filters_of_events_are_422(shared_gateway: Gateway, query: str) -> None:
+    assert (await shared_gateway.call("GET", f"/api/events?{query}")).status == 422
 
 
 @pytest.mark.parametrize("last", ["x", "1.2.3", "-1.0", "99999999999999999999999.0", "5.", "999999.0"])
@@ -236,12 +237,13 @@ async def test_everybodys_limit_is_shared_by_replicas_and_spares_the_admin_key(s
         assert all([(await first.call("GET", "/api/workers")).status == 200 for _ in range(20)])
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     "limit", [1, {"per_minute": -1}, {"burst": 5}, {"per_minute": "x"}, {"per_minute": 1, "burst": 0}]
 )
-async def test_a_bad_limit_is_422(gateway: Gateway, limit: Any) -> None:
+async def test_a_bad_limit_is_422(shared_gateway: Gateway, limit: Any) -> None:
     body = {"name": "x", "role": "viewer", "rate_limit": limit}
-    assert (await gateway.call("POST", "/api/auth/keys", body=body)).status == 422
+    assert (await shared_gateway.call("POST", "/api/auth/keys", body=body)).status == 422
 
 
 async def test_a_full_scheduler_is_429_with_its_own_retry_after(gateway: Gateway) -> None:

@@ -261,14 +261,15 @@ async def test_secrets_are_shown_once(stores: Stores, receiver: Receiver) -> Non
             assert secret.encode() not in (await gateway.call("GET", path)).body
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     "url",
     ["http://127.0.0.1/", "http://localhost/x", "http://[::1]/", "http://169.254.169.254/latest", "http://10.1.2.3/",
      "http://0x7f.1/", "http://2130706433/", "http://[::ffff:127.0.0.1]/", "http://0/", "ftp://example.org/",
      "file:///etc/passwd", "http://", "x", "", "https://user:pass@192.0.2.1/", "http://a" + "a" * 3000],
 )  # fmt: skip
-async def test_targets_that_are_not_public_are_refused(gateway: Gateway, url: str) -> None:
-    reply = await gateway.call("POST", "/api/webhooks", body={"url": url, "events": ["task.failed"]})
+async def test_targets_that_are_not_public_are_refused(shared_gateway: Gateway, url: str) -> None:
+    reply = await shared_gateway.call("POST", "/api/webhooks", body={"url": url, "events": ["task.failed"]})
     assert (reply.status, reply.json["error"]["details"]["field"]) == (422, "url")
 
 
@@ -292,6 +293,7 @@ async def test_redirects_are_not_followed(stores: Stores, receiver: Receiver) ->
         assert len(receiver.heard) == 1
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     ("body", "field"),
     [
@@ -303,19 +305,20 @@ async def test_redirects_are_not_followed(stores: Stores, receiver: Receiver) ->
         ({"url": 1, "events": ["task.failed"]}, "url"),
     ],
 )
-async def test_a_bad_webhook_is_422_with_the_field(gateway: Gateway, body: Any, field: str) -> None:
-    reply = await gateway.call("POST", "/api/webhooks", body=body)
+async def test_a_bad_webhook_is_422_with_the_field(shared_gateway: Gateway, body: Any, field: str) -> None:
+    reply = await shared_gateway.call("POST", "/api/webhooks", body=body)
     assert (reply.status, reply.json["error"]["details"]["field"]) == (422, field)
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("name", ["x", "0123456789abcdef", "$where", "a" * 300, "%00"])
-async def test_an_unknown_webhook_is_404(gateway: Gateway, name: str) -> None:
+async def test_an_unknown_webhook_is_404(shared_gateway: Gateway, name: str) -> None:
     for method, path in (("GET", ""), ("PUT", ""), ("DELETE", ""), ("GET", "/deliveries"), ("POST", "/test")):
-        reply = await gateway.call(
+        reply = await shared_gateway.call(
             method, f"/api/webhooks/{name}{path}", body={} if method in ("PUT", "POST") else None
         )
         assert reply.status == 404, (method, path, reply.body)
-    assert (await gateway.call("POST", f"/api/webhooks/{name}/deliveries/x/replay")).status == 404
+    assert (await shared_gateway.call("POST", f"/api/webhooks/{name}/deliveries/x/replay")).status == 404
 
 
 async def test_only_administrators_see_webhooks(gateway: Gateway) -> None:

@@ -44,6 +44,7 @@ async def test_a_repeated_registration_with_an_idempotency_key_makes_one_worker(
     assert len(gateway.services.registry.registered) == 1
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     ("change", "field"),
     [
@@ -66,12 +67,12 @@ async def test_a_repeated_registration_with_an_idempotency_key_makes_one_worker(
     ],
 )
 async def test_a_bad_registration_is_refused_by_the_fields_name(
-    gateway: Gateway, change: dict[str, Any], field: str
+    shared_gateway: Gateway, change: dict[str, Any], field: str
 ) -> None:
-    reply = await gateway.call("POST", "/api/workers", body=NEW | change)
+    reply = await shared_gateway.call("POST", "/api/workers", body=NEW | change)
     assert (reply.status, reply.json["error"]["code"]) == (422, "VALIDATION_ERROR")
     assert reply.json["error"]["details"]["field"] == field
-    assert not gateway.services.registry.registered
+    assert not shared_gateway.services.registry.registered
 
 
 async def test_a_heartbeat_answers_as_documented_and_which_runs_to_stop(gateway: Gateway) -> None:
@@ -97,6 +98,7 @@ async def test_a_heartbeat_without_a_body_is_a_sign_of_life(gateway: Gateway) ->
     assert (reply.status, reply.json["data"]["abort"]) == (200, [])
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     ("body", "field"),
     [
@@ -112,10 +114,10 @@ async def test_a_heartbeat_without_a_body_is_a_sign_of_life(gateway: Gateway) ->
     ],
 )
 async def test_a_bad_heartbeat_is_refused_by_the_fields_name(
-    gateway: Gateway, body: dict[str, Any], field: str
+    shared_gateway: Gateway, body: dict[str, Any], field: str
 ) -> None:
-    worker = await registered(gateway)
-    reply = await gateway.call("POST", f"/api/workers/{worker}/heartbeat", body=body)
+    worker = await registered(shared_gateway)
+    reply = await shared_gateway.call("POST", f"/api/workers/{worker}/heartbeat", body=body)
     assert (reply.status, reply.json["error"]["details"]["field"]) == (422, field)
 
 
@@ -149,14 +151,17 @@ async def test_parameters_of_any_size_come_with_the_lease(gateway: Gateway) -> N
     assert reply.json["data"]["runs"][0]["parameters"] == {"big": True}
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     ("body", "field"),
     [({"max_runs": 0}, "max_runs"), ({"max_runs": 1000}, "max_runs"), ({"wait_seconds": 61}, "wait_seconds"),
      ({"wait_seconds": -1}, "wait_seconds"), ({"wait_seconds": "x"}, "wait_seconds")],
 )  # fmt: skip
-async def test_a_bad_lease_is_refused_by_the_fields_name(gateway: Gateway, body: dict[str, Any], field: str) -> None:
-    worker = await registered(gateway)
-    reply = await gateway.call("POST", f"/api/workers/{worker}/lease", body=body)
+async def test_a_bad_lease_is_refused_by_the_fields_name(
+    shared_gateway: Gateway, body: dict[str, Any], field: str
+) -> None:
+    worker = await registered(shared_gateway)
+    reply = await shared_gateway.call("POST", f"/api/workers/{worker}/lease", body=body)
     assert (reply.status, reply.json["error"]["details"]["field"]) == (422, field)
 
 
@@ -205,6 +210,7 @@ async def test_a_report_needs_the_leases_token(gateway: Gateway, path: str, body
     assert (reply.status, reply.json["error"]["code"]) == (404, "RESOURCE_NOT_FOUND")
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     ("path", "body", "field"),
     [
@@ -232,12 +238,12 @@ async def test_a_report_needs_the_leases_token(gateway: Gateway, path: str, body
     ],
 )
 async def test_a_bad_report_is_refused_by_the_fields_name(
-    gateway: Gateway, path: str, body: dict[str, Any], field: str
+    shared_gateway: Gateway, path: str, body: dict[str, Any], field: str
 ) -> None:
-    reply = await gateway.call("POST", f"/api/runs/{RUN}/{path}", body={"lease_token": TOKEN_TEXT, **body})
+    reply = await shared_gateway.call("POST", f"/api/runs/{RUN}/{path}", body={"lease_token": TOKEN_TEXT, **body})
     assert (reply.status, reply.json["error"]["details"]["field"]) == (422, field)
-    assert not gateway.services.leases.requests
-    assert not gateway.services.results.added
+    assert not shared_gateway.services.leases.requests
+    assert not shared_gateway.services.results.added
 
 
 async def test_items_without_a_key_get_positions_and_the_attempts_number(gateway: Gateway) -> None:
@@ -302,8 +308,9 @@ async def test_an_operators_key_is_enough_for_a_worker_and_a_viewers_is_not(gate
     assert (await gateway.call("DELETE", "/api/workers/worker-1", key=operator)).status == 403
 
 
-async def test_the_openapi_document_describes_the_protocol(gateway: Gateway) -> None:
-    paths = (await gateway.call("GET", "/openapi.json")).json["paths"]
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_openapi_document_describes_the_protocol(shared_gateway: Gateway) -> None:
+    paths = (await shared_gateway.call("GET", "/openapi.json")).json["paths"]
     for path in ("/api/workers/{worker_id}/lease", "/api/workers/{worker_id}/heartbeat", "/api/workers",
                  *[f"/api/runs/{{run_id}}/{path}" for path, _ in REPORTS]):  # fmt: skip
         assert "post" in paths[path], path

@@ -21,7 +21,7 @@ import pytest
 import stores
 from trawl.scheduler.v1 import runs_pb2
 
-SECONDS = 90.0
+SECONDS = 180.0
 SOURCES = ("semantic_scholar", "arxiv", "openalex", "crossref")
 EVERYTHING = "error"  # a word of every abstract
 
@@ -46,7 +46,7 @@ class Lab:
         data = json.dumps(body).encode() if body is not None else (b"{}" if method != "GET" else None)
         request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return answer.status, json.loads(answer.read())
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read())
@@ -149,7 +149,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     base = f"http://127.0.0.1:{port}"
     environment = {
         "SEMANTIC_SCHOLAR_BASE_URL": base, "ARXIV_BASE_URL": base, "OPENALEX_BASE_URL": f"{base}/openalex",
-        "CROSSREF_BASE_URL": f"{base}/crossref", "SCHOLAR_TIMEOUT_SECONDS": "30", "PATIENCE_SECONDS": "0.5",
+        "CROSSREF_BASE_URL": f"{base}/crossref", "SCHOLAR_TIMEOUT_SECONDS": "300", "PATIENCE_SECONDS": "0.5",
         "TESSERACT_PATH": str(wrapper), "LEASE_SECONDS": "8", "HEARTBEAT_SECONDS": "1.5",
         "CRAWL_INTERVAL_SECONDS": "0.01", "PROCESS_SLOTS": "8",
     } | {f"{source.upper()}_INTERVAL_SECONDS": "0.01" for source in SOURCES}  # fmt: skip
@@ -278,7 +278,7 @@ def test_a_task_that_waits_for_a_slow_host_is_cancelled_within_two_seconds(lab: 
     project = lab.new_project()
     lab.run("search", project, query="traffic forecasting", limit=100, sources=["semantic_scholar"])
     slow = "arxiv" if kind == "search" else "files"
-    lab.misbehave(slow, kind="slow", seconds=60)
+    lab.misbehave(slow, kind="slow", seconds=300)
     try:
         before = lab.asked(slow)
         params = {"query": "traffic forecasting", "sources": ["arxiv"]} if kind == "search" else {}
@@ -326,8 +326,8 @@ def test_a_killed_workers_search_crawl_and_ocr_go_on_where_they_were(lab: Lab) -
     lab.run("crawl", project, paper_ids=[scanned])
     before, calls = lab.asked("semantic_scholar"), lab.ocr_calls.read_text().count("called")
     files = len(lab.starts())
-    lab.misbehave("semantic_scholar", kind="slow", seconds=60, pages=1)
-    lab.misbehave("files", kind="stall", seconds=60, pages=1)
+    lab.misbehave("semantic_scholar", kind="slow", seconds=300, pages=1)
+    lab.misbehave("files", kind="stall", seconds=300, pages=1)
     try:
         search = lab.start("search", project, query=EVERYTHING, sources=["semantic_scholar"], limit=1000)
         crawl = lab.start("crawl", project, paper_ids=fetched)

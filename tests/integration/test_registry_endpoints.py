@@ -140,7 +140,7 @@ async def test_what_can_not_be_reached_or_may_not_be_called_says_why(start_regis
             "http://nobody.invalid/": "nobody.invalid",
         }
         for url, why in wanted.items():
-            seen = await client.until_status((await client.add(url)).id, "unhealthy")
+            seen = await client.until_status((await client.add(url, 60)).id, "unhealthy")
             assert why in seen.last_error
             assert (seen.http_status, seen.latency_ms) == (0, -1)
 

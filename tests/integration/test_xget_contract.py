@@ -278,7 +278,7 @@ def test_stop_ends_a_run_that_waits_and_one_that_runs(system: System) -> None:
         assert stopping.result().json["status"] == "STOPPED"
     states = [one["status"] for one in xget.get(f"/task-executions/task/{task['id']}")]
     assert states == ["STOPPED", "STOPPED"]
-    assert xget.get("/task-executions", task_id=task["id"], status="STOPPED")["total"] == 2
+    eventually(lambda: xget.get("/task-executions", task_id=task["id"], status="STOPPED")["total"] == 2)
 
 
 def test_a_change_is_kept_and_a_running_task_takes_only_names(system: System) -> None:

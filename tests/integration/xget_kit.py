@@ -107,12 +107,12 @@ class Scrapers:
     def register(self) -> None:
         """Offer the six types."""
         worker = {"hostname": "x", "ip_address": "127.0.0.1", "port": 0, "task_types": list(TYPES),
-                  "max_concurrent_tasks": 50, "heartbeat_interval_seconds": 30}  # fmt: skip
+                  "max_concurrent_tasks": 50, "heartbeat_interval_seconds": 300}  # fmt: skip
         self.worker = self.post("/workers", worker)["id"]
 
     def take(self) -> Json:
         """The next run."""
-        (run,) = self.post(f"/workers/{self.worker}/lease", {"max_runs": 1, "wait_seconds": 20})["runs"]
+        (run,) = self.post(f"/workers/{self.worker}/lease", {"max_runs": 1, "wait_seconds": 40})["runs"]
         return run
 
     def find(self, run: Json, *items: Json) -> None:
@@ -152,7 +152,7 @@ def tweet(number: int, text: str, username: str = "example", **more: Any) -> Jso
     return {"key": str(number), "data_type": "tweet", "data": data, "metadata": {"source": "twitter"}}
 
 
-def eventually(condition: Callable[[], Any], seconds: float = 30) -> Any:
+def eventually(condition: Callable[[], Any], seconds: float = 60) -> Any:
     """What the condition gives once it holds."""
     until = time.monotonic() + seconds
     while not (found := condition()):

@@ -97,7 +97,10 @@ class Lab:
         except ExecutorError as error:
             if error.code == "BROWSER_CRASHED":
                 # A machine that is very slow loses a browser now and then; the scheduler tries again as well.
-                return await self.attempt(task_type, parameters, before=context)
+                again, result = await self.attempt(task_type, parameters, before=context)
+                kept = {item.key for item in again.emitted}
+                again.emitted[:0] = [item for item in context.emitted if item.key not in kept]
+                return again, result
             return context, error
 
     async def attempt_all(self, **more: dict[str, Any]) -> dict[str, tuple[RecordingContext, Any]]:
