@@ -14,19 +14,30 @@ from xdist.scheduler import LoadFileScheduling
 
 # Modules whose stacks choose their private ports themselves, and so must not start side by side.
 STACKS = ("test_demo", "test_supervisor_command", "test_supervisor_restarts")
+FAULTS = "faults"
 
 
 class ByModule(LoadFileScheduling):  # type: ignore[misc]
-    """A module's tests run in one process, in their order, and so share its systems."""
+    """A module's tests run in one process, in their order, and so share its systems.
+
+    So do all fault tests: each of their systems is restarted all the time, and two at once are a machine's whole work.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         module = Path(nodeid.partition("::")[0])
+        if FAULTS in module.parts:
+            return FAULTS
         return "stacks" if module.stem in STACKS else str(module)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByModule:
     """Which process gets which test, when there are several (`-n 2`)."""
     return ByModule(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first: when one process is left with it in the end, the others have nothing to do."""
+    items.sort(key=lambda item: FAULTS not in item.path.parts)
 
 
 def pytest_configure() -> None:
