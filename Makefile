@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Of the tests, each with systems of its own: they wait more than they work.
+# How many processes share the tests: they wait more than they work.
 WORKERS ?= 2
 # Compiling all imports at every start of a program takes seconds.
 unexport PYTHONDONTWRITEBYTECODE

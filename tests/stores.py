@@ -39,7 +39,7 @@ _PORTS = itertools.cycle(random.sample(range(10_000, 20_000), 10_000))
 def _claims() -> int:
     """A file with a byte for each port. Its locks end with the process that holds them, however it ends."""
     path = Path(tempfile.gettempdir()) / f"trawl-test-ports-{os.getuid()}"
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
 
 def _claim(port: int) -> bool:
