@@ -28,7 +28,7 @@ SettingsEnv = Callable[..., dict[str, str]]
 
 T = TypeVar("T")
 
-READY_SECONDS = 60.0
+READY_SECONDS = 90.0
 STOP_SECONDS = 30.0
 # Below those that the kernel gives to outgoing connections: one of these may get a port between its choice and its use.
 # Apart from the one-machine stack's private ports. Each comes again only after all others.

@@ -48,7 +48,7 @@ async def process(stores: Stores, **environment: str) -> AsyncIterator[asyncio.s
 
 
 async def until_answering(port: int) -> None:
-    async with asyncio.timeout(40), aiohttp.ClientSession() as session:
+    async with asyncio.timeout(90), aiohttp.ClientSession() as session:
         while True:
             try:
                 async with session.get(f"http://127.0.0.1:{port}/healthz"):
@@ -61,7 +61,7 @@ async def test_a_taken_port_is_one_sentence_and_exit_1(stores: Stores) -> None:
     with reserve() as taken:
         port = taken.getsockname()[1]
         async with process(stores, PORT_XGET=str(port)) as gateway:
-            _, errors = await asyncio.wait_for(gateway.communicate(), 40)
+            _, errors = await asyncio.wait_for(gateway.communicate(), 90)
     assert gateway.returncode == 1
     assert len(errors.decode().strip().splitlines()) == 1
     assert str(port) in errors.decode()
@@ -73,7 +73,7 @@ async def test_a_taken_port_is_one_sentence_and_exit_1(stores: Stores) -> None:
 )
 async def test_a_bad_setting_is_named_and_exit_1(stores: Stores, name: str, value: str) -> None:
     async with process(stores, **{name: value}) as gateway:
-        _, errors = await asyncio.wait_for(gateway.communicate(), 40)
+        _, errors = await asyncio.wait_for(gateway.communicate(), 90)
     assert gateway.returncode == 1
     assert name in errors.decode()
     assert "Traceback" not in errors.decode()
@@ -85,7 +85,7 @@ async def test_a_signal_stops_it_cleanly(stores: Stores, number: signal.Signals)
     async with process(stores, PORT_SCHEDULER=str(port)) as gateway:
         await until_answering(port)
         gateway.send_signal(number)
-        await asyncio.wait_for(gateway.communicate(), 40)
+        await asyncio.wait_for(gateway.communicate(), 90)
         assert gateway.returncode == 0
 
 
@@ -111,5 +111,5 @@ async def test_it_serves_without_anything_behind_it_and_says_what_is_missing(sto
             async with session.get(f"{base}/readyz") as reply:
                 assert reply.status == 503
         gateway.send_signal(signal.SIGTERM)
-        await asyncio.wait_for(gateway.communicate(), 40)
+        await asyncio.wait_for(gateway.communicate(), 90)
         assert gateway.returncode == 0

@@ -219,12 +219,12 @@ async def test_a_target_that_takes_nothing_for_all_attempts_is_disabled(stores: 
 
 async def test_a_dead_target_does_not_hold_up_another(stores: Stores, receiver: Receiver) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        async with hooked(stores, webhook_timeout_seconds=100) as gateway:
+        async with hooked(stores, webhook_timeout_seconds=60) as gateway:
             await create(gateway, f"http://127.0.0.1:{silent.getsockname()[1]}/", ["task.failed"])
             await create(gateway, receiver.url, ["task.failed"])
             await publish(stores, subjects.RUN_EVENTS, *(run_event("failed", number) for number in range(40)))
             # Less than the other target's time limit.
-            await receiver.until(lambda heard: len(heard) == 40, 60)
+            await receiver.until(lambda heard: len(heard) == 40, 45)
 
 
 async def test_the_test_sends_once_now_and_shows_what_came_of_it(stores: Stores, receiver: Receiver) -> None:
