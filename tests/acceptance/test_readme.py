@@ -34,7 +34,7 @@ def test_the_tour_of_the_readme_works_as_printed(tmp_path: Path) -> None:
         # Whoever has run the demonstration first has tasks and runs already.
         cell.await_run(cell.start_run(cell.create_task("earlier", "noop")))
         script = f"set -e\nexport KEY={cell.api_key} API={cell.api}\n" + "\necho\n".join(commands[1:])
-        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=200, check=False)
         assert done.returncode == 0, done.stderr
         answers = [json.loads(line) for line in done.stdout.splitlines() if line.strip()]
         assert all(answer["success"] for answer in answers), done.stdout

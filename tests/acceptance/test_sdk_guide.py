@@ -34,7 +34,7 @@ def test_the_guide_to_tasks_in_python_works_as_printed(tmp_path: Path) -> None:
                 start_new_session=True,
             )  # fmt: skip
             try:
-                code = process.wait(100)
+                code = process.wait(250)
             finally:
                 for left in psutil.process_iter():
                     if _session(left.pid) == process.pid:
