@@ -2,114 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
-import aiohttp
 import pytest
 from aiohttp import web
-from executor_kit import RecordingContext, context_of, fetching, serve
-from scraper.executor import ExecutorError, InvalidParameters, Json, Parked, RunContext
+from executor_kit import context_of, fetching, serve
+from scrape_kit import Shop, definition, scrape
+from scraper.executor import ExecutorError, InvalidParameters, Parked
 from scraper.executors.scrape import ScrapeExecutor
 from scraper.host_pace import MAX_PAUSE_SECONDS
-from scraper.rendering import Renderer
-
-
-@dataclass
-class Shop:
-    """`pages` lists of `per_page` lamps with a page of their own each; a lamp's SKU is its number."""
-
-    pages: int = 3
-    per_page: int = 4
-    robots: str = ""
-    hits: list[str] = field(default_factory=list)
-    agents: set[str] = field(default_factory=set)
-    trouble: dict[str, list[web.Response]] = field(default_factory=dict)
-    running: int = 0
-    most_running: int = 0
-
-    @asynccontextmanager
-    async def open(self) -> AsyncIterator[str]:
-        routes = {"/robots.txt": self._robots, "/list": self._list, "/lamp/{number}": self._lamp}
-        async with serve({path: self._counted(handle) for path, handle in routes.items()}) as base:
-            yield base
-
-    def _counted(self, handle: Any) -> Any:
-        async def counted(request: web.Request) -> web.Response:
-            self.hits.append(request.path_qs)
-            self.agents.add(request.headers["User-Agent"])
-            self.running += 1
-            self.most_running = max(self.most_running, self.running)
-            await asyncio.sleep(0.002)
-            self.running -= 1
-            if waiting := self.trouble.get(request.path_qs):
-                answer = waiting.pop(0)
-                return web.Response(status=answer.status, headers=answer.headers)
-            return await handle(request)
-
-        return counted
-
-    async def _robots(self, _: web.Request) -> web.Response:
-        return web.Response(text=self.robots) if self.robots else web.Response(status=404)
-
-    async def _list(self, request: web.Request) -> web.Response:
-        page = int(request.query.get("page", 1))
-        first = (page - 1) * self.per_page
-        items = "".join(
-            f'<li class="item"><a href="/lamp/{n}"><b class="name"> Lamp\n {n}</b></a>'
-            f'<span class="price">€ 1.{n:03},50</span><i class="tag">a</i><i class="tag">b{n}</i></li>'
-            for n in range(first, first + self.per_page)
-        )
-        following = f'<a class="next" href="list?page={page + 1}">next</a>' if page < self.pages else ""
-        return web.Response(text=f"<title>Lamps</title><ul>{items}</ul>{following}", content_type="text/html")
-
-    async def _lamp(self, request: web.Request) -> web.Response:
-        number = request.match_info["number"]
-        html = (
-            f'<div id="desc">Lamp <script>x()</script>number {number}</div><span itemprop="sku">{number}</span>'
-            '<script type="application/ld+json">{"offers": {"price": 12.5, "stock": true}}</script>'
-        )
-        return web.Response(text=html, content_type="text/html")
-
-
-def definition(base: str, **changes: Any) -> dict[str, Any]:
-    """The contract's example, on a local shop."""
-    whole = {
-        "start_urls": [f"{base}/list"],
-        "render": "http",
-        "items": {
-            "select": {"css": "li.item"},
-            "fields": {
-                "name": {"css": ".name"},
-                "price": {"css": ".price", "type": "number"},
-                "url": {"css": "a", "attribute": "href", "type": "url"},
-                "tags": {"css": ".tag", "many": True},
-            },
-        },
-        "detail": {
-            "follow": "url",
-            "fields": {"description": {"css": "#desc"}, "sku": {"xpath": "//*[@itemprop='sku']", "type": "integer"}},
-        },
-        "next": {"css": "a.next"},
-        "unique_by": ["sku"],
-        "data_type": "product",
-    } | changes
-    return {name: value for name, value in whole.items() if value is not None}
-
-
-async def scrape(
-    parameters: Mapping[str, Any], *, renderer: Renderer | None = None, **job: Any
-) -> tuple[Any, RecordingContext]:
-    """The result of one attempt, and what it said."""
-    context = context_of("scrape", parameters=parameters, **job)
-    async with fetching() as fetcher:
-        executor = ScrapeExecutor(fetcher=fetcher, renderer=renderer)
-        try:
-            return await executor.run(context), context
-        finally:
-            await executor.close()
 
 
 async def test_scrape_follows_pages_and_details() -> None:
@@ -418,104 +319,6 @@ async def test_scrape_credentials_go_only_to_the_start_sites() -> None:
             await scrape(definition(base, unique_by=[], headers={"Authorization": "secret", "X-Any": "1"}))
     assert "Authorization" not in seen
     assert seen["X-Any"] == "1"
-
-
-@dataclass(frozen=True)
-class Rendered:
-    url: str
-    status: int
-    html: str
-
-
-class FakeRenderer:
-    """A browser that fetches a page and runs its "script": it asks for the same page with `scripts=1`."""
-
-    def __init__(self) -> None:
-        self.sessions = self.closed = 0
-        self.loaded: list[str] = []
-        self.asked: list[dict[str, Any]] = []
-
-    @asynccontextmanager
-    async def session(self, context: RunContext, options: Mapping[str, Json]) -> AsyncIterator["FakeRenderer"]:
-        self.sessions += 1
-        async with aiohttp.ClientSession() as client:
-            self._client = client
-            yield self
-        self.closed += 1
-
-    async def load(
-        self, url: str, *, wait_for: str | None, scroll: bool, steps: Sequence[Json], timeout_seconds: float
-    ) -> Rendered:
-        self.loaded.append(url)
-        self.asked.append({"wait_for": wait_for, "scroll": scroll, "steps": steps})
-        async with self._client.get(url, headers={"X-Scripts": "1"}) as answer:
-            return Rendered(url, answer.status, await answer.text())
-
-
-async def scripted(request: web.Request) -> web.Response:
-    page = int(request.query.get("page", 1))
-    items = "".join(f'<li class="item"><b class="name">{page}-{n}</b></li>' for n in range(2))
-    html = items if "X-Scripts" in request.headers else ""
-    following = f'<a class="next" href="/list?page={page + 1}">n</a>' if page < 3 else ""
-    return web.Response(text=f"<script>load()</script>{html}{following}", content_type="text/html")
-
-
-async def test_scrape_auto_goes_to_the_browser_where_items_need_scripts_and_stays() -> None:
-    renderer = FakeRenderer()
-    async with serve({"/list": scripted}) as base:
-        parameters = definition(base, render="auto", detail=None, unique_by=["name"], wait_for=".item", scroll=True)
-        result, context = await scrape(parameters, renderer=renderer)
-    assert [item.data["name"] for item in context.emitted] == ["1-0", "1-1", "2-0", "2-1", "3-0", "3-1"]
-    assert (renderer.sessions, renderer.closed, len(renderer.loaded), result["rendered_pages"]) == (1, 1, 3, 3)
-    assert renderer.asked[0] == {"wait_for": ".item", "scroll": True, "steps": []}
-    assert any("needs a browser" in message for message in context.messages())
-    why = result["rendering"]["list"]["why"]
-    assert result["rendering"]["list"]["mode"] == "browser"
-    assert "nothing was found" in why
-    assert "2 items with 2 values where HTTP found nothing" in why
-
-
-async def test_scrape_auto_looks_once_for_a_field_that_no_item_has() -> None:
-    """Where scripts add only a part of each item, that is found out; where nothing adds it, it is asked no more."""
-
-    async def priced(request: web.Request) -> web.Response:
-        scripts = "X-Scripts" in request.headers and request.query.get("late")
-        price = "<i>5</i>" if scripts else ""
-        rows = "".join(f'<li class="item"><b class="name">{n}</b>{price}</li>' for n in range(2))
-        following = f'<a class="next" href="{request.path_qs}&p=1">n</a>' if "p" not in request.query else ""
-        return web.Response(text=f"<script>load()</script>{rows}{following}", content_type="text/html")
-
-    fields = {"name": {"css": ".name"}, "price": {"css": "i", "type": "integer"}}
-    async with serve({"/list": priced}) as base:
-        for query, mode, loaded, price in (("late=1", "browser", 2, 5), ("x=1", "http", 1, None)):
-            renderer = FakeRenderer()
-            parameters = definition(base, render="auto", detail=None, unique_by=[])
-            parameters |= {"start_urls": [f"{base}/list?{query}"],
-                           "items": {"select": {"css": "li.item"}, "fields": fields}}  # fmt: skip
-            result, context = await scrape(parameters, renderer=renderer)
-            assert [item.data["price"] for item in context.emitted] == [price] * 4
-            assert (result["rendering"]["list"]["mode"], len(renderer.loaded)) == (mode, loaded)
-            assert "'price' is in none of the 2 items" in result["rendering"]["list"]["why"]
-
-
-async def test_scrape_auto_opens_no_browser_when_http_is_enough() -> None:
-    renderer = FakeRenderer()
-    shop = Shop(pages=2)
-    async with shop.open() as base:
-        result, _ = await scrape(definition(base, render="auto"), renderer=renderer)
-    assert (result["items"], renderer.sessions) == (8, 0)
-
-
-async def test_scrape_render_http_never_opens_a_browser_and_browser_always_does() -> None:
-    renderer = FakeRenderer()
-    async with serve({"/list": scripted}) as base:
-        plain = definition(base, render="http", detail=None, unique_by=[])
-        result, _ = await scrape(plain, renderer=renderer)
-        assert (result["items"], renderer.sessions) == (0, 0)
-        result, _ = await scrape(plain | {"render": "browser"}, renderer=renderer)
-        assert (result["items"], renderer.sessions, renderer.closed) == (6, 1, 1)
-        with pytest.raises(ExecutorError, match="no browser"):
-            await scrape(plain | {"render": "browser"})
 
 
 @pytest.mark.parametrize(

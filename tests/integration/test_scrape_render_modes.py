@@ -1,0 +1,111 @@
+"""When a scrape run opens a browser for a page, and when it does without."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from executor_kit import serve
+from scrape_kit import Shop, definition, scrape
+from scraper.executor import ExecutorError, Json, RunContext
+
+
+@dataclass(frozen=True)
+class Rendered:
+    url: str
+    status: int
+    html: str
+
+
+class FakeRenderer:
+    """A browser that fetches a page and runs its "script": it asks for the same page with `scripts=1`."""
+
+    def __init__(self) -> None:
+        self.sessions = self.closed = 0
+        self.loaded: list[str] = []
+        self.asked: list[dict[str, Any]] = []
+
+    @asynccontextmanager
+    async def session(self, context: RunContext, options: Mapping[str, Json]) -> AsyncIterator["FakeRenderer"]:
+        self.sessions += 1
+        async with aiohttp.ClientSession() as client:
+            self._client = client
+            yield self
+        self.closed += 1
+
+    async def load(
+        self, url: str, *, wait_for: str | None, scroll: bool, steps: Sequence[Json], timeout_seconds: float
+    ) -> Rendered:
+        self.loaded.append(url)
+        self.asked.append({"wait_for": wait_for, "scroll": scroll, "steps": steps})
+        async with self._client.get(url, headers={"X-Scripts": "1"}) as answer:
+            return Rendered(url, answer.status, await answer.text())
+
+
+async def scripted(request: web.Request) -> web.Response:
+    page = int(request.query.get("page", 1))
+    items = "".join(f'<li class="item"><b class="name">{page}-{n}</b></li>' for n in range(2))
+    html = items if "X-Scripts" in request.headers else ""
+    following = f'<a class="next" href="/list?page={page + 1}">n</a>' if page < 3 else ""
+    return web.Response(text=f"<script>load()</script>{html}{following}", content_type="text/html")
+
+
+async def test_scrape_auto_goes_to_the_browser_where_items_need_scripts_and_stays() -> None:
+    renderer = FakeRenderer()
+    async with serve({"/list": scripted}) as base:
+        parameters = definition(base, render="auto", detail=None, unique_by=["name"], wait_for=".item", scroll=True)
+        result, context = await scrape(parameters, renderer=renderer)
+    assert [item.data["name"] for item in context.emitted] == ["1-0", "1-1", "2-0", "2-1", "3-0", "3-1"]
+    assert (renderer.sessions, renderer.closed, len(renderer.loaded), result["rendered_pages"]) == (1, 1, 3, 3)
+    assert renderer.asked[0] == {"wait_for": ".item", "scroll": True, "steps": []}
+    assert any("needs a browser" in message for message in context.messages())
+    why = result["rendering"]["list"]["why"]
+    assert result["rendering"]["list"]["mode"] == "browser"
+    assert "nothing was found" in why
+    assert "2 items with 2 values where HTTP found nothing" in why
+
+
+async def test_scrape_auto_looks_once_for_a_field_that_no_item_has() -> None:
+    """Where scripts add only a part of each item, that is found out; where nothing adds it, it is asked no more."""
+
+    async def priced(request: web.Request) -> web.Response:
+        scripts = "X-Scripts" in request.headers and request.query.get("late")
+        price = "<i>5</i>" if scripts else ""
+        rows = "".join(f'<li class="item"><b class="name">{n}</b>{price}</li>' for n in range(2))
+        following = f'<a class="next" href="{request.path_qs}&p=1">n</a>' if "p" not in request.query else ""
+        return web.Response(text=f"<script>load()</script>{rows}{following}", content_type="text/html")
+
+    fields = {"name": {"css": ".name"}, "price": {"css": "i", "type": "integer"}}
+    async with serve({"/list": priced}) as base:
+        for query, mode, loaded, price in (("late=1", "browser", 2, 5), ("x=1", "http", 1, None)):
+            renderer = FakeRenderer()
+            parameters = definition(base, render="auto", detail=None, unique_by=[])
+            parameters |= {"start_urls": [f"{base}/list?{query}"],
+                           "items": {"select": {"css": "li.item"}, "fields": fields}}  # fmt: skip
+            result, context = await scrape(parameters, renderer=renderer)
+            assert [item.data["price"] for item in context.emitted] == [price] * 4
+            assert (result["rendering"]["list"]["mode"], len(renderer.loaded)) == (mode, loaded)
+            assert "'price' is in none of the 2 items" in result["rendering"]["list"]["why"]
+
+
+async def test_scrape_auto_opens_no_browser_when_http_is_enough() -> None:
+    renderer = FakeRenderer()
+    shop = Shop(pages=2)
+    async with shop.open() as base:
+        result, _ = await scrape(definition(base, render="auto"), renderer=renderer)
+    assert (result["items"], renderer.sessions) == (8, 0)
+
+
+async def test_scrape_render_http_never_opens_a_browser_and_browser_always_does() -> None:
+    renderer = FakeRenderer()
+    async with serve({"/list": scripted}) as base:
+        plain = definition(base, render="http", detail=None, unique_by=[])
+        result, _ = await scrape(plain, renderer=renderer)
+        assert (result["items"], renderer.sessions) == (0, 0)
+        result, _ = await scrape(plain | {"render": "browser"}, renderer=renderer)
+        assert (result["items"], renderer.sessions, renderer.closed) == (6, 1, 1)
+        with pytest.raises(ExecutorError, match="no browser"):
+            await scrape(plain | {"render": "browser"})
