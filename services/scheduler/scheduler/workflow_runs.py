@@ -225,11 +225,11 @@ class StepRuns:
         ids = list(places)
         for first in range(0, len(ids), READ_RESULTS):
             for row in await self._archive.many(ids[first : first + READ_RESULTS]):
-                result = run_of_document(row).result_json
-                most -= len(result)
+                run = run_of_document(row)
+                most -= len(run.result_json)
                 if most < 0:
                     return None
-                parts[places[int(row["run_id"])]] = result or b"null"
+                parts[places[run.spec.run_id]] = run.result_json or b"null"
         return parts
 
     async def first_error(self, key: StepKey) -> str:
