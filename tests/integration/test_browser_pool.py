@@ -226,15 +226,20 @@ async def test_a_tab_is_replaced_after_some_pages_and_its_session_goes_on(tmp_pa
     monkeypatch.setattr("scraper.tab.PAGES_IN_A_TAB", 2)
     pool = pool_in(tmp_path)
     async with site() as shop, pool.lease(BrowserOptions(), nothing) as lease:
-        opened = []
-        lease.context.on("page", lambda page: opened.append(page))
+        opened = 0
+
+        def count(_page: object) -> None:
+            nonlocal opened
+            opened += 1
+
+        lease.context.on("page", count)
         await lease.context.add_cookies([{"name": "kept", "value": "1", "url": shop.url}])
         tab = Tab(lease)
         for number in range(5):
             page = await tab.load(f"{shop.url}/detail?n={number}", wait_for=None, scroll=False, seconds=30)
             assert f"Detail {number}" in page.html
             assert len(lease.context.pages) == 1
-        assert len(opened) == 3
+        assert opened == 3
         assert await lease.context.pages[0].evaluate("document.cookie") == "kept=1"
     await pool.close()
 
