@@ -1,6 +1,7 @@
 """The browser pool against a real Chromium: crashes, slots, recycling, idleness, and what is left behind."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from scraper.browser_process import browser_processes, group_alive, reap_browser
 from scraper.executor import ExecutorError
 from scraper.executors.rpa import RpaExecutor
 from scraper.renderer import BrowserRenderer
+from scraper.tab import Tab
 
 
 def nothing(_what: object) -> None:
@@ -191,6 +193,55 @@ async def test_options_shape_the_context_and_contexts_share_nothing(tmp_path):
         await other.goto(f"{shop.url}/detail?n=1")
         assert await other.evaluate("document.cookie") == ""
         assert "Chrome/" in await other.evaluate("navigator.userAgent")
+    await pool.close()
+
+
+def renderers(browser: int) -> int:
+    count = 0
+    for process in psutil.Process(browser).children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it may end meanwhile
+            count += "--type=renderer" in process.cmdline()
+    return count
+
+
+async def test_a_browser_has_a_renderer_for_each_page_and_none_beside(tmp_path):
+    """Neither the address bar's pages nor one in reserve; and what Playwright disables stays disabled."""
+    pool = pool_in(tmp_path)
+    async with (
+        site() as shop,
+        pool.lease(BrowserOptions(), nothing) as one,
+        pool.lease(BrowserOptions(), nothing) as two,
+    ):
+        for lease in (one, two):
+            await (await lease.context.new_page()).goto(f"{shop.url}/detail?n=1")
+        browser = one.chromium.pid
+        await until(lambda: renderers(browser) == 2, 40)
+        given = [part for part in psutil.Process(browser).cmdline() if part.startswith("--disable-features=")]
+        disabled = [set(part.partition("=")[2].split(",")) for part in given]
+        assert len(disabled) > 1
+        assert set().union(*disabled) == disabled[-1], "the last one counts"
+    await pool.close()
+
+
+async def test_a_tab_is_replaced_after_some_pages_and_its_session_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr("scraper.tab.PAGES_IN_A_TAB", 2)
+    pool = pool_in(tmp_path)
+    async with site() as shop, pool.lease(BrowserOptions(), nothing) as lease:
+        opened = 0
+
+        def count(_page: object) -> None:
+            nonlocal opened
+            opened += 1
+
+        lease.context.on("page", count)
+        await lease.context.add_cookies([{"name": "kept", "value": "1", "url": shop.url}])
+        tab = Tab(lease)
+        for number in range(5):
+            page = await tab.load(f"{shop.url}/detail?n={number}", wait_for=None, scroll=False, seconds=30)
+            assert f"Detail {number}" in page.html
+            assert len(lease.context.pages) == 1
+        assert opened == 3
+        assert await lease.context.pages[0].evaluate("document.cookie") == "kept=1"
     await pool.close()
 
 

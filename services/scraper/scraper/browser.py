@@ -24,7 +24,7 @@ log = get_logger("browser")
 
 CONTEXT_SECONDS = 15
 # Measured, and counted as `group_memory_bytes` does: a browser, and each context with one page.
-BROWSER_BYTES, CONTEXT_BYTES = 200 * 2**20, 90 * 2**20
+BROWSER_BYTES, CONTEXT_BYTES = 200 * 2**20, 60 * 2**20
 # Memory may come free without anybody's saying so.
 ROOM_SECONDS = 2.0
 

@@ -23,7 +23,32 @@ CONTAINER_MEMORY = Path("/sys/fs/cgroup/memory.max")
 DEBIAN_CHROMIUM = Path("/usr/bin/chromium")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
 
+# Of several --disable-features Chromium takes the last, so that what Playwright disables stands here again.
+_PLAYWRIGHT_DISABLES = (
+    "AvoidUnnecessaryBeforeUnloadCheckSync",
+    "DestroyProfileOnBrowserClose",
+    "HttpsUpgrades",
+    "HttpsFirstBalancedModeAutoEnable",
+    "LensOverlay",
+    "MediaRouter",
+    "PaintHolding",
+    "ThirdPartyStoragePartitioning",
+    "AvoidCorsURLLoaderRestartOnRedirect",
+    "TcpPortRandomizationWin",
+    "OptimizationHints",
+    "NetworkTimeServiceQuerying",
+    "AimEnabled",
+    "PreconnectToSearch",
+    "msForceBrowserSignIn",
+    "msEdgeUpdateLaunchServicesPreferredVersion",
+)
+# The address bar's suggestions: pages of their own, with a renderer for each context, that nobody sees.
+_ADDRESS_BAR = ("WebUIOmniboxPopup", "WebUIOmniboxAimPopup", "WebUIOmniboxFullPopup", "PreloadTopChromeWebUI")
+# A renderer in reserve saves a tab's first page some tens of milliseconds, and costs each context's share of memory.
+_RESERVE = ("SpareRendererForSitePerProcess",)
+
 ARGUMENTS = (
+    f"--disable-features={','.join((*_PLAYWRIGHT_DISABLES, *_ADDRESS_BAR, *_RESERVE))}",
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",

@@ -18,11 +18,13 @@ from w3lib.encoding import html_to_unicode
 
 from scraper.addresses import AddressGuard, shown_url
 from scraper.executor import ExecutorError
+from scraper.socks_connector import PROXY_ERRORS, is_socks, socks_connector
 
 DEFAULT_USER_AGENT = "Trawl/0.1 (automated retrieval; obeys robots.txt)"
 MAX_BODY_BYTES = 10 * 1024 * 1024
 MAX_REDIRECTS = 10
 READ_BYTES = 64 * 1024
+KEEPALIVE_SECONDS = 15
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # Never carried to another origin by a redirect.
 PRIVATE_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
@@ -97,16 +99,22 @@ class FetchRequest:
 
 
 class FetchSession:
-    """Fetches with one cookie jar; one for each run."""
+    """Fetches with one cookie jar; one for each run. `proxied`: whether somebody else connects; `http_proxy`: an HTTP
+    proxy that does.
+    """
 
-    def __init__(self, client: aiohttp.ClientSession, guard: AddressGuard, proxy: str | None) -> None:
-        self._client, self._guard, self._proxy = client, guard, proxy
+    def __init__(
+        self, client: aiohttp.ClientSession, guard: AddressGuard, *, proxied: bool, http_proxy: str | None
+    ) -> None:
+        self._client, self._guard, self._proxied, self._http_proxy = client, guard, proxied, http_proxy
 
     async def fetch(self, request: FetchRequest) -> Fetched:
         """The answer, whatever its status. Raises FetchFailed, or AddressNotAllowed for a target or a hop."""
         try:
             async with asyncio.timeout(request.timeout_seconds):
                 return await self._follow(request)
+        except PROXY_ERRORS as error:
+            raise FetchFailed(f"the proxy does not work: {_shown_error(error)}", code="PROXY_FAILED") from error
         except TimeoutError as error:
             message = f"no full answer from {shown_url(request.url)} within {request.timeout_seconds:g} s"
             raise FetchFailed(message, code="FETCH_TIMEOUT") from error
@@ -123,7 +131,7 @@ class FetchSession:
         started = monotonic()
         for _ in range(request.max_redirects + 1):
             parts = self._guard.check_url(hop.url)
-            if self._proxy is not None:
+            if self._proxied:
                 # The proxy connects, so its target is judged here by name.
                 await self._guard.check_host(parts.hostname or "")
             answer = await self._exchange(request, hop, started)
@@ -145,7 +153,7 @@ class FetchSession:
             headers=hop.headers,
             data=hop.body,
             allow_redirects=False,
-            proxy=self._proxy,
+            proxy=self._http_proxy,
             ssl=request.verify_tls,
         ) as response:
             held = request.receiver.begin(response.status, response.headers) if request.receiver else None
@@ -238,14 +246,14 @@ class Fetcher:
 
     @asynccontextmanager
     async def session(self, *, user_agent: str | None = None, proxy: str | None = None) -> AsyncIterator[FetchSession]:
-        """A session with an empty cookie jar; `proxy` is an http(s) URL, and its address is guarded as well."""
-        if self._connector is None:
-            self._connector = self.guard.connector(limit=self._max_connections, keepalive_timeout=15)
-        if proxy is not None:
+        """A session with an empty cookie jar; `proxy` is an http(s), socks4 or socks5 URL, and its address is guarded
+        as well."""
+        socks = proxy is not None and is_socks(proxy)
+        if proxy is not None and not socks:
             self.guard.check_url(proxy)
         client = aiohttp.ClientSession(
-            connector=self._connector,
-            connector_owner=False,
+            connector=await self._socks(proxy) if proxy is not None and socks else self._shared(),
+            connector_owner=socks,
             # Hosts given as addresses have cookies as well.
             cookie_jar=aiohttp.CookieJar(unsafe=True),
             headers={"User-Agent": user_agent or self.user_agent, "Accept-Language": "en,*;q=0.5"},
@@ -253,7 +261,17 @@ class Fetcher:
             trust_env=False,
         )
         async with client:
-            yield FetchSession(client, self.guard, proxy)
+            yield FetchSession(client, self.guard, proxied=proxy is not None, http_proxy=None if socks else proxy)
+
+    def _shared(self) -> aiohttp.TCPConnector:
+        if self._connector is None:
+            self._connector = self.guard.connector(limit=self._max_connections, keepalive_timeout=KEEPALIVE_SECONDS)
+        return self._connector
+
+    async def _socks(self, proxy: str) -> aiohttp.TCPConnector:
+        return await socks_connector(
+            proxy, self.guard, limit=self._max_connections, keepalive_seconds=KEEPALIVE_SECONDS
+        )
 
     async def close(self) -> None:
         """Close the kept connections."""

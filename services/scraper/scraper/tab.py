@@ -1,4 +1,6 @@
-"""A tab that pages are read in, one after the other. Owns: loading, and when a page is ready. Must not know runs.
+"""A tab that pages are read in, one after the other. Owns: loading, when a page is ready, and when a new tab is due.
+
+Must not know runs.
 
 A page without scripts is ready with its document. One with scripts is ready when what they asked for has come and the
 document has not changed for a moment: that is looked at, not waited out.
@@ -15,6 +17,8 @@ from scraper.browser_lease import HeldBrowser
 from scraper.egress import NOT_ALLOWED, NOT_CONNECTED, PROXY_ERROR
 from scraper.page_reading import MAX_HTML, scroll_to_end
 
+# Chromium collects late: with each page a tab's renderer grows by a megabyte and gets slower. A new one begins small.
+PAGES_IN_A_TAB = 20
 QUIET_MS = 100
 # A page that is still asking after so long is read as it is.
 READY_SECONDS = 3.0
@@ -63,6 +67,7 @@ class Tab:
     def __init__(self, lease: HeldBrowser) -> None:
         self._lease = lease
         self._page: Page | None = None
+        self._loads = 0
         self._asking: set[Request] = set()
         self._asked = 0
         # The host of the last navigation that the proxy could not make; after redirects it is not the one asked for.
@@ -70,7 +75,10 @@ class Tab:
 
     async def load(self, url: str, *, wait_for: str | None, scroll: bool, seconds: float) -> Loaded:
         """Load `url` and read it when it is ready. The caller bounds the time."""
+        if self._loads >= PAGES_IN_A_TAB:
+            await self.close()
         page = await self._opened()
+        self._loads += 1
         self._asking.clear()
         response = await page.goto(url, wait_until="domcontentloaded", timeout=seconds * 1000)
         status = response.status if response else 0
@@ -103,6 +111,7 @@ class Tab:
     async def _opened(self) -> Page:
         if self._page is None or self._page.is_closed():
             self._page = page = await self._lease.context.new_page()
+            self._loads = 0
             page.on("request", self._begin)
             page.on("requestfinished", self._end)
             page.on("requestfailed", self._end)
