@@ -17,6 +17,9 @@ OPTIONS = [
     ("grpc.so_reuseport", 0),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
+    # A client whose machine has vanished ends its streams; one that says something is not asked.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
 ]
 log = get_logger("grpc")
 Handler = Callable[[Any, Any], Awaitable[Any]]
@@ -45,6 +48,12 @@ class _Boundary(grpc.aio.ServerInterceptor):
                 handler.request_deserializer,
                 handler.response_serializer,
             )
+        if handler.stream_stream:
+            return grpc.stream_stream_rpc_method_handler(
+                _duplex(handler.stream_stream, details.method),
+                handler.request_deserializer,
+                handler.response_serializer,
+            )
         return handler
 
 
@@ -70,6 +79,22 @@ def _stream(method: Callable[[Any, Any], AsyncIterator[Any]], name: str, parent:
             with span(name, parent=parent, kind=grpc_kind()):
                 async for message in method(request, context):
                     yield message
+        except TrawlError as error:
+            await _abort(context, error)
+        except Exception:
+            log.exception("unexpected", method=name)
+            await _abort(context, InternalError("internal error"))
+
+    return call
+
+
+def _duplex(method: Callable[[Any, Any], AsyncIterator[Any]], name: str) -> Any:
+    """Without a span: such a stream may last for days."""
+
+    async def call(requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+        try:
+            async for message in method(requests, context):
+                yield message
         except TrawlError as error:
             await _abort(context, error)
         except Exception:

@@ -11,6 +11,7 @@ from chassis.stores import mongo_client, mongo_database, redis_client
 from trawl.workerregistry.v1.endpoints_pb2_grpc import add_EndpointServiceServicer_to_server
 from trawl.workerregistry.v1.workers_pb2_grpc import add_WorkerServiceServicer_to_server
 
+from worker_registry.beat_streams import BeatStreams
 from worker_registry.events import Broker, Publisher
 from worker_registry.grpc_api import WorkerApi
 from worker_registry.grpc_endpoints import EndpointApi
@@ -42,10 +43,18 @@ async def serve(life: Lifetime, settings: Settings) -> None:
         deadlines_moved=sweep_now.set,
     )
     sweeper = Sweeper(heartbeats, registry, serving=serving, wake=sweep_now, facts_added=publisher.wake)
+    # Half of the shortest interval: nobody who keeps to it is ever made to wait.
+    spacing_seconds = settings.shortest_heartbeat_ms / 2000
+    streams = BeatStreams(registry.heartbeat, most=settings.max_workers, spacing_seconds=spacing_seconds)
     server = GrpcServer(settings.grpc_host, settings.grpc_port)
     server.add(
         add_WorkerServiceServicer_to_server,
-        WorkerApi(registry, heartbeat_ms=settings.heartbeat_ms, shortest_heartbeat_ms=settings.shortest_heartbeat_ms),
+        WorkerApi(
+            registry,
+            streams,
+            heartbeat_ms=settings.heartbeat_ms,
+            shortest_heartbeat_ms=settings.shortest_heartbeat_ms,
+        ),
     )
 
     guard = AddressGuard(settings.allowed_addresses)
@@ -67,6 +76,7 @@ async def serve(life: Lifetime, settings: Settings) -> None:
     life.spawn("sweeper", sweeper.run())
     life.spawn("prober", prober.run())
     await life.stopping.wait()
+    streams.close()
     await server.stop()
     await life.cancel_all()
     await prober.stop()
