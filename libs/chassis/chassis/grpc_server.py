@@ -1,6 +1,6 @@
 """gRPC servers: limits, the standard health service, trace context in, and errors out without leaking the inside."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, NoReturn
 
 import grpc
@@ -119,8 +119,8 @@ async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: TrawlError)
 class GrpcServer:
     """A server on one address. `serving` is what the standard health service answers."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self._server = grpc.aio.server(interceptors=[_Boundary()], options=OPTIONS)
+    def __init__(self, host: str, port: int, options: Sequence[tuple[str, int]] = ()) -> None:
+        self._server = grpc.aio.server(interceptors=[_Boundary()], options=[*OPTIONS, *options])
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._address = f"{host}:{port}"

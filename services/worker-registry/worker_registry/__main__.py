@@ -1,6 +1,7 @@
 """The worker registry's process. Owns: what is connected to what."""
 
 import asyncio
+from functools import partial
 
 from chassis.addresses import AddressGuard
 from chassis.events import Events
@@ -24,6 +25,9 @@ from worker_registry.registry import Registry
 from worker_registry.settings import Settings
 from worker_registry.sweeper import Sweeper
 
+# Measuring a connection's bandwidth takes a ping for each heartbeat, and nothing here is large.
+OPTIONS = (("grpc.http2.bdp_probe", 0),)
+
 
 async def serve(life: Lifetime, settings: Settings) -> None:
     """Serve until `life.stopping`. Nothing needs to be up at the start: health says NOT_SERVING until all is."""
@@ -31,7 +35,8 @@ async def serve(life: Lifetime, settings: Settings) -> None:
     events = Events(settings.nats_url, "worker-registry")
     database = mongo_database(mongo, settings, "worker_registry")
     workers, endpoints = MongoWorkers(database), MongoEndpoints(database)
-    heartbeats = RedisHeartbeats(redis)
+    # A small part of the shortest time after which somebody is lost.
+    heartbeats = RedisHeartbeats(redis, patience_seconds=settings.shortest_heartbeat_ms / 4000)
     publisher = Publisher(events, heartbeats)
     serving, sweep_now = asyncio.Event(), asyncio.Event()
 
@@ -45,8 +50,9 @@ async def serve(life: Lifetime, settings: Settings) -> None:
     sweeper = Sweeper(heartbeats, registry, serving=serving, wake=sweep_now, facts_added=publisher.wake)
     # Half of the shortest interval: nobody who keeps to it is ever made to wait.
     spacing_seconds = settings.shortest_heartbeat_ms / 2000
-    streams = BeatStreams(registry.heartbeat, most=settings.max_workers, spacing_seconds=spacing_seconds)
-    server = GrpcServer(settings.grpc_host, settings.grpc_port)
+    keep = partial(registry.heartbeat, patient=True)
+    streams = BeatStreams(keep, most=settings.max_workers, spacing_seconds=spacing_seconds)
+    server = GrpcServer(settings.grpc_host, settings.grpc_port, OPTIONS)
     server.add(
         add_WorkerServiceServicer_to_server,
         WorkerApi(

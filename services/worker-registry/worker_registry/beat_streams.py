@@ -33,9 +33,23 @@ class BeatStreams:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        now, next_at = asyncio.get_running_loop().time, 0.0
+        worker_id, session, said = "", "", ""
         try:
-            async for answer in self._answers(requests):
-                yield answer
+            async for request in requests:
+                if not worker_id:
+                    worker_id, session = beat_messages.whose(request)
+                elif request.id not in ("", worker_id) or request.session not in ("", session):
+                    raise InvalidInput("must be that of the stream's first heartbeat", field="session")
+                status = await self._keep(beat_messages.read(request, worker_id, session))
+                if status != said or request.answer:
+                    yield beat_messages.answer(status)
+                if status is None:
+                    return
+                said = status
+                if (early := next_at - now()) > 0:
+                    await asyncio.sleep(early)
+                next_at = now() + self._spacing_seconds
         except asyncio.CancelledError:
             if not self._closing:
                 raise
@@ -43,26 +57,6 @@ class BeatStreams:
             raise Unavailable("the worker registry is stopping") from None
         finally:
             self._tasks.discard(task)
-
-    async def _answers(self, requests: AsyncIterator[pb.HeartbeatRequest]) -> AsyncIterator[pb.HeartbeatResponse]:
-        now = asyncio.get_running_loop().time
-        worker_id, session, said, next_at = "", "", "", 0.0
-        async for request in requests:
-            if not worker_id:
-                worker_id, session = beat_messages.whose(request)
-            elif request.id not in ("", worker_id):
-                raise InvalidInput("must be that of the stream's first heartbeat", field="id")
-            elif request.session not in ("", session):
-                raise InvalidInput("must be that of the stream's first heartbeat", field="session")
-            status = await self._keep(beat_messages.read(request, worker_id, session))
-            if status != said or request.answer:
-                yield beat_messages.answer(status)
-            if status is None:
-                return
-            said = status
-            if (early := next_at - now()) > 0:
-                await asyncio.sleep(early)
-            next_at = now() + self._spacing_seconds
 
     def close(self) -> None:
         """End all streams: workers then look for another registry, or wait for this one."""

@@ -56,12 +56,11 @@ class WorkerApi(pb_grpc.WorkerServiceServicer):
         status = await self._registry.heartbeat(beat)
         return beat_messages.answer(status)
 
-    async def Heartbeats(
+    def Heartbeats(
         self, request_iterator: AsyncIterator[pb.HeartbeatRequest], context: Context
     ) -> AsyncIterator[pb.HeartbeatResponse]:
         """See the proto."""
-        async for answer in self._streams.serve(request_iterator):
-            yield answer
+        return self._streams.serve(request_iterator)
 
     async def Deregister(self, request: pb.DeregisterRequest, context: Context) -> pb.DeregisterResponse:
         """See the proto. NOT_FOUND when that session is not there any more."""
