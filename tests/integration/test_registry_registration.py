@@ -98,7 +98,7 @@ async def test_a_forgotten_worker_registers_again(registry: Registry, work: Call
 async def test_it_outlives_any_absence_of_the_registry(
     start_registry: StartRegistry, work: Callable[..., Worker]
 ) -> None:
-    """It may start before it, and see it killed: no error, and it is registered and heard afterwards."""
+    """It may start before it, and see it killed: no error, it is heard afterwards, and was never lost."""
     first = await start_registry()
     first.program.kill()
     worker = work(first.target, worker_id="w")
@@ -118,7 +118,8 @@ async def test_it_outlives_any_absence_of_the_registry(
         found = await first.get("w")
         return found.last_heartbeat_ms > before and found.status == "active"
 
-    await first.until(heard)
+    await first.until(heard, 40)
+    assert ("lost", "w", "s1") not in await first.kinds()
 
 
 async def test_leaving_takes_two_seconds_at_most(registry: Registry, work: Callable[..., Worker]) -> None:

@@ -131,7 +131,7 @@ class Fleet:
     async def heartbeats(
         self, worker_id: str, session: str, runs: Callable[[], Sequence[int]]
     ) -> AsyncGenerator[str, None]:
-        """Be heard from now on; yields what the worker should be whenever that changes, empty when the registry does not
+        """Be heard from now on; yields what the worker should be whenever that changes, empty when the registry doesn't
         know it any more. Close the generator.
         """
 

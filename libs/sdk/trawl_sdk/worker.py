@@ -112,16 +112,17 @@ class Worker:
             except TrawlError as error:
                 log.debug("not heard: %s", error.message)
                 await asyncio.sleep(backoff.failed())
+            else:
+                await self._register()
 
     async def _be_heard(self, backoff: Backoff) -> None:
-        """Until the stream ends, or this worker has had to register again."""
+        """Until the registry doesn't know this worker any more. Raises a `TrawlError` when the stream ends otherwise."""
         identity = self._identity
         statuses = self._fleet.heartbeats(identity.worker_id, identity.session, lambda: list(self._attempts))
         async with contextlib.aclosing(statuses):
             async for status in statuses:
                 backoff.succeeded()
                 if not status:
-                    await self._register()
                     return
                 if status == "active":
                     self._active.set()
