@@ -116,7 +116,7 @@ class Worker:
                 await self._register()
 
     async def _be_heard(self, backoff: Backoff) -> None:
-        """Until the registry doesn't know this worker any more. Raises a `TrawlError` when the stream ends otherwise."""
+        """Until the registry knows this worker no more. Raises a `TrawlError` when the stream ends otherwise."""
         identity = self._identity
         statuses = self._fleet.heartbeats(identity.worker_id, identity.session, lambda: list(self._attempts))
         async with contextlib.aclosing(statuses):
