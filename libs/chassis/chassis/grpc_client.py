@@ -1,6 +1,7 @@
 """gRPC clients: deadlines always, the caller's trace along, and the other side's errors as our own classes."""
 
 import asyncio
+import contextlib
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
@@ -83,9 +84,11 @@ class GrpcClient:
         nothing was heard for `ask_seconds`. Raises a `TrawlError` when the stream breaks, or is mute when asked.
         """
         call = method(wait_for_ready=True, metadata=_metadata())
+        answers = _Pulse(call, make, every_seconds, answer_seconds, ask_seconds).answers()
         try:
-            async for answer in _Pulse(call, make, every_seconds, answer_seconds, ask_seconds).answers():
-                yield answer
+            async with contextlib.aclosing(answers):
+                async for answer in answers:
+                    yield answer
         except grpc.aio.AioRpcError as error:
             raise error_from_call(error, self.name) from error
         except TimeoutError:
