@@ -93,6 +93,8 @@ class GrpcClient:
             raise error_from_call(error, self.name) from error
         except TimeoutError:
             raise DeadlineExceeded(f"{self.name} did not answer in time", dependency=self.name) from None
+        except ConnectionResetError:
+            raise Unavailable(f"{self.name} has hung up", dependency=self.name) from None
         finally:
             call.cancel()
 
@@ -121,7 +123,7 @@ class Backoff:
 
 
 class _Pulse:
-    """One stream of messages at intervals. Raises what the call raises, and TimeoutError."""
+    """One stream of messages at intervals. Raises what the call raises, TimeoutError and ConnectionResetError."""
 
     def __init__(
         self, call: Any, make: Callable[[bool], Awaitable[Any]], every: float, patience: float, ask_after: float
@@ -140,7 +142,9 @@ class _Pulse:
                     await self._beat(loop)
                 await asyncio.wait({reading}, timeout=max(0.0, min(self._beat_at, self._mute_at) - loop.time()))
                 if reading.done():
-                    if reading.cancelled() or (answer := reading.result()) is grpc.aio.EOF:
+                    if reading.cancelled():  # by the other side
+                        raise ConnectionResetError
+                    if (answer := reading.result()) is grpc.aio.EOF:
                         return
                     self._mute_at, self._ask_at = float("inf"), loop.time() + self._ask_after
                     yield answer
