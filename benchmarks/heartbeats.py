@@ -3,9 +3,8 @@
 import asyncio
 import contextlib
 import time
-from typing import Any
 
-import grpc
+from chassis.grpc_client import GrpcClient
 from trawl.workerregistry.v1 import workers_pb2, workers_pb2_grpc
 
 from benchmarks.errors import BenchmarkError
@@ -21,10 +20,12 @@ INTERVAL_SECONDS = 5.0
 CALL_SECONDS = 10.0
 # So many workers connect and register at the same time.
 TOGETHER = 50
-OPTIONS = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
+# Workers are processes: none shares a connection with another.
+OPTIONS = [("grpc.use_local_subchannel_pool", 1)]
 NOTES = """\
-Each worker has a connection of its own and says every 5 s over gRPC that it lives, the workers spread evenly over the
-5 s. `before` is the idle stack just before they come, in shares of one core as well.
+Each worker has a connection of its own, on which it says every 5 s that it lives, in one stream as Trawl's own workers
+do; the workers are spread evenly over the 5 s. `before` is the idle stack just before they come, in shares of one core
+as well.
 """
 
 
@@ -33,8 +34,8 @@ class _Worker:
 
     def __init__(self, number: int, port: int) -> None:
         self.id, self.session = f"bench-{number:05d}", f"session-{number:05d}"
-        self._channel = grpc.aio.insecure_channel(f"{HOST}:{port}", options=OPTIONS)
-        self._stub: Any = workers_pb2_grpc.WorkerServiceStub(self._channel)
+        self._client = GrpcClient("worker-registry", f"{HOST}:{port}", OPTIONS)
+        self._stub = self._client.stub(workers_pb2_grpc.WorkerServiceStub)
         self.beats = 0
 
     async def register(self, together: asyncio.Semaphore) -> None:
@@ -45,23 +46,29 @@ class _Worker:
         )  # fmt: skip
         request = workers_pb2.RegisterRequest(worker=worker, heartbeat_interval_ms=int(INTERVAL_SECONDS * 1000))
         async with together:
-            await self._stub.Register(request, timeout=CALL_SECONDS, wait_for_ready=True)
+            await self._client.call(self._stub.Register, request, timeout=CALL_SECONDS)
 
-    async def beat(self, first: float, until: float) -> None:
-        """Heartbeats at fixed times from `first` on (of `time.monotonic`)."""
-        moment = first
-        while moment < until:
-            await asyncio.sleep(moment - time.monotonic())
-            request = workers_pb2.HeartbeatRequest(id=self.id, session=self.session, load_average=0.5, memory_usage=100)
-            answer = await self._stub.Heartbeat(request, timeout=CALL_SECONDS)
-            if answer.unknown or answer.status != "active":
-                raise BenchmarkError(f"{self.id} was told to be {answer.status} (unknown: {answer.unknown}).")
-            self.beats += 1
-            moment += INTERVAL_SECONDS
+    async def beat(self, first: float) -> None:
+        """Heartbeats from `first` on (of `time.monotonic`), until cancelled."""
+        await asyncio.sleep(first - time.monotonic())
+        beats = self._client.pulse(
+            self._stub.Heartbeats, self._said, every_seconds=INTERVAL_SECONDS, answer_seconds=CALL_SECONDS
+        )
+        async with contextlib.aclosing(beats):
+            async for answer in beats:
+                if answer.unknown or answer.status != "active":
+                    raise BenchmarkError(f"{self.id} was told to be {answer.status} (unknown: {answer.unknown}).")
+        raise BenchmarkError(f"{self.id}'s stream was ended by the registry.")
+
+    async def _said(self, answer: bool) -> workers_pb2.HeartbeatRequest:
+        self.beats += 1
+        return workers_pb2.HeartbeatRequest(
+            id=self.id, session=self.session, load_average=0.5, memory_usage=100, answer=answer
+        )
 
     async def close(self) -> None:
         """Hang up."""
-        await self._channel.close()
+        await self._client.close()
 
 
 async def measure(lab: Lab) -> Report:
@@ -77,7 +84,6 @@ async def measure(lab: Lab) -> Report:
             await asyncio.gather(*(worker.register(together) for worker in workers))
             lab.say(f"{count} workers are registered")
             during = await _beat(live, workers, seconds)
-            await _check_active(live, count)
         finally:
             await asyncio.gather(*(worker.close() for worker in workers))
     beats = sum(worker.beats for worker in workers)
@@ -86,13 +92,18 @@ async def measure(lab: Lab) -> Report:
 
 async def _beat(live: TrawlLive, workers: list[_Worker], seconds: float) -> dict[str, float]:
     now = time.monotonic()
-    # One round of heartbeats before the measurement, and one second's after it.
-    until = now + INTERVAL_SECONDS + seconds + 1
     async with asyncio.TaskGroup() as group:
-        for number, worker in enumerate(workers):
-            group.create_task(worker.beat(now + number / len(workers) * INTERVAL_SECONDS, until))
+        beating = [
+            group.create_task(worker.beat(now + number / len(workers) * INTERVAL_SECONDS))
+            for number, worker in enumerate(workers)
+        ]
+        # One round of heartbeats before the measurement.
         await asyncio.sleep(INTERVAL_SECONDS)
-        return await _shares(live, seconds)
+        shares = await _shares(live, seconds)
+        await _check_active(live, len(workers))
+        for task in beating:
+            task.cancel()
+    return shares
 
 
 async def _shares(live: TrawlLive, seconds: float) -> dict[str, float]:
@@ -104,12 +115,13 @@ async def _shares(live: TrawlLive, seconds: float) -> dict[str, float]:
 
 
 async def _check_active(live: TrawlLive, count: int) -> None:
-    async with contextlib.AsyncExitStack() as stack:
-        channel = grpc.aio.insecure_channel(f"{HOST}:{live.private['worker-registry']}", options=OPTIONS)
-        stack.push_async_callback(channel.close)
-        stub: Any = workers_pb2_grpc.WorkerServiceStub(channel)
-        request = workers_pb2.ListWorkersRequest(status="active", task_type="nobody-offers-this", limit=1)
-        active = (await stub.ListWorkers(request, timeout=CALL_SECONDS, wait_for_ready=True)).total
+    client = GrpcClient("worker-registry", f"{HOST}:{live.private['worker-registry']}")
+    request = workers_pb2.ListWorkersRequest(status="active", task_type="nobody-offers-this", limit=1)
+    try:
+        listed = await client.call(client.stub(workers_pb2_grpc.WorkerServiceStub).ListWorkers, request)
+        active = listed.total
+    finally:
+        await client.close()
     if active != count:
         raise BenchmarkError(f"{count} workers sent heartbeats, and {active} are active.")
 

@@ -50,6 +50,20 @@ function done(summary, latency, requests)
     latency:percentile(50) / 1000, latency:percentile(99) / 1000, table.concat(said, ",")))
 end
 """)
+# Whichever connection is free takes the next moment of the one timetable; moments that have passed are made up for.
+_PACING = string.Template("""
+local function milliseconds()
+  ffi.C.clock_gettime(1, moment)
+  return tonumber(moment.seconds) * 1000 + tonumber(moment.nanoseconds) / 1e6
+end
+local due = 0
+function delay()
+  local now = milliseconds()
+  if due == 0 then due = now end
+  due = due + $step
+  return math.max(0, math.floor(due - now))
+end
+""")
 _COUNTING = """
 accepted, limited, unavailable, other, impatient = 0, 0, 0, 0, 0
 function response(status, headers, body)
@@ -117,18 +131,10 @@ async def flood(
     per_second: float = 0,
     count_statuses: bool = False,
 ) -> Load:
-    """Requests without a pause on each connection for `seconds`, or at most `per_second` of them over all connections
-    (then a slow answer delays the next request of its connection only).
+    """Requests without a pause on each connection for `seconds`, or `per_second` of them at fixed times, however slow
+    answers are, as long as there is a connection that doesn't wait for one.
     """
-    pacing = f"function delay() return {1000 * connections / per_second:.3f} end" if per_second else ""
-    # Else all paced connections would fire at once: each begins at a time of its own.
-    if per_second:
-        pacing = (
-            f"local first = {connections}\n"
-            f"function delay() if first > 0 then first = first - 1 "
-            f"return math.random() * {1000 * connections / per_second:.3f} end "
-            f"return {1000 * connections / per_second:.3f} end"
-        )
+    pacing = _PACING.substitute(step=f"{1000 / per_second:.6f}") if per_second else ""
     script = directory / "load.lua"
     headers = {"Content-Type": "application/json", **target.headers}
     script.write_text(

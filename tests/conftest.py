@@ -85,8 +85,16 @@ def redis_url(redis_server: stores.Store) -> str:
     if not redis_server.running:
         redis_server.start()
     with redis.Redis.from_url(redis_server.url) as client:
-        client.flushall()
+        stores.wait_until(lambda: _emptied(client))
     return redis_server.url
+
+
+def _emptied(client: redis.Redis) -> bool:
+    """A server that was started anew listens before it has read its file."""
+    try:
+        return bool(client.flushall())
+    except redis.BusyLoadingError:
+        return False
 
 
 @pytest.fixture

@@ -146,7 +146,7 @@ async def start_registry(
         registry = Registry(program, settings["NATS_URL"])
         started.append(registry)
         if ready:
-            await registry.until(registry.serving)
+            await registry.until(registry.serving, 40)
         return registry
 
     yield start

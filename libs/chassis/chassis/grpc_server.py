@@ -1,6 +1,6 @@
 """gRPC servers: limits, the standard health service, trace context in, and errors out without leaking the inside."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, NoReturn
 
 import grpc
@@ -17,6 +17,9 @@ OPTIONS = [
     ("grpc.so_reuseport", 0),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
+    # A client whose machine has vanished ends its streams; one that says something is not asked.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
 ]
 log = get_logger("grpc")
 Handler = Callable[[Any, Any], Awaitable[Any]]
@@ -42,6 +45,12 @@ class _Boundary(grpc.aio.ServerInterceptor):
         if handler.unary_stream:
             return grpc.unary_stream_rpc_method_handler(
                 _stream(handler.unary_stream, details.method, parent),
+                handler.request_deserializer,
+                handler.response_serializer,
+            )
+        if handler.stream_stream:
+            return grpc.stream_stream_rpc_method_handler(
+                _duplex(handler.stream_stream, details.method),
                 handler.request_deserializer,
                 handler.response_serializer,
             )
@@ -79,6 +88,22 @@ def _stream(method: Callable[[Any, Any], AsyncIterator[Any]], name: str, parent:
     return call
 
 
+def _duplex(method: Callable[[Any, Any], AsyncIterator[Any]], name: str) -> Any:
+    """Without a span: such a stream may last for days."""
+
+    async def call(requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+        try:
+            async for message in method(requests, context):
+                yield message
+        except TrawlError as error:
+            await _abort(context, error)
+        except Exception:
+            log.exception("unexpected", method=name)
+            await _abort(context, InternalError("internal error"))
+
+    return call
+
+
 def grpc_kind() -> Any:
     """Span kind of the serving side."""
     from opentelemetry.trace import SpanKind
@@ -94,8 +119,8 @@ async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: TrawlError)
 class GrpcServer:
     """A server on one address. `serving` is what the standard health service answers."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self._server = grpc.aio.server(interceptors=[_Boundary()], options=OPTIONS)
+    def __init__(self, host: str, port: int, options: Sequence[tuple[str, int]] = ()) -> None:
+        self._server = grpc.aio.server(interceptors=[_Boundary()], options=[*OPTIONS, *options])
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._address = f"{host}:{port}"

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -16,6 +17,8 @@ from chassis.telemetry import configure_telemetry, shutdown_telemetry
 
 log = get_logger("run")
 CANCEL_AGAIN_SECONDS = 0.5
+# Python's collector: new objects until a look at them, then how many such looks until one at the next generation.
+COLLECT_AT = (20_000, 20, 50)
 
 
 class Lifetime:
@@ -74,6 +77,7 @@ def run_service(service: str, settings: ServiceSettings, serve: Callable[[Lifeti
     """Run `serve` until it returns; exits with 1 when a background loop failed. `serve` waits for `life.stopping`."""
     configure_logs(service, settings.log_level, settings.log_dir)
     configure_telemetry(service, settings)
+    _look_for_cycles_seldom()
 
     async def main() -> int:
         async with lifetime() as life:
@@ -84,3 +88,12 @@ def run_service(service: str, settings: ServiceSettings, serve: Callable[[Lifeti
         code = uvloop.run(main())
         shutdown_telemetry()
         sys.exit(code)
+
+
+def _look_for_cycles_seldom() -> None:
+    """What is imported stays for ever, and what a request makes has hardly a cycle: Python's own pace (every 700 new
+    objects, and again and again through all that live) costs a busy service a tenth of its time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AT)

@@ -2,9 +2,10 @@
 their deadlines. Must not know how runs are done.
 """
 
+import contextlib
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,14 +128,26 @@ class Fleet:
         answer = await self._registry.call(self._workers.Register, request, timeout=CALL_SECONDS)
         return str(answer.id)
 
-    async def beat(self, worker_id: str, session: str, runs: Sequence[int]) -> str:
-        """Be heard; answers what the worker should be, empty when the registry does not know it any more."""
-        request = workers_pb2.HeartbeatRequest(
-            id=worker_id, session=session, current_task_count=len(runs), current_runs=runs,
-            load_average=os.getloadavg()[0],
-        )  # fmt: skip
-        answer = await self._registry.call(self._workers.Heartbeat, request, timeout=CALL_SECONDS)
-        return "" if answer.unknown else str(answer.status)
+    async def heartbeats(
+        self, worker_id: str, session: str, runs: Callable[[], Sequence[int]]
+    ) -> AsyncGenerator[str, None]:
+        """Be heard from now on; yields what the worker should be whenever that changes, empty when the registry doesn't
+        know it any more. Close the generator.
+        """
+
+        async def said(answer: bool) -> workers_pb2.HeartbeatRequest:
+            held = list(runs())
+            return workers_pb2.HeartbeatRequest(
+                id=worker_id, session=session, current_task_count=len(held), current_runs=held,
+                load_average=os.getloadavg()[0], answer=answer,
+            )  # fmt: skip
+
+        answers = self._registry.pulse(
+            self._workers.Heartbeats, said, every_seconds=HEARTBEAT_MS / 1000, answer_seconds=CALL_SECONDS
+        )
+        async with contextlib.aclosing(answers):
+            async for answer in answers:
+                yield "" if answer.unknown else str(answer.status)
 
     async def leave(self, worker_id: str, session: str) -> None:
         """Be no worker any more."""

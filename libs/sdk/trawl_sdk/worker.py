@@ -11,7 +11,8 @@ import signal
 from dataclasses import dataclass, replace
 from typing import Any
 
-from chassis.errors import NotFound, TrawlError
+from chassis.errors import NotFound, TrawlError, Unavailable
+from chassis.grpc_client import Backoff
 from trawl.scheduler.v1 import lease_pb2
 from wire.subjects import OUTSIDE_SESSION
 
@@ -22,6 +23,8 @@ from trawl_sdk.process import Pool
 log = logging.getLogger("trawl.worker")
 RENEW_SECONDS = 1.0
 RETRY_SECONDS = 1.0
+# After the heartbeats have failed for the first time; from then on longer and longer, up to their interval.
+FIRST_PAUSE_SECONDS = 0.1
 LEAVE_SECONDS = 3.0
 
 
@@ -102,20 +105,31 @@ class Worker:
         self._active.set()
 
     async def _heartbeats(self) -> None:
+        backoff = Backoff(FIRST_PAUSE_SECONDS, HEARTBEAT_MS / 1000)
         while True:
-            await asyncio.sleep(HEARTBEAT_MS / 1000)
             try:
-                status = await self._fleet.beat(self._identity.worker_id, self._identity.session, list(self._attempts))
+                await self._be_heard(backoff)
             except TrawlError as error:
                 log.debug("not heard: %s", error.message)
-                continue
-            if not status:
+                await asyncio.sleep(backoff.failed())
+            else:
                 await self._register()
-            elif status == "active":
-                self._active.set()
-            elif self._active.is_set():
-                log.info("asked to be %s: taking no more runs", status)
-                self._active.clear()
+
+    async def _be_heard(self, backoff: Backoff) -> None:
+        """Until the registry knows this worker no more. Raises a `TrawlError` when the stream ends otherwise."""
+        identity = self._identity
+        statuses = self._fleet.heartbeats(identity.worker_id, identity.session, lambda: list(self._attempts))
+        async with contextlib.aclosing(statuses):
+            async for status in statuses:
+                backoff.succeeded()
+                if not status:
+                    return
+                if status == "active":
+                    self._active.set()
+                elif self._active.is_set():
+                    log.info("asked to be %s: taking no more runs", status)
+                    self._active.clear()
+        raise Unavailable("the worker registry has hung up", dependency="worker-registry")
 
     async def _renewals(self) -> None:
         while True:

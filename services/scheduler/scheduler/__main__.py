@@ -1,10 +1,10 @@
 """The scheduler's composition root: builds the parts, serves until told to stop."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
-from chassis.events import Events
+from chassis.events import Events, Msg
 from chassis.grpc_client import GrpcClient
 from chassis.grpc_server import GrpcServer
 from chassis.health import Readiness, until_available
@@ -150,12 +150,17 @@ class Scheduler:
             await part.prepare()
         await self.rebuilder.ensure()
 
+    async def _finish(self, messages: Sequence[Msg]) -> None:
+        """Fire times that are due in masses come before the ends of runs."""
+        await self.selfstart.rush.calm()
+        await self.finish.handle(messages)
+
     async def start(self, life: Lifetime, events: Events) -> None:
         """Begin all loops."""
         stream = subjects.EVENTS_STREAM
         loops: Mapping[str, Coroutine[Any, Any, None]] = {
             "finished": events.consume(
-                stream, "scheduler-finished", subjects.RUNS_FINISHED, self.finish.handle,
+                stream, "scheduler-finished", subjects.RUNS_FINISHED, self._finish,
                 loaded_patience_seconds=FINISH_PATIENCE_SECONDS,
             ),
             "workers": events.consume(stream, "scheduler-workers", subjects.WORKER_EVENTS, self.lost.handle),

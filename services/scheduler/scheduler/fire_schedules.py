@@ -5,6 +5,7 @@ Owns what becomes of each fire time. No polling: sleeps until the next fire time
 """
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from trawl.scheduler.v1 import runs_pb2
 from scheduler.misfires import LATE_MS, MAX_CAP, make_up
 from scheduler.mongo_fires import Fire, Fires, fire_key
 from scheduler.reserved_runs import Promise
+from scheduler.rush import Rush
 from scheduler.schedule import FireTime, between, next_after
 from scheduler.schedule_book import ScheduleBook
 from scheduler.task import Task
@@ -26,6 +28,8 @@ log = get_logger("fire")
 CHUNK = 500
 # Chunks in flight, so that the stores and this process work at the same time.
 PARALLEL = 4
+# As many tasks that are due together come before the ends of runs.
+RUSH = 2 * CHUNK
 MAX_SLEEP_SECONDS = 60.0
 REPAIR_SECONDS = 15.0
 REPAIR_MS = 12_000
@@ -115,10 +119,10 @@ class FireSchedules:
 
     def __init__(
         self, *, book: ScheduleBook, watch: Watch, fires: Fires, tasks: Sources, live_tasks: LiveState,
-        reserved: Starter,
+        reserved: Starter, rush: Rush | None = None,
     ) -> None:  # fmt: skip
         self._book, self._watch, self._fires, self._tasks = book, watch, fires, tasks
-        self._live, self._reserved = live_tasks, reserved
+        self._live, self._reserved, self._rush = live_tasks, reserved, rush or Rush()
         self._next_runs: set[int] = set()
         self._next_runs_at = 0.0
 
@@ -170,13 +174,22 @@ class FireSchedules:
         start = random.randrange(len(tasks))  # noqa: S311 - spreads load, hides nothing
         tasks = tasks[start:] + tasks[:start]
         chunks = [tasks[first : first + CHUNK] for first in range(0, len(tasks), CHUNK)]
-        for first in range(0, len(chunks), PARALLEL):
-            group = chunks[first : first + PARALLEL]
-            errors = await asyncio.gather(*(self._fire(chunk, now) for chunk in group), return_exceptions=True)
-            for error in errors:
-                if error is not None:
-                    raise error
+        with self._rush.begun() if len(tasks) >= RUSH else contextlib.nullcontext():
+            await self._fire_all(chunks, now)
         await self._fires.set_watermark(now)
+
+    async def _fire_all(self, chunks: Sequence[Sequence[Task]], now: int) -> None:
+        """Some at the same time. Raises what the first of them raised, after all that were begun."""
+        left = iter(chunks)
+
+        async def work() -> None:
+            for chunk in left:
+                await self._fire(chunk, now)
+
+        errors = await asyncio.gather(*(work() for _ in range(PARALLEL)), return_exceptions=True)
+        for error in errors:
+            if error is not None:
+                raise error
 
     async def _fire(self, tasks: Sequence[Task], now: int) -> None:
         """Deal with all fire times of these tasks up to now."""

@@ -46,8 +46,9 @@ def fire_key(task_id: int, fire_ms: int) -> str:
 
 
 def _document(fire: Fire) -> dict[str, Any]:
+    key = fire.key
     return {
-        "_id": fire.key, "key": fire.key, "task_id": fire.task_id, "fire_ms": fire.fire_ms, "action": fire.action,
+        "_id": key, "key": key, "task_id": fire.task_id, "fire_ms": fire.fire_ms, "action": fire.action,
         "recorded_ms": fire.recorded_ms, "run_id": fire.run_id, "reason": fire.reason, "until_ms": fire.until_ms,
     }  # fmt: skip
 

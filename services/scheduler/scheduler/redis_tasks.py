@@ -11,6 +11,8 @@ from redis.asyncio import Redis
 from scheduler.redis_scripts import Script
 
 PREFIX = "trawl:"
+# Redis does nothing else while a script runs.
+SCRIPT_TASKS = 500
 
 
 class LiveTasks:
@@ -19,6 +21,7 @@ class LiveTasks:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._wait, self._version = Script(redis, "wait"), Script(redis, "version")
+        self._live = Script(redis, "live")
 
     async def versions(self, task_ids: Sequence[int]) -> list[int]:
         """The newest known version of each; 0 = none is known."""
@@ -35,14 +38,10 @@ class LiveTasks:
         """(how many runs are live, the oldest of them or 0) for each task."""
         if not task_ids:
             return []
-        with redis_errors():
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for task_id in task_ids:
-                    pipe.zcard(f"{PREFIX}idx:task:{task_id}")
-                    pipe.zrange(f"{PREFIX}idx:task:{task_id}", 0, 0)
-                rows = await pipe.execute()
-        counts, oldest = rows[::2], rows[1::2]
-        return [(int(n), int(first[0]) if first else 0) for n, first in zip(counts, oldest, strict=True)]
+        found: list[int] = []
+        for first in range(0, len(task_ids), SCRIPT_TASKS):
+            found += await self._live.run(task_ids[first : first + SCRIPT_TASKS])
+        return list(zip(found[::2], found[1::2], strict=True))
 
     async def live_run_ids(self, task_id: int) -> list[int]:
         """A task's live runs, oldest first."""

@@ -20,6 +20,7 @@ from scheduler.redis_runs import LiveRuns
 from scheduler.redis_tasks import LiveTasks
 from scheduler.reserved_runs import ReservedRuns
 from scheduler.run_followers import RunFollowers, WorkflowEnds
+from scheduler.rush import Rush
 from scheduler.schedule_book import ScheduleBook
 from scheduler.start_runs import StartRuns
 from scheduler.task_watch import TaskWatch
@@ -34,6 +35,7 @@ class SelfStarting:
     ) -> None:  # fmt: skip
         self._tasks, self._archive, self._live, self._announcer = tasks, archive, live, announcer
         self.fires, self.waiting, self.live_tasks = Fires(database), WaitingRuns(database), LiveTasks(redis)
+        self.rush = Rush()
         self.dependencies, self._book = Dependencies(tasks), ScheduleBook()
         self.watch = TaskWatch(tasks, self.fires, self._book)
         self.gate = DependencyGate(
@@ -56,7 +58,7 @@ class SelfStarting:
         )  # fmt: skip
         self._firing = FireSchedules(
             book=self._book, watch=self.watch, fires=self.fires, tasks=self._tasks, live_tasks=self.live_tasks,
-            reserved=reserved,
+            reserved=reserved, rush=self.rush,
         )  # fmt: skip
 
     async def prepare(self) -> None:

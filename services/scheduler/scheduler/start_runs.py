@@ -118,7 +118,9 @@ class StartRuns:
             try:
                 cached = await self._cached.of(request)
                 draft = self._build(index, request, cached, run_id, now)
-                if reserved or cached.task.dependencies:
+                if reserved:
+                    draft.reserved = True
+                if cached.task.dependencies or (reserved and reserved[index].hold):
                     await self._hold_back(draft, request, reserved[index] if reserved else None)
                 drafts.append(draft)
             except TrawlError as error:
@@ -126,11 +128,11 @@ class StartRuns:
         return drafts
 
     async def _hold_back(self, draft: _Draft, request: pb.StartRun, reserved: Reserved | None) -> None:
-        draft.reserved = reserved is not None
         if reserved is not None and reserved.hold:
             draft.hold, draft.why = "overlap", "waits for earlier runs of its task"
-        elif not request.ignore_dependencies and (why := await self._gate.why(draft.cached.task)):
-            draft.hold, draft.why = "dependency", why
+        elif draft.cached.task.dependencies and not request.ignore_dependencies:
+            draft.why = await self._gate.why(draft.cached.task)
+            draft.hold = "dependency" if draft.why else None
 
     async def reserve(self, count: int) -> list[int]:
         """New run ids, for `Reserved` starts."""

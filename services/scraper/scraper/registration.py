@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import psutil
-from chassis.errors import TrawlError
-from chassis.grpc_client import GrpcClient
+from chassis.errors import TrawlError, Unavailable
+from chassis.grpc_client import Backoff, GrpcClient
 from chassis.logs import get_logger
 from trawl.workerregistry.v1 import workers_pb2 as pb
 from trawl.workerregistry.v1.workers_pb2_grpc import WorkerServiceStub
@@ -21,6 +21,8 @@ log = get_logger("registration")
 HEARTBEAT_SECONDS = 5.0
 CALL_SECONDS = 5.0
 LEAVE_SECONDS = 2.0
+# After the first failure; from then on longer and longer, up to the interval.
+FIRST_PAUSE_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,20 +100,17 @@ class Registration:
 
     async def run(self) -> None:
         """For ever: be registered, and be heard every interval. Cancel it before `leave`."""
+        backoff = Backoff(FIRST_PAUSE_SECONDS, self._interval_seconds)
         while True:
-            began = time.monotonic()
             try:
-                await (self._beat() if self._registered else self._register())
+                if not self._registered:
+                    await self._register()
+                await self._be_heard(backoff)
             except TrawlError as error:
                 if not self._failing:
                     log.warning("cannot reach the worker registry as I should", reason=error.message, kind=error.kind)
                 self._failing = True
-            else:
-                if self._failing:
-                    log.info("the worker registry answers again")
-                self._failing = False
-            if self._registered or self._failing:
-                await asyncio.sleep(max(0.0, began + self._interval_seconds - time.monotonic()))
+                await asyncio.sleep(backoff.failed())
 
     async def _register(self) -> None:
         identity = self._identity
@@ -136,27 +135,40 @@ class Registration:
         log.info("registered", worker=worker.id, session=identity.session)
         await self._become(worker.status)
 
-    async def _beat(self) -> None:
+    async def _be_heard(self, backoff: Backoff) -> None:
+        """Until the registry doesn't know this session. Raises a `TrawlError` when the stream ends otherwise."""
+        beats = self._client.pulse(
+            self._stub.Heartbeats,
+            self._beat,
+            every_seconds=self._interval_seconds,
+            answer_seconds=self._call_seconds,
+        )
+        async with contextlib.aclosing(beats):
+            async for answer in beats:
+                backoff.succeeded()
+                if self._failing:
+                    log.info("the worker registry answers again")
+                self._failing = False
+                if answer.unknown:
+                    log.warning("the worker registry does not know me: registering again", worker=self.worker_id)
+                    self._registered = False
+                    return
+                await self._become(answer.status)
+        raise Unavailable("the worker registry has hung up", dependency="worker-registry")
+
+    async def _beat(self, answer: bool) -> pb.HeartbeatRequest:
         runs = list(self._occupancy())
         usage = await asyncio.to_thread(self._meter.measure)
-        answer: pb.HeartbeatResponse = await self._client.call(
-            self._stub.Heartbeat,
-            pb.HeartbeatRequest(
-                id=self.worker_id,
-                session=self._identity.session,
-                current_task_count=len(runs),
-                current_runs=runs,
-                load_average=os.getloadavg()[0],
-                memory_usage=usage.memory_mb,
-                cpu_usage=usage.cpu_percent,
-            ),
-            timeout=self._call_seconds,
+        return pb.HeartbeatRequest(
+            id=self.worker_id,
+            session=self._identity.session,
+            current_task_count=len(runs),
+            current_runs=runs,
+            load_average=os.getloadavg()[0],
+            memory_usage=usage.memory_mb,
+            cpu_usage=usage.cpu_percent,
+            answer=answer,
         )
-        if answer.unknown:
-            log.warning("the worker registry does not know me: registering again", worker=self.worker_id)
-            self._registered = False
-        else:
-            await self._become(answer.status)
 
     async def _become(self, status: str) -> None:
         if status == self.status:

@@ -1,6 +1,7 @@
 """The worker registry's process. Owns: what is connected to what."""
 
 import asyncio
+from functools import partial
 
 from chassis.addresses import AddressGuard
 from chassis.events import Events
@@ -11,6 +12,7 @@ from chassis.stores import mongo_client, mongo_database, redis_client
 from trawl.workerregistry.v1.endpoints_pb2_grpc import add_EndpointServiceServicer_to_server
 from trawl.workerregistry.v1.workers_pb2_grpc import add_WorkerServiceServicer_to_server
 
+from worker_registry.beat_streams import BeatStreams
 from worker_registry.events import Broker, Publisher
 from worker_registry.grpc_api import WorkerApi
 from worker_registry.grpc_endpoints import EndpointApi
@@ -23,6 +25,9 @@ from worker_registry.registry import Registry
 from worker_registry.settings import Settings
 from worker_registry.sweeper import Sweeper
 
+# Measuring a connection's bandwidth takes a ping for each heartbeat, and nothing here is large.
+OPTIONS = (("grpc.http2.bdp_probe", 0),)
+
 
 async def serve(life: Lifetime, settings: Settings) -> None:
     """Serve until `life.stopping`. Nothing needs to be up at the start: health says NOT_SERVING until all is."""
@@ -30,7 +35,8 @@ async def serve(life: Lifetime, settings: Settings) -> None:
     events = Events(settings.nats_url, "worker-registry")
     database = mongo_database(mongo, settings, "worker_registry")
     workers, endpoints = MongoWorkers(database), MongoEndpoints(database)
-    heartbeats = RedisHeartbeats(redis)
+    # A small part of the shortest time after which somebody is lost.
+    heartbeats = RedisHeartbeats(redis, patience_seconds=settings.shortest_heartbeat_ms / 4000)
     publisher = Publisher(events, heartbeats)
     serving, sweep_now = asyncio.Event(), asyncio.Event()
 
@@ -42,10 +48,19 @@ async def serve(life: Lifetime, settings: Settings) -> None:
         deadlines_moved=sweep_now.set,
     )
     sweeper = Sweeper(heartbeats, registry, serving=serving, wake=sweep_now, facts_added=publisher.wake)
-    server = GrpcServer(settings.grpc_host, settings.grpc_port)
+    # Half of the shortest interval: nobody who keeps to it is ever made to wait.
+    spacing_seconds = settings.shortest_heartbeat_ms / 2000
+    keep = partial(registry.heartbeat, patient=True)
+    streams = BeatStreams(keep, most=settings.max_workers, spacing_seconds=spacing_seconds)
+    server = GrpcServer(settings.grpc_host, settings.grpc_port, OPTIONS)
     server.add(
         add_WorkerServiceServicer_to_server,
-        WorkerApi(registry, heartbeat_ms=settings.heartbeat_ms, shortest_heartbeat_ms=settings.shortest_heartbeat_ms),
+        WorkerApi(
+            registry,
+            streams,
+            heartbeat_ms=settings.heartbeat_ms,
+            shortest_heartbeat_ms=settings.shortest_heartbeat_ms,
+        ),
     )
 
     guard = AddressGuard(settings.allowed_addresses)
@@ -67,6 +82,7 @@ async def serve(life: Lifetime, settings: Settings) -> None:
     life.spawn("sweeper", sweeper.run())
     life.spawn("prober", prober.run())
     await life.stopping.wait()
+    streams.close()
     await server.stop()
     await life.cancel_all()
     await prober.stop()

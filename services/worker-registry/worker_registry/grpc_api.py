@@ -2,6 +2,7 @@
 Must not know how anything is stored.
 """
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 from chassis.clock import now_ms
@@ -9,21 +10,23 @@ from chassis.errors import InvalidInput
 from trawl.workerregistry.v1 import workers_pb2 as pb
 from trawl.workerregistry.v1 import workers_pb2_grpc as pb_grpc
 
+from worker_registry import beat_messages
 from worker_registry import worker as domain
+from worker_registry.beat_streams import BeatStreams
 from worker_registry.registry import Registry
 
 Context = Any
 MAX_PAGE = 1_000
 MAX_OFFSET = 1_000_000
-MAX_RUNS = 10_000
-MAX_INT64 = 2**63 - 1
 
 
 class WorkerApi(pb_grpc.WorkerServiceServicer):
     """Intervals in ms: `heartbeat_ms` is for workers that name none, none may be below `shortest_heartbeat_ms`."""
 
-    def __init__(self, registry: Registry, *, heartbeat_ms: int, shortest_heartbeat_ms: int) -> None:
-        self._registry = registry
+    def __init__(
+        self, registry: Registry, streams: BeatStreams, *, heartbeat_ms: int, shortest_heartbeat_ms: int
+    ) -> None:
+        self._registry, self._streams = registry, streams
         self._heartbeat_ms, self._shortest_ms = heartbeat_ms, shortest_heartbeat_ms
 
     async def Register(self, request: pb.RegisterRequest, context: Context) -> pb.Worker:
@@ -48,18 +51,16 @@ class WorkerApi(pb_grpc.WorkerServiceServicer):
 
     async def Heartbeat(self, request: pb.HeartbeatRequest, context: Context) -> pb.HeartbeatResponse:
         """See the proto. An empty session stands for whatever session is there."""
-        beat = domain.Beat(
-            id=domain.checked_id(request.id),
-            session=domain.checked_session(request.session) if request.session else "",
-            current_task_count=domain.checked_number(request.current_task_count, 0, MAX_RUNS, "current_task_count"),
-            load_average=domain.checked_share(request.load_average, "load_average"),
-            memory_usage=domain.checked_number(request.memory_usage, 0, MAX_INT64, "memory_usage"),
-            cpu_usage=domain.checked_share(request.cpu_usage, "cpu_usage"),
-            current_runs=tuple(request.current_runs),
-        )
-        domain.checked_number(len(beat.current_runs), 0, MAX_RUNS, "current_runs")
+        worker_id, session = beat_messages.whose(request)
+        beat = beat_messages.read(request, worker_id, session)
         status = await self._registry.heartbeat(beat)
-        return pb.HeartbeatResponse(status=status or domain.Status.OFFLINE, unknown=status is None)
+        return beat_messages.answer(status)
+
+    def Heartbeats(
+        self, request_iterator: AsyncIterator[pb.HeartbeatRequest], context: Context
+    ) -> AsyncIterator[pb.HeartbeatResponse]:
+        """See the proto."""
+        return self._streams.serve(request_iterator)
 
     async def Deregister(self, request: pb.DeregisterRequest, context: Context) -> pb.DeregisterResponse:
         """See the proto. NOT_FOUND when that session is not there any more."""

@@ -23,7 +23,7 @@ KNOWN, BEATS, DEADLINES, _INTERVALS, _OUTBOX, STAMP, _PUBLISHER = KEYS
 # Two at it at once would do no harm: both use the same message ids.
 PUBLISHER_MS = 2_000
 SWEEP_AT_ONCE = 500
-# Heartbeats wait for each other: at 200 a second one call to Redis carries ten of them.
+# Heartbeats that somebody waits for: at 200 a second one call to Redis carries ten of them.
 PATIENCE_SECONDS = 0.05
 
 
@@ -65,9 +65,11 @@ class Facts:
 
 
 class RedisHeartbeats:
-    """All methods raise `Unavailable` when Redis can't be reached."""
+    """All methods raise `Unavailable` when Redis can't be reached. `patience_seconds`: how long heartbeats whose answer
+    nobody waits for may wait for each other.
+    """
 
-    def __init__(self, redis: aioredis.Redis) -> None:
+    def __init__(self, redis: aioredis.Redis, *, patience_seconds: float) -> None:
         self._redis = redis
         self._replica = secrets.token_hex(8)
         self._put = redis.register_script(scripts.PUT)
@@ -78,7 +80,10 @@ class RedisHeartbeats:
         self._drop = redis.register_script(scripts.DROP_FACTS)
         self._mark = redis.register_script(scripts.MARK_REBUILT)
         self._beats: Batcher[Beat, Answer] = Batcher(
-            self._send_beats, max_in_flight=1, patience_seconds=PATIENCE_SECONDS
+            self._send_beats, max_in_flight=1, patience_seconds=min(PATIENCE_SECONDS, patience_seconds)
+        )
+        self._patient_beats: Batcher[Beat, Answer] = Batcher(
+            self._send_beats, max_in_flight=1, patience_seconds=patience_seconds
         )
 
     async def ping(self) -> None:
@@ -99,9 +104,9 @@ class RedisHeartbeats:
                  worker.hostname, *worker.unannounced],
             )  # fmt: skip
 
-    async def beat(self, beat: Beat) -> Answer:
+    async def beat(self, beat: Beat, *, patient: bool = False) -> Answer:
         """Store a heartbeat."""
-        return await self._beats.call(beat)
+        return await (self._patient_beats if patient else self._beats).call(beat)
 
     async def _send_beats(self, beats: list[Beat]) -> Sequence[Answer]:
         arguments: list[Any] = []

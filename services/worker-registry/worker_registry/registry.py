@@ -75,9 +75,11 @@ class Registry:
                     return worker
         raise Conflict("the worker is being changed by others")
 
-    async def heartbeat(self, beat: Beat) -> Status | None:
-        """Take note of a heartbeat; answers what the worker should be, None when its session is not known."""
-        answer = await self._heartbeats.beat(beat)
+    async def heartbeat(self, beat: Beat, *, patient: bool = False) -> Status | None:
+        """Take note of a heartbeat; answers what the worker should be, None when its session is not known. `patient`:
+        nobody waits for the answer.
+        """
+        answer = await self._heartbeats.beat(beat, patient=patient)
         if not answer.wanted:
             # Redis may have lost what MongoDB knows, or not have been told of the newest session yet.
             worker = await self._lookups.call(beat.id)

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%trawl/workerregistry/v1/workers.proto\x12\x17trawl.workerregistry.v1\"\xf4\x02\n\x06Worker\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x10\n\x08hostname\x18\x03 \x01(\t\x12\x12\n\nip_address\x18\x04 \x01(\t\x12\x0c\n\x04port\x18\x05 \x01(\x05\x12\x12\n\ntask_types\x18\x06 \x03(\t\x12\x1c\n\x14max_concurrent_tasks\x18\x07 \x01(\x05\x12\x1a\n\x12\x63urrent_task_count\x18\x08 \x01(\x05\x12\x0e\n\x06status\x18\t \x01(\t\x12\x19\n\x11last_heartbeat_ms\x18\n \x01(\x03\x12\x15\n\rregistered_ms\x18\x0b \x01(\x03\x12\x14\n\x0cload_average\x18\x0c \x01(\x01\x12\x14\n\x0cmemory_usage\x18\r \x01(\x03\x12\x11\n\tcpu_usage\x18\x0e \x01(\x01\x12\x15\n\rmetadata_json\x18\x0f \x01(\x0c\x12\x14\n\x0c\x63urrent_runs\x18\x10 \x03(\x03\x12\x1d\n\x15heartbeat_interval_ms\x18\x11 \x01(\x03\"a\n\x0fRegisterRequest\x12/\n\x06worker\x18\x01 \x01(\x0b\x32\x1f.trawl.workerregistry.v1.Worker\x12\x1d\n\x15heartbeat_interval_ms\x18\x02 \x01(\x03\"\xa0\x01\n\x10HeartbeatRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x1a\n\x12\x63urrent_task_count\x18\x03 \x01(\x05\x12\x14\n\x0cload_average\x18\x04 \x01(\x01\x12\x14\n\x0cmemory_usage\x18\x05 \x01(\x03\x12\x11\n\tcpu_usage\x18\x06 \x01(\x01\x12\x14\n\x0c\x63urrent_runs\x18\x07 \x03(\x03\"4\n\x11HeartbeatResponse\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\x0f\n\x07unknown\x18\x02 \x01(\x08\"0\n\x11\x44\x65registerRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\"\x14\n\x12\x44\x65registerResponse\"\x1e\n\x10GetWorkerRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x89\x01\n\x12ListWorkersRequest\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\x11\n\ttask_type\x18\x02 \x01(\t\x12\x10\n\x08hostname\x18\x03 \x01(\t\x12\x0c\n\x04sort\x18\x04 \x01(\t\x12\x11\n\tascending\x18\x05 \x01(\x08\x12\x0e\n\x06offset\x18\x06 \x01(\x03\x12\r\n\x05limit\x18\x07 \x01(\x05\"V\n\x13ListWorkersResponse\x12\x30\n\x07workers\x18\x01 \x03(\x0b\x32\x1f.trawl.workerregistry.v1.Worker\x12\r\n\x05total\x18\x02 \x01(\x03\"b\n\x13UpdateWorkerRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12/\n\x06worker\x18\x02 \x01(\x0b\x32\x1f.trawl.workerregistry.v1.Worker\x12\x0e\n\x06\x66ields\x18\x03 \x03(\t2\xd3\x04\n\rWorkerService\x12U\n\x08Register\x12(.trawl.workerregistry.v1.RegisterRequest\x1a\x1f.trawl.workerregistry.v1.Worker\x12\x62\n\tHeartbeat\x12).trawl.workerregistry.v1.HeartbeatRequest\x1a*.trawl.workerregistry.v1.HeartbeatResponse\x12\x65\n\nDeregister\x12*.trawl.workerregistry.v1.DeregisterRequest\x1a+.trawl.workerregistry.v1.DeregisterResponse\x12W\n\tGetWorker\x12).trawl.workerregistry.v1.GetWorkerRequest\x1a\x1f.trawl.workerregistry.v1.Worker\x12h\n\x0bListWorkers\x12+.trawl.workerregistry.v1.ListWorkersRequest\x1a,.trawl.workerregistry.v1.ListWorkersResponse\x12]\n\x0cUpdateWorker\x12,.trawl.workerregistry.v1.UpdateWorkerRequest\x1a\x1f.trawl.workerregistry.v1.Workerb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%trawl/workerregistry/v1/workers.proto\x12\x17trawl.workerregistry.v1\"\xf4\x02\n\x06Worker\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x10\n\x08hostname\x18\x03 \x01(\t\x12\x12\n\nip_address\x18\x04 \x01(\t\x12\x0c\n\x04port\x18\x05 \x01(\x05\x12\x12\n\ntask_types\x18\x06 \x03(\t\x12\x1c\n\x14max_concurrent_tasks\x18\x07 \x01(\x05\x12\x1a\n\x12\x63urrent_task_count\x18\x08 \x01(\x05\x12\x0e\n\x06status\x18\t \x01(\t\x12\x19\n\x11last_heartbeat_ms\x18\n \x01(\x03\x12\x15\n\rregistered_ms\x18\x0b \x01(\x03\x12\x14\n\x0cload_average\x18\x0c \x01(\x01\x12\x14\n\x0cmemory_usage\x18\r \x01(\x03\x12\x11\n\tcpu_usage\x18\x0e \x01(\x01\x12\x15\n\rmetadata_json\x18\x0f \x01(\x0c\x12\x14\n\x0c\x63urrent_runs\x18\x10 \x03(\x03\x12\x1d\n\x15heartbeat_interval_ms\x18\x11 \x01(\x03\"a\n\x0fRegisterRequest\x12/\n\x06worker\x18\x01 \x01(\x0b\x32\x1f.trawl.workerregistry.v1.Worker\x12\x1d\n\x15heartbeat_interval_ms\x18\x02 \x01(\x03\"\xb0\x01\n\x10HeartbeatRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x1a\n\x12\x63urrent_task_count\x18\x03 \x01(\x05\x12\x14\n\x0cload_average\x18\x04 \x01(\x01\x12\x14\n\x0cmemory_usage\x18\x05 \x01(\x03\x12\x11\n\tcpu_usage\x18\x06 \x01(\x01\x12\x14\n\x0c\x63urrent_runs\x18\x07 \x03(\x03\x12\x0e\n\x06\x61nswer\x18\x08 \x01(\x08\"4\n\x11HeartbeatResponse\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\x0f\n\x07unknown\x18\x02 \x01(\x08\"0\n\x11\x44\x65registerRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\"\x14\n\x12\x44\x65registerResponse\"\x1e\n\x10GetWorkerRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x89\x01\n\x12ListWorkersRequest\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\x11\n\ttask_type\x18\x02 \x01(\t\x12\x10\n\x08hostname\x18\x03 \x01(\t\x12\x0c\n\x04sort\x18\x04 \x01(\t\x12\x11\n\tascending\x18\x05 \x01(\x08\x12\x0e\n\x06offset\x18\x06 \x01(\x03\x12\r\n\x05limit\x18\x07 \x01(\x05\"V\n\x13ListWorkersResponse\x12\x30\n\x07workers\x18\x01 \x03(\x0b\x32\x1f.trawl.workerregistry.v1.Worker\x12\r\n\x05total\x18\x02 \x01(\x03\"b\n\x13UpdateWorkerRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12/\n\x06worker\x18\x02 \x01(\x0b\x32\x1f.trawl.workerregistry.v1.Worker\x12\x0e\n\x06\x66ields\x18\x03 \x03(\t2\xbc\x05\n\rWorkerService\x12U\n\x08Register\x12(.trawl.workerregistry.v1.RegisterRequest\x1a\x1f.trawl.workerregistry.v1.Worker\x12\x62\n\tHeartbeat\x12).trawl.workerregistry.v1.HeartbeatRequest\x1a*.trawl.workerregistry.v1.HeartbeatResponse\x12g\n\nHeartbeats\x12).trawl.workerregistry.v1.HeartbeatRequest\x1a*.trawl.workerregistry.v1.HeartbeatResponse(\x01\x30\x01\x12\x65\n\nDeregister\x12*.trawl.workerregistry.v1.DeregisterRequest\x1a+.trawl.workerregistry.v1.DeregisterResponse\x12W\n\tGetWorker\x12).trawl.workerregistry.v1.GetWorkerRequest\x1a\x1f.trawl.workerregistry.v1.Worker\x12h\n\x0bListWorkers\x12+.trawl.workerregistry.v1.ListWorkersRequest\x1a,.trawl.workerregistry.v1.ListWorkersResponse\x12]\n\x0cUpdateWorker\x12,.trawl.workerregistry.v1.UpdateWorkerRequest\x1a\x1f.trawl.workerregistry.v1.Workerb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,21 +36,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REGISTERREQUEST']._serialized_start=441
   _globals['_REGISTERREQUEST']._serialized_end=538
   _globals['_HEARTBEATREQUEST']._serialized_start=541
-  _globals['_HEARTBEATREQUEST']._serialized_end=701
-  _globals['_HEARTBEATRESPONSE']._serialized_start=703
-  _globals['_HEARTBEATRESPONSE']._serialized_end=755
-  _globals['_DEREGISTERREQUEST']._serialized_start=757
-  _globals['_DEREGISTERREQUEST']._serialized_end=805
-  _globals['_DEREGISTERRESPONSE']._serialized_start=807
-  _globals['_DEREGISTERRESPONSE']._serialized_end=827
-  _globals['_GETWORKERREQUEST']._serialized_start=829
-  _globals['_GETWORKERREQUEST']._serialized_end=859
-  _globals['_LISTWORKERSREQUEST']._serialized_start=862
-  _globals['_LISTWORKERSREQUEST']._serialized_end=999
-  _globals['_LISTWORKERSRESPONSE']._serialized_start=1001
-  _globals['_LISTWORKERSRESPONSE']._serialized_end=1087
-  _globals['_UPDATEWORKERREQUEST']._serialized_start=1089
-  _globals['_UPDATEWORKERREQUEST']._serialized_end=1187
-  _globals['_WORKERSERVICE']._serialized_start=1190
-  _globals['_WORKERSERVICE']._serialized_end=1785
+  _globals['_HEARTBEATREQUEST']._serialized_end=717
+  _globals['_HEARTBEATRESPONSE']._serialized_start=719
+  _globals['_HEARTBEATRESPONSE']._serialized_end=771
+  _globals['_DEREGISTERREQUEST']._serialized_start=773
+  _globals['_DEREGISTERREQUEST']._serialized_end=821
+  _globals['_DEREGISTERRESPONSE']._serialized_start=823
+  _globals['_DEREGISTERRESPONSE']._serialized_end=843
+  _globals['_GETWORKERREQUEST']._serialized_start=845
+  _globals['_GETWORKERREQUEST']._serialized_end=875
+  _globals['_LISTWORKERSREQUEST']._serialized_start=878
+  _globals['_LISTWORKERSREQUEST']._serialized_end=1015
+  _globals['_LISTWORKERSRESPONSE']._serialized_start=1017
+  _globals['_LISTWORKERSRESPONSE']._serialized_end=1103
+  _globals['_UPDATEWORKERREQUEST']._serialized_start=1105
+  _globals['_UPDATEWORKERREQUEST']._serialized_end=1203
+  _globals['_WORKERSERVICE']._serialized_start=1206
+  _globals['_WORKERSERVICE']._serialized_end=1906
 # @@protoc_insertion_point(module_scope)

@@ -128,12 +128,15 @@ class HeartbeatRequest(_message.Message):
     MEMORY_USAGE_FIELD_NUMBER: _builtins.int
     CPU_USAGE_FIELD_NUMBER: _builtins.int
     CURRENT_RUNS_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     session: _builtins.str
     current_task_count: _builtins.int
     load_average: _builtins.float
     memory_usage: _builtins.int
     cpu_usage: _builtins.float
+    answer: _builtins.bool
+    """Only for Heartbeats: an answer is wanted though nothing has changed."""
     @_builtins.property
     def current_runs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     def __init__(
@@ -146,10 +149,11 @@ class HeartbeatRequest(_message.Message):
         memory_usage: _builtins.int = ...,
         cpu_usage: _builtins.float = ...,
         current_runs: _abc.Iterable[_builtins.int] | None = ...,
+        answer: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpu_usage", b"cpu_usage", "current_runs", b"current_runs", "current_task_count", b"current_task_count", "id", b"id", "load_average", b"load_average", "memory_usage", b"memory_usage", "session", b"session"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "cpu_usage", b"cpu_usage", "current_runs", b"current_runs", "current_task_count", b"current_task_count", "id", b"id", "load_average", b"load_average", "memory_usage", b"memory_usage", "session", b"session"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -44,6 +44,11 @@ class WorkerServiceStub:
                 request_serializer=trawl_dot_workerregistry_dot_v1_dot_workers__pb2.HeartbeatRequest.SerializeToString,
                 response_deserializer=trawl_dot_workerregistry_dot_v1_dot_workers__pb2.HeartbeatResponse.FromString,
                 _registered_method=True)
+        self.Heartbeats = channel.stream_stream(
+                '/trawl.workerregistry.v1.WorkerService/Heartbeats',
+                request_serializer=trawl_dot_workerregistry_dot_v1_dot_workers__pb2.HeartbeatRequest.SerializeToString,
+                response_deserializer=trawl_dot_workerregistry_dot_v1_dot_workers__pb2.HeartbeatResponse.FromString,
+                _registered_method=True)
         self.Deregister = channel.unary_unary(
                 '/trawl.workerregistry.v1.WorkerService/Deregister',
                 request_serializer=trawl_dot_workerregistry_dot_v1_dot_workers__pb2.DeregisterRequest.SerializeToString,
@@ -77,6 +82,15 @@ class WorkerServiceServicer:
 
     def Heartbeat(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Heartbeats(self, request_iterator, context):
+        """A worker's heartbeats for as long as both sides live. The first one names `id` and `session`; later ones may leave them out.
+        Answered are the first one, each that finds another status than was answered last, and those that ask for it.
+        After `unknown` the stream ends. It breaks when a heartbeat can't be kept: one that isn't broken means to be heard.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -115,6 +129,11 @@ def add_WorkerServiceServicer_to_server(servicer, server):
             ),
             'Heartbeat': grpc.unary_unary_rpc_method_handler(
                     servicer.Heartbeat,
+                    request_deserializer=trawl_dot_workerregistry_dot_v1_dot_workers__pb2.HeartbeatRequest.FromString,
+                    response_serializer=trawl_dot_workerregistry_dot_v1_dot_workers__pb2.HeartbeatResponse.SerializeToString,
+            ),
+            'Heartbeats': grpc.stream_stream_rpc_method_handler(
+                    servicer.Heartbeats,
                     request_deserializer=trawl_dot_workerregistry_dot_v1_dot_workers__pb2.HeartbeatRequest.FromString,
                     response_serializer=trawl_dot_workerregistry_dot_v1_dot_workers__pb2.HeartbeatResponse.SerializeToString,
             ),
@@ -191,6 +210,33 @@ class WorkerService:
             request,
             target,
             '/trawl.workerregistry.v1.WorkerService/Heartbeat',
+            trawl_dot_workerregistry_dot_v1_dot_workers__pb2.HeartbeatRequest.SerializeToString,
+            trawl_dot_workerregistry_dot_v1_dot_workers__pb2.HeartbeatResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Heartbeats(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/trawl.workerregistry.v1.WorkerService/Heartbeats',
             trawl_dot_workerregistry_dot_v1_dot_workers__pb2.HeartbeatRequest.SerializeToString,
             trawl_dot_workerregistry_dot_v1_dot_workers__pb2.HeartbeatResponse.FromString,
             options,

@@ -33,6 +33,11 @@ class WorkerServiceStub:
     def __new__(cls, channel: _aio.Channel) -> WorkerServiceAsyncStub: ...
     Register: _grpc.UnaryUnaryMultiCallable[_workers_pb2.RegisterRequest, _workers_pb2.Worker]
     Heartbeat: _grpc.UnaryUnaryMultiCallable[_workers_pb2.HeartbeatRequest, _workers_pb2.HeartbeatResponse]
+    Heartbeats: _grpc.StreamStreamMultiCallable[_workers_pb2.HeartbeatRequest, _workers_pb2.HeartbeatResponse]
+    """A worker's heartbeats for as long as both sides live. The first one names `id` and `session`; later ones may leave them out.
+    Answered are the first one, each that finds another status than was answered last, and those that ask for it.
+    After `unknown` the stream ends. It breaks when a heartbeat can't be kept: one that isn't broken means to be heard.
+    """
     Deregister: _grpc.UnaryUnaryMultiCallable[_workers_pb2.DeregisterRequest, _workers_pb2.DeregisterResponse]
     GetWorker: _grpc.UnaryUnaryMultiCallable[_workers_pb2.GetWorkerRequest, _workers_pb2.Worker]
     ListWorkers: _grpc.UnaryUnaryMultiCallable[_workers_pb2.ListWorkersRequest, _workers_pb2.ListWorkersResponse]
@@ -43,6 +48,11 @@ class WorkerServiceAsyncStub(WorkerServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Register: _aio.UnaryUnaryMultiCallable[_workers_pb2.RegisterRequest, _workers_pb2.Worker]  # type: ignore[assignment]
     Heartbeat: _aio.UnaryUnaryMultiCallable[_workers_pb2.HeartbeatRequest, _workers_pb2.HeartbeatResponse]  # type: ignore[assignment]
+    Heartbeats: _aio.StreamStreamMultiCallable[_workers_pb2.HeartbeatRequest, _workers_pb2.HeartbeatResponse]  # type: ignore[assignment]
+    """A worker's heartbeats for as long as both sides live. The first one names `id` and `session`; later ones may leave them out.
+    Answered are the first one, each that finds another status than was answered last, and those that ask for it.
+    After `unknown` the stream ends. It breaks when a heartbeat can't be kept: one that isn't broken means to be heard.
+    """
     Deregister: _aio.UnaryUnaryMultiCallable[_workers_pb2.DeregisterRequest, _workers_pb2.DeregisterResponse]  # type: ignore[assignment]
     GetWorker: _aio.UnaryUnaryMultiCallable[_workers_pb2.GetWorkerRequest, _workers_pb2.Worker]  # type: ignore[assignment]
     ListWorkers: _aio.UnaryUnaryMultiCallable[_workers_pb2.ListWorkersRequest, _workers_pb2.ListWorkersResponse]  # type: ignore[assignment]
@@ -62,6 +72,17 @@ class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workers_pb2.HeartbeatRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workers_pb2.HeartbeatResponse, _abc.Awaitable[_workers_pb2.HeartbeatResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def Heartbeats(
+        self,
+        request_iterator: _MaybeAsyncIterator[_workers_pb2.HeartbeatRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_workers_pb2.HeartbeatResponse], _abc.AsyncIterator[_workers_pb2.HeartbeatResponse]]:
+        """A worker's heartbeats for as long as both sides live. The first one names `id` and `session`; later ones may leave them out.
+        Answered are the first one, each that finds another status than was answered last, and those that ask for it.
+        After `unknown` the stream ends. It breaks when a heartbeat can't be kept: one that isn't broken means to be heard.
+        """
 
     @_abc_1.abstractmethod
     def Deregister(
