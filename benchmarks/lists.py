@@ -53,8 +53,9 @@ def _filters(task_id: int) -> dict[str, str]:
     return {
         "all": "", "task": f"task_id={task_id}", "task, status": f"task_id={task_id}&status=completed",
         "status": "status=completed", "rare status": "status=failed", "worker": worker,
-        "worker, status": f"{worker}&status=completed", "contract": "contract=scheduler",
-        "dates": wide, "old dates": old, "task, status, dates": f"task_id={task_id}&status=completed&{wide}",
+        "task, worker": f"task_id={task_id}&{worker}", "worker, status": f"{worker}&status=completed",
+        "contract": "contract=scheduler", "dates": wide, "old dates": old,
+        "task, status, dates": f"task_id={task_id}&status=completed&{wide}",
     }  # fmt: skip
 
 

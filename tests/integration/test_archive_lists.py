@@ -66,12 +66,12 @@ async def archive(settings_env: SettingsEnv, monkeypatch: pytest.MonkeyPatch) ->
     client.close()
 
 
-@pytest.mark.parametrize("sorted_at_once", [0, COUNT])
+@pytest.mark.parametrize("sort_cost", [0, COUNT**2])
 async def test_a_list_is_a_page_of_all_runs_that_match_in_their_order(
-    archive: Archive, monkeypatch: pytest.MonkeyPatch, sorted_at_once: int
+    archive: Archive, monkeypatch: pytest.MonkeyPatch, sort_cost: int
 ) -> None:
-    """Found few runs or many, asked for few or for many."""
-    monkeypatch.setattr(mongo_runs, "SORTED_AT_ONCE", sorted_at_once)
+    """Whether to sort is little work or much, asked for few or for many."""
+    monkeypatch.setattr(mongo_runs, "SORT_COST", sort_cost)
     monkeypatch.setattr(mongo_runs, "FEW", 10)
     filters: list[tuple[str, ...]] = [(), *itertools.combinations(FIELDS, 1), ("task_id", "status"),
                                       ("task_id", "status", "created_ms"), ("worker_id", "contract")]  # fmt: skip

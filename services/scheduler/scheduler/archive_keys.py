@@ -14,8 +14,10 @@ CREATED, STARTED, COMPLETED = "created_ms", "started_ms", "completed_ms"
 # Fields of a filter by its name. The most selective first: the first whose fields a query names is taken.
 FILTERS: Mapping[str, tuple[str, ...]] = {
     "by_task_status": ("task_id", "status"),
+    "by_task_worker": ("task_id", "worker_id"),
     "by_task": ("task_id",),
     "by_scope": ("scope",),
+    "by_worker_status": ("worker_id", "status"),
     "by_worker": ("worker_id",),
     "by_contract": ("contract",),
     "by_status": ("status",),
