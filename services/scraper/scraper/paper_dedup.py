@@ -10,11 +10,13 @@ from scraper.executor import Json, RunContext
 from scraper.mongo_catalogue import DedupMark, patiently, seen_by_dedup
 from scraper.mongo_papers import Papers
 from scraper.paper_catalogue import Catalogue
-from scraper.paper_matching import RULES
 from scraper.paper_workshop import Bench
 from scraper.pipeline_params import DedupParams
 
 SECONDS = 3_600.0
+# Goes up with every change of `paper_matching`'s rules, so that projects are compared anew. It stands here because only
+# the process that compares shall load what those need.
+RULES = 1
 # The run's progress is in steps of a hundred: reading 10, comparing 85, writing 5.
 READ_SHARE, COMPARE_SHARE = 10, 85
 

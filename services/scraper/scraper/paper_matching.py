@@ -34,8 +34,6 @@ YEARS = 2
 NAME_LIKENESS = 88.0
 SHORT_TITLE = 20
 TELLING_WORDS = 6
-# Changed with the rules, so that a project is compared anew.
-RULES = 1
 PREPRINT_DOI = "10.48550/"
 ROMAN = re.compile(r"[ivx]{1,5}")
 # Their presence or absence makes no other paper.
