@@ -1,5 +1,6 @@
 """gRPC servers: limits, the standard health service, trace context in, and errors out without leaking the inside."""
 
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, NoReturn
 
@@ -50,7 +51,7 @@ class _Boundary(grpc.aio.ServerInterceptor):
             )
         if handler.stream_stream:
             return grpc.stream_stream_rpc_method_handler(
-                _duplex(handler.stream_stream, details.method),
+                _stream(handler.stream_stream, details.method, None),
                 handler.request_deserializer,
                 handler.response_serializer,
             )
@@ -73,28 +74,14 @@ def _unary(method: Handler, name: str, parent: str) -> Handler:
     return call
 
 
-def _stream(method: Callable[[Any, Any], AsyncIterator[Any]], name: str, parent: str) -> Any:
+def _stream(method: Callable[[Any, Any], AsyncIterator[Any]], name: str, parent: str | None) -> Any:
+    """`request`: one message, or the stream of them. `parent` None: without a span, as a stream may last for days."""
+
     async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
         try:
-            with span(name, parent=parent, kind=grpc_kind()):
+            with contextlib.nullcontext() if parent is None else span(name, parent=parent, kind=grpc_kind()):
                 async for message in method(request, context):
                     yield message
-        except TrawlError as error:
-            await _abort(context, error)
-        except Exception:
-            log.exception("unexpected", method=name)
-            await _abort(context, InternalError("internal error"))
-
-    return call
-
-
-def _duplex(method: Callable[[Any, Any], AsyncIterator[Any]], name: str) -> Any:
-    """Without a span: such a stream may last for days."""
-
-    async def call(requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
-        try:
-            async for message in method(requests, context):
-                yield message
         except TrawlError as error:
             await _abort(context, error)
         except Exception:
