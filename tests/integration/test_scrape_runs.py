@@ -338,7 +338,7 @@ async def test_scrape_credentials_go_only_to_the_start_sites() -> None:
         ({"items": {"fields": {"url": {"xpath": "document('/etc/passwd')"}}}}, "items.fields.url.xpath"),
         ({"items": {"fields": {"url": {"regex": "(?=a)"}}}}, "items.fields.url.regex"),
         ({"items": {"fields": {"url": {"jsonpath": "$["}}}}, "items.fields.url.jsonpath"),
-        ({"items": {"select": {"regex": "a"}, "fields": {"url": {"css": "a"}}}}, "items.select"),
+        ({"items": {"select": {"regex": "a"}, "fields": {"url": {"css": "a"}}}}, "items.select.regex"),
         ({"detail": {"follow": "nope", "fields": {"sku": {"css": "a"}}}}, "parameters"),
         ({"unique_by": ["nope"]}, "parameters"),
         ({"limits": {"pages": "many"}}, "limits.pages"),

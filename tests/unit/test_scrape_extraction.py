@@ -8,7 +8,7 @@ import pytest
 from scraper.documents import parse_document
 from scraper.executor import InvalidParameters
 from scraper.extract import is_plain
-from scraper.scrape_definition import ScrapeDefinition, read_definition
+from scraper.scrape_definition import read_definition
 from scraper.scrape_plan import ListRead, Plan
 from scraper.values import convert, to_url
 
@@ -126,11 +126,6 @@ def test_scrape_broken_pages_are_only_empty(text: str) -> None:
 def test_scrape_deep_json_is_refused_or_read_but_never_crashes() -> None:
     deep = "[" * 500 + "]" * 500
     assert read({"f": {"jsonpath": "$..zz"}}, text=deep, content_type="application/json").items[0].found == 0
-
-
-def test_scrape_unknown_parts_of_a_definition_are_ignored() -> None:
-    parameters = {"start_urls": ["http://h/"], "items": {"fields": {"a": {"css": "a", "new": 1}}}, "other": {"x": 1}}
-    assert isinstance(read_definition(parameters), ScrapeDefinition)
 
 
 def test_scrape_wrong_types_are_not_coerced() -> None:

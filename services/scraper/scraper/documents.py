@@ -13,6 +13,7 @@ import orjson
 from lxml import etree
 
 from scraper.executor import ExecutorError, Json
+from scraper.problems import Problems
 
 # The library has no types.
 Element = Any
@@ -43,6 +44,8 @@ class Document:
     _embedded: list[Json] | None = field(default=None, repr=False)
     # What `structured_data` found, read once.
     entities: list[Json] | None = field(default=None, repr=False)
+    # What of it could not be read.
+    problems: Problems = field(default_factory=Problems)
 
     @property
     def has_scripts(self) -> bool:

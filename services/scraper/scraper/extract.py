@@ -258,12 +258,16 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class FieldsRead:
-    """The fields of one node. `missing`: required ones with neither value nor default. `lacking`: those not found."""
+    """The fields of one node. `missing`: required ones with neither value nor default. `lacking`: those not found.
+
+    `problems`: of the page, where the fields are all that was read from it (`Problems.to_json`).
+    """
 
     data: dict[str, Json]
     found: int
     missing: tuple[str, ...] = ()
     lacking: tuple[str, ...] = ()
+    problems: tuple[Json, ...] = ()
 
 
 def compile_fields(rules: Mapping[str, FieldRule], compiler: Compiler, place: str) -> tuple[Field, ...]:

@@ -28,7 +28,7 @@ class PageBrowser:
         return await self._session.load(
             url,
             wait_for=definition.wait_for,
-            scroll=definition.scroll,
+            scroll=definition.scroll is not None,
             steps=definition.steps,
             timeout_seconds=definition.page_seconds,
         )

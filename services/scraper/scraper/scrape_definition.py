@@ -1,6 +1,6 @@
 """The definition of a `scrape` run, as its owner writes it. Owns: its shape and limits. Must not know pages.
 
-Unknown fields are ignored; a wrong one is refused with its place in the definition.
+An unknown field is refused with its place and the nearest known name; a wrong one with its place.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from scraper.addresses import check_url
 from scraper.executor import ExecutorError, InvalidParameters, Json
+from scraper.unknown_fields import unknown_field
 
 Expression = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -22,9 +23,9 @@ def _selector_text(value: object) -> object:
 
 
 class Model(BaseModel):
-    """Strict about types, and silent about what it doesn't know."""
+    """Strict about types and names."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Selector(Model):
@@ -54,6 +55,14 @@ class FieldRule(Selector):
     type: FieldType = "text"
     default: Json = None
     required: bool = False
+    # What settles a number or date that has several meanings: its decimal mark, the order of day, month and year, the
+    # language (BCP 47, `de` or `pt-BR`), and the zone (IANA, `Europe/Berlin`) of a time that names none.
+    decimal: Literal[".", ","] | None = None
+    order: Literal["dmy", "mdy", "ymd"] | None = None
+    language: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$")] | None = None
+    timezone: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
+    # The text must be nothing but the value: "from 12.50 €" is then no number.
+    strict: bool = False
 
 
 class ItemSelector(Model):
@@ -120,6 +129,8 @@ class Crawl(Model):
     modified_since: Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}")] | None = None
     # A page that names another one as its canonical address is read there, and once.
     canonical: bool = True
+    # Parameters that are taken out of every address before it is asked for; a `*` at the end stands for any rest.
+    strip_parameters: list[Name] = Field(default=[], max_length=100)
 
 
 class Limits(Model):
@@ -129,6 +140,9 @@ class Limits(Model):
     items: int = Field(default=10_000, ge=1, le=1_000_000)
     depth: int = Field(default=3, ge=0, le=100)
     seconds: float = Field(default=3600, gt=0, le=7 * 86400, strict=False)
+    # Of one page: what is longer or has more is cut, and counted as a problem.
+    page_bytes: int = Field(default=50 * 1024 * 1024, ge=1024, le=500 * 1024 * 1024)
+    page_items: int = Field(default=1_000_000, ge=1, le=1_000_000)
 
 
 class Manners(Model):
@@ -136,6 +150,35 @@ class Manners(Model):
 
     concurrency: int = Field(default=4, ge=1, le=32)
     delay_seconds: float = Field(default=0, ge=0, le=300, strict=False)
+
+
+class Scroll(Model):
+    """How a page is scrolled before it is read: its own window and the boxes in it that scroll, step by step."""
+
+    # Pixels of a step; the default is most of the window's height.
+    step: int | None = Field(default=None, ge=10, le=10_000)
+    # Seconds that new content has to appear after a step at the end.
+    wait: float = Field(default=2.0, ge=0, le=60, strict=False)
+    # Done as soon as this selector matches (CSS), or when so many steps were made.
+    until: Annotated[Expression, BeforeValidator(_selector_text)] | None = None
+    steps: int = Field(default=1000, ge=1, le=100_000)
+
+
+class Viewport(Model):
+    """The browser's window, in CSS pixels."""
+
+    width: int = Field(ge=100, le=10_000)
+    height: int = Field(ge=100, le=10_000)
+
+
+class DialogText(Model):
+    """What is typed into a prompt, which is then accepted."""
+
+    text: Annotated[str, StringConstraints(max_length=2000)]
+
+
+def _as_scroll(value: object) -> object:
+    return {} if value is True else None if value is False else value
 
 
 class ScrapeDefinition(Model):
@@ -162,7 +205,13 @@ class ScrapeDefinition(Model):
     page_seconds: float = Field(default=30, gt=0, le=600, strict=False)
     # A CSS selector, plain or as {"css": …}.
     wait_for: Annotated[Expression, BeforeValidator(_selector_text)] | None = None
-    scroll: bool = False
+    scroll: Annotated[Scroll | None, BeforeValidator(_as_scroll)] = None
+    dialogs: Literal["accept", "dismiss"] | DialogText = "dismiss"
+    viewport: Viewport | None = None
+    # The pages' encoding (a WHATWG label), whatever they say themselves.
+    charset: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
+    # A run that finds no item at all fails.
+    fail_if_empty: bool = False
     steps: list[dict[str, Any]] = Field(default=[], max_length=500)
 
     @model_validator(mode="after")
@@ -202,10 +251,7 @@ def read_definition(parameters: Mapping[str, Json]) -> ScrapeDefinition:
     try:
         definition = ScrapeDefinition.model_validate(_with_mode(parameters))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise InvalidParameters(message, field=place or "parameters") from error
+        raise _refused(error) from error
     if not definition.first_urls:
         raise InvalidParameters("needs one at least, or a crawl whose sitemap lists some", field="start_urls")
     _check_urls(definition.start_urls, "start_urls")
@@ -213,9 +259,21 @@ def read_definition(parameters: Mapping[str, Json]) -> ScrapeDefinition:
     return definition
 
 
+def _refused(error: ValidationError) -> InvalidParameters:
+    first = error.errors(include_url=False, include_context=False)[0]
+    place = first["loc"]
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        message = unknown_field(ScrapeDefinition, place)
+    return InvalidParameters(message, field=".".join(str(part) for part in place) or "parameters")
+
+
 def _with_mode(parameters: Mapping[str, Json]) -> dict[str, Json]:
     whole = dict(parameters)
-    if whole.get("mode") == "crawl" and not whole.get("crawl"):
+    mode = whole.pop("mode", None)
+    if mode not in (None, "list", "crawl"):
+        raise InvalidParameters("must be list or crawl", field="mode")
+    if mode == "crawl" and not whole.get("crawl"):
         whole["crawl"] = {}
     return whole
 

@@ -127,6 +127,7 @@ class ItemStore:
         if page is None:
             return None
         self._state.pages_read += 1
+        self._state.problems.merge(page.read.problems, url=page.url)
         return DetailRead(page.url, page.read)
 
     def _item_of(self, at: Position, position: int, page: Page[ListRead], detail: DetailRead) -> Item | None:
@@ -176,9 +177,17 @@ class ItemStore:
             if self._definition.unique_by:
                 self._state.note_stored(item.key for item in marked if item.key is not None)
             self._state.items += len(batch)
+            self._count_empty(batch)
             batch.clear()
         at.item = position
         await self._stored()
+
+    def _count_empty(self, batch: list[Item]) -> None:
+        counts = self._state.empty_fields
+        for item in batch:
+            for name, value in item.data.items():
+                if value is None or value == []:
+                    counts[name] = counts.get(name, 0) + 1
 
 
 async def _cancel(tasks: deque[asyncio.Task[DetailRead | None]]) -> None:

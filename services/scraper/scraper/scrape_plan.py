@@ -1,6 +1,6 @@
 """What a scrape run reads from a page. Owns: a definition, compiled. Must not know how pages are had or stored."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from scraper.crawl_links import LinkFinder, LinkRules, canonical_of
 from scraper.documents import Document
@@ -13,13 +13,17 @@ from scraper.values import to_url
 
 @dataclass(frozen=True, slots=True)
 class ListRead:
-    """What a page of items has: them in order, where it goes on, and for a crawl its links and own address."""
+    """What a page of items has: them in order, where it goes on, and for a crawl its links and own address.
+
+    `problems`: what of it could not be read (`Problems.to_json`).
+    """
 
     items: list[FieldsRead]
     next_url: str | None
     title: str
     links: tuple[str, ...] = ()
     canonical: str | None = None
+    problems: tuple[Json, ...] = ()
 
 
 class Plan:
@@ -49,11 +53,14 @@ class Plan:
         title = document.root.findtext(".//title") if document.root is not None else None
         shown = (title or "").strip()[:200]
         if self._links is None:
-            return ListRead(items, self._find_next(document), shown)
-        return ListRead(items, None, shown, self._links.find(document), canonical_of(document))
+            read = ListRead(items, self._find_next(document), shown)
+        else:
+            read = ListRead(items, None, shown, self._links.find(document), canonical_of(document))
+        return replace(read, problems=tuple(document.problems.to_json())) if document.problems else read
 
     def _read_detail(self, document: Document) -> FieldsRead:
-        return read_fields(self._detail, _root_of(document), document)
+        read = read_fields(self._detail, _root_of(document), document)
+        return replace(read, problems=tuple(document.problems.to_json())) if document.problems else read
 
     def _find_next(self, document: Document) -> str | None:
         if self._next is None:
@@ -72,12 +79,19 @@ class Plan:
 
 
 def _fields_of(saved: Json) -> FieldsRead:
-    return FieldsRead(saved["data"], saved["found"], tuple(saved["missing"]), tuple(saved["lacking"]))
+    return FieldsRead(
+        saved["data"],
+        saved["found"],
+        tuple(saved["missing"]),
+        tuple(saved["lacking"]),
+        tuple(saved.get("problems", ())),
+    )
 
 
 def _list_of(saved: Json) -> ListRead:
     items = [_fields_of(item) for item in saved["items"]]
-    return ListRead(items, saved["next_url"], saved["title"], tuple(saved["links"]), saved["canonical"])
+    links, problems = tuple(saved["links"]), tuple(saved.get("problems", ()))
+    return ListRead(items, saved["next_url"], saved["title"], links, saved["canonical"], problems)
 
 
 def worth_of_fields(read: FieldsRead) -> Worth:

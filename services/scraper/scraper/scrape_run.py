@@ -121,6 +121,9 @@ class ScrapeRun:
     async def store(self, at: Position, page: Page[ListRead], *, first: bool) -> bool:
         """Store the items of a page that was just read; False when a limit came first. `first`: it is a start's."""
         self.state.pages_read += 1
+        # A page that an earlier attempt had begun was counted by it.
+        if at.item == 0:
+            self.state.problems.merge(page.read.problems, url=page.url)
         self._report_if_nothing(page, first=first)
         return await self._items.store(at, page)
 

@@ -14,10 +14,11 @@ import orjson
 
 from scraper.executor import Json
 from scraper.frontier import Frontier
+from scraper.problems import Problems
 from scraper.render_choice import RenderChoices
 from scraper.scrape_definition import Limits
 
-VERSION = 2
+VERSION = 3
 MAX_FAILED_PAGES = 100
 MAX_VISITED = 5000
 # Keys of stored items that a checkpoint holds, 8 bytes each.
@@ -104,6 +105,9 @@ class ScrapeState:
     # Those of them that are not stored yet: no checkpoint may have them.
     pending: set[bytes] = field(default_factory=set)
     changes: dict[str, int] = field(default_factory=dict)
+    problems: Problems = field(default_factory=Problems)
+    # How many stored items lack a field, by its name.
+    empty_fields: dict[str, int] = field(default_factory=dict)
     stop_reason: str = ""
 
     def take_page(self) -> bool:
@@ -186,6 +190,8 @@ class ScrapeState:
             "keys": base64.b64encode(b"".join(self.keys - self.pending)).decode() if len(self.keys) <= MAX_KEYS else "",
             "changes": dict(self.changes),
             "failed_pages": list(self.failed_pages),
+            "problems": self.problems.to_json(),
+            "empty_fields": dict(self.empty_fields),
             **counts,
         }
 
@@ -214,6 +220,8 @@ class ScrapeState:
             **crawled,
             "failed_count": self.failed,
             "failed_pages": self.failed_pages,
+            "problems": self.problems.to_json(),
+            "empty_fields": {name: count for name, count in self.empty_fields.items() if count},
             "stop_reason": self.stop_reason or ("pages_failed" if self.lists_failed else "finished"),
         }
 
@@ -263,6 +271,8 @@ def begin(
         keys = base64.b64decode(saved["keys"])
         state.keys = {keys[at : at + KEY_BYTES] for at in range(0, len(keys), KEY_BYTES)}
         state.changes = dict(saved["changes"])
+        state.problems = Problems.from_json(saved["problems"])
+        state.empty_fields = dict(saved["empty_fields"])
         if crawl_at_once:
             state.frontier = Frontier.from_json(saved["frontier"], crawl_at_once)
         state.resumed = [Chain(**chain) for chain in saved["chains"]]

@@ -1,0 +1,50 @@
+"""What to say of a field that a definition does not have. Owns: the nearest known name. Must not know definitions."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`; did you mean 'limits'?`, or nothing when no known name is near."""
+    names = list(known)
+    near = get_close_matches(name, names, n=1, cutoff=0.6) or [one for one in names if name and one.startswith(name)]
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def unknown_field(model: type[BaseModel], place: Sequence[str | int]) -> str:
+    """The message for an unknown field at `place` (a pydantic error's `loc`) below `model`."""
+    name = str(place[-1])
+    known = {own for found in _models_at([model], place[:-1]) for own in _names_of(found)}
+    return f"there is no such field{did_you_mean(name, sorted(known))}"
+
+
+def _models_at(models: list[type[BaseModel]], place: Sequence[str | int]) -> list[type[BaseModel]]:
+    """The models that may stand at `place`. A union's members have their own part in it, which leads no further."""
+    for part in place:
+        below = [
+            inner
+            for model in models
+            for name, field in model.model_fields.items()
+            if part in (name, field.alias)
+            for inner in _models_in(field)
+        ]
+        models = below or models
+    return models
+
+
+def _models_in(field: FieldInfo) -> Iterator[type[BaseModel]]:
+    waiting: list[Any] = [field.annotation]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, type) and issubclass(one, BaseModel):
+            yield one
+        waiting += get_args(one)
+
+
+def _names_of(model: type[BaseModel]) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        yield field.alias or name
