@@ -1,6 +1,7 @@
 """Builds the executors that the settings name. The only place that knows them all."""
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ from scraper.executors.x import XExecutor
 from scraper.fetch import Fetcher
 from scraper.mongo_known import MongoKnownItems, MongoKnownPages
 from scraper.mongo_sessions import MongoSessions
+from scraper.page_readers import PageReaders
 from scraper.pipeline import Pipeline
 from scraper.processes import CommandRunner, reap_leftovers
 from scraper.redis_paces import RedisPaces
@@ -70,6 +72,7 @@ class Executors:
             ),
             self._may_connect,
         )
+        self._readers = PageReaders(settings.reading_processes or os.cpu_count() or 1, settings.reading_seconds)
         self._work_dir = work_dir
         secrets, custom = environment_secrets(), RegisteredActions()
         self.sealer = Sealer(accounts.box)
@@ -112,6 +115,7 @@ class Executors:
                 proxy_of=ways_out.address_of,
                 known=Known(known_items, known_pages),
                 shared_paces=RedisPaces(self._redis, worker_id),
+                readers=self._readers,
             ),
             "python": lambda: PythonExecutor(runner=self._runner, scripts_dir=settings.scripts_dir),
             **pipeline.builders(self._fetcher, self._runner),
@@ -151,6 +155,7 @@ class Executors:
         """Give back what is shared."""
         for executor in self.by_name.values():
             await executor.close()
+        self._readers.close()
         await self._browsers.close()
         await self._adspower.close()
         await self._redis.aclose()

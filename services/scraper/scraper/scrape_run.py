@@ -15,7 +15,7 @@ from scraper.page_loader import Page, PageFailed, PageLoader
 from scraper.reading import Reading, T
 from scraper.scrape_changes import Changes
 from scraper.scrape_items import ItemStore, Position
-from scraper.scrape_plan import ListRead, Plan
+from scraper.scrape_reads import ListRead, Plan
 from scraper.scrape_state import ScrapeState
 
 CHECKPOINT_SECONDS = 1.0
