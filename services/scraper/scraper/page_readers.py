@@ -67,24 +67,30 @@ class _Reader:
         header = orjson.dumps(question)
         try:
             async with asyncio.timeout(STALLED_SECONDS):
-                await loop.sock_sendall(self._socket, HEADER.pack(len(header), len(body)) + header)
-                if body:
-                    await loop.sock_sendall(self._socket, body)
-                length, _ = HEADER.unpack(await self._receive(HEADER.size))
-                return orjson.loads(await self._receive(length))
+                await loop.sock_sendall(self._socket, b"".join((HEADER.pack(len(header), len(body)), header, body)))
+                return orjson.loads(await self._receive(loop))
         except (OSError, EOFError, TimeoutError) as error:
             self.end()
             raise ReaderEnded(too_long=self._process.returncode == -signal.SIGPROF) from error
 
-    async def _receive(self, length: int) -> bytes:
-        loop = asyncio.get_running_loop()
-        content = bytearray()
-        while len(content) < length:
-            piece = await loop.sock_recv(self._socket, min(PIECE, length - len(content)))
-            if not piece:
-                raise EOFError
-            content += piece
-        return bytes(content)
+    async def _receive(self, loop: asyncio.AbstractEventLoop) -> bytes:
+        """One answer, which is all that comes until the next question."""
+        content = b""
+        while len(content) < HEADER.size:
+            content += await self._piece(loop)
+        length = HEADER.size + HEADER.unpack_from(content)[0]
+        if len(content) == length:
+            return content[HEADER.size :]
+        whole = bytearray(content)
+        while len(whole) < length:
+            whole += await self._piece(loop)
+        return bytes(whole[HEADER.size :])
+
+    async def _piece(self, loop: asyncio.AbstractEventLoop) -> bytes:
+        piece = await loop.sock_recv(self._socket, PIECE)
+        if not piece:
+            raise EOFError
+        return piece
 
     def end(self) -> None:
         """End the process, whatever it does."""

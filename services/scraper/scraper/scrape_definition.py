@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from scraper.addresses import check_url
 from scraper.executor import ExecutorError, InvalidParameters, Json
 from scraper.unknown_fields import unknown_field
 
@@ -279,6 +278,9 @@ def _with_mode(parameters: Mapping[str, Json]) -> dict[str, Json]:
 
 
 def _check_urls(urls: Sequence[str], field: str) -> None:
+    # It brings an HTTP client along, which a process that only reads pages does without.
+    from scraper.addresses import check_url
+
     for index, url in enumerate(urls):
         try:
             check_url(url)
