@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from trawl.scheduler.v1 import runs_pb2
 from wire import subjects
 
-from gateway.access import make_access
+from gateway.access import Role, make_access
 from gateway.apps import Parts, build_apps, listeners
 from gateway.backend import Backend
 from gateway.connections import ConnectionLimits
@@ -48,7 +48,9 @@ class Gateway:
         database = mongo_database(self._mongo, settings, "gateway")
         self._keys = MongoKeys(database)
         self._watcher = RunWatcher(self._events, self._fetch)
-        self._follower, self._streams = LogFollower(self._events, self._watcher, self._read_lines), Streams()
+        access = make_access(self._keys, settings)
+        self._follower = LogFollower(self._events, self._watcher, self._read_lines)
+        self._streams = Streams(partial(access.authorize, role=Role.VIEWER), per_key=settings.max_streams_per_key)
         probes = self._probes()
         self._webhooks = Webhooks(
             settings, database=database, redis=self._redis, events=self._events, backend=self._backend,
@@ -58,7 +60,7 @@ class Gateway:
             Parts(
                 settings=settings,
                 backend=self._backend,
-                access=make_access(self._keys, settings),
+                access=access,
                 idempotency=Idempotency(self._redis),
                 watcher=self._watcher,
                 probes=probes,
