@@ -45,8 +45,8 @@ class State:
     accounts: dict[str, str] = field(default_factory=dict)
     # (auth_token, operation) -> (window's end in epoch seconds, asked)
     windows: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
-    # operation -> an answer that is given to each of its requests, instead of the world's
-    answers: dict[str, Json] = field(default_factory=dict)
+    # operation -> answers that its requests get one after the other instead of the world's; the last one stays
+    answers: dict[str, list[Json]] = field(default_factory=dict)
     log: list[Json] = field(default_factory=list)
 
 
@@ -148,8 +148,8 @@ class GraphQl:
         return None
 
     def _data(self, operation: str, variables: Json, fault: str) -> Json | None:
-        if operation in self.state.answers:
-            return self.state.answers[operation]
+        if given := self.state.answers.get(operation):
+            return given.pop(0) if len(given) > 1 else given[0]
         shapes = Shapes(self._world, self.state.shape)
         if operation == "UserByScreenName":
             user = self._world.user(str(variables.get("screen_name", "")))
