@@ -7,11 +7,19 @@ from chassis.clock import now_ms
 from chassis.errors import Conflict, InvalidInput, NotFound, TrawlError
 from chassis.grpc_server import GrpcServer
 from trawl.scheduler.v1 import events_pb2, lease_pb2_grpc, runs_pb2, runs_pb2_grpc, tasks_pb2, tasks_pb2_grpc
-from trawl.scraper.v1 import browser_pb2_grpc, papers_pb2, papers_pb2_grpc, results_pb2, results_pb2_grpc
+from trawl.scraper.v1 import (
+    browser_pb2_grpc,
+    definitions_pb2_grpc,
+    papers_pb2,
+    papers_pb2_grpc,
+    results_pb2,
+    results_pb2_grpc,
+)
 from trawl.workerregistry.v1 import workers_pb2, workers_pb2_grpc
 from wire.subjects import queue_of
 
 from gateway_support.fake_browser import FakeBrowser
+from gateway_support.fake_definitions import FakeDefinitions
 from gateway_support.fake_leases import FakeLeases
 
 LIVE = (runs_pb2.RUN_STATUS_PENDING, runs_pb2.RUN_STATUS_RUNNING)
@@ -351,6 +359,7 @@ class FakeServices:
     def __init__(self) -> None:
         self.scheduler, self.registry, self.results = FakeScheduler(), FakeRegistry(), FakeResults()
         self.leases, self.papers, self.browser = FakeLeases(), FakePapers(), FakeBrowser()
+        self.definitions = FakeDefinitions()
         self.server = self._server(0)
 
     def _server(self, port: int) -> GrpcServer:
@@ -362,6 +371,7 @@ class FakeServices:
         server.add(results_pb2_grpc.add_ResultServiceServicer_to_server, self.results)
         server.add(papers_pb2_grpc.add_PaperServiceServicer_to_server, self.papers)
         server.add(browser_pb2_grpc.add_BrowserServiceServicer_to_server, self.browser)
+        server.add(definitions_pb2_grpc.add_DefinitionServiceServicer_to_server, self.definitions)
         return server
 
     async def restart(self) -> None:

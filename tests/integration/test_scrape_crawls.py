@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from executor_kit import RecordingContext, context_of, fetching, serve
+from scrape_kit import page_readers
 from scraper.executor import InvalidParameters, Parked
 from scraper.executors.scrape import ScrapeExecutor
 from scraper.frontier import Frontier
@@ -58,7 +59,7 @@ def definition(base: str, crawl: Mapping[str, Any] | bool = True, **changes: Any
 async def crawl(parameters: Mapping[str, Any], **job: Any) -> tuple[Any, RecordingContext]:
     context = context_of("scrape", parameters=parameters, **job)
     async with fetching() as fetcher:
-        executor = ScrapeExecutor(fetcher=fetcher)
+        executor = ScrapeExecutor(fetcher=fetcher, readers=page_readers())
         try:
             return await executor.run(context), context
         finally:
@@ -252,7 +253,7 @@ async def test_a_pause_longer_than_a_run_waits_parks_it_with_its_checkpoint() ->
         parameters = definition(base, politeness={"concurrency": 1})
         context = context_of("scrape", parameters=parameters)
         async with fetching() as fetcher:
-            executor = ScrapeExecutor(fetcher=fetcher)
+            executor = ScrapeExecutor(fetcher=fetcher, readers=page_readers())
             with pytest.raises(Parked) as caught:
                 await executor.run(context)
             await executor.close()

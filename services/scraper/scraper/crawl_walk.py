@@ -13,7 +13,7 @@ from scraper.crawl_links import LinkRules
 from scraper.frontier import Frontier, Spot
 from scraper.page_loader import Page, PageFailed
 from scraper.scrape_definition import Crawl
-from scraper.scrape_plan import ListRead
+from scraper.scrape_reads import ListRead
 from scraper.scrape_run import ScrapeRun
 from scraper.sitemaps import MAX_BYTES, read_sitemap
 

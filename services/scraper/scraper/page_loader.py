@@ -1,6 +1,5 @@
 """How a scrape run gets its pages. Owns: HTTP or browser, retries, pace. Must not know items."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic
 from urllib.parse import urlsplit
@@ -8,14 +7,14 @@ from urllib.parse import urlsplit
 from chassis.clock import now_ms
 
 from scraper.addresses import AddressGuard, shown_url
-from scraper.documents import Document
 from scraper.executor import ExecutorError, InvalidParameters, Json, Parked, RunContext
 from scraper.fetch import MAX_BODY_BYTES, PRIVATE_HEADERS, Fetched, FetchFailed, FetchRequest, FetchSession, same_origin
 from scraper.host_pace import HostPaused
 from scraper.known_pages import PageMemory
 from scraper.page_browser import PageBrowser
+from scraper.page_readers import ReadPage, RunReader
 from scraper.politeness import Politeness, RunPace, is_slowing, retry_after_seconds
-from scraper.reading import Reader, Reading, T, Worth
+from scraper.reading import Evidence, Reading, Source, T, Worth
 from scraper.render_choice import RenderChoices
 from scraper.scrape_definition import ScrapeDefinition
 
@@ -56,7 +55,7 @@ class PageLoader:
         guard: AddressGuard,
         politeness: Politeness,
         browser: PageBrowser | None,
-        reader: Reader,
+        reader: RunReader,
         choices: RenderChoices,
         memory: PageMemory | None = None,
     ) -> None:
@@ -122,17 +121,19 @@ class PageLoader:
         if known is not None and answer.status == 304:
             self.unchanged += 1
             return Page(known.url, reading.restore(known.read), ("unchanged",))
-        document, read = await self._read(answer.text, len(answer.body), answer.url, answer.content_type, reading)
-        worth = reading.worth(read)
-        if mode == "auto" and (page := await self._look(url, reading, document, worth)) is not None:
+        content_type = answer.headers.get("Content-Type", "")
+        source = Source(answer.url, answer.body, content_type, self._definition.charset, answer.truncated)
+        has = await self._read(source, reading, look=mode == "auto" and self._browser is not None)
+        worth = reading.worth(has.read)
+        if mode == "auto" and (page := await self._look(url, reading, has.evidence, worth)) is not None:
             return page
         if self._memory is not None and worth.something:
-            await self._memory.keep(url, reading.kind, answer, reading.store(read))
-        return Page(answer.url, read, ("http",))
+            await self._memory.keep(url, reading.kind, answer, has.raw)
+        return Page(answer.url, has.read, ("http",))
 
-    async def _look(self, url: str, reading: Reading[T], document: Document, worth: Worth) -> Page[T] | None:
+    async def _look(self, url: str, reading: Reading[T], evidence: Evidence, worth: Worth) -> Page[T] | None:
         """The page as a browser has it, where that is more; None: what HTTP brought is as good."""
-        if self._browser is None or (doubt := self.choices.doubt(reading.kind, worth, document)) is None:
+        if self._browser is None or (doubt := self.choices.doubt(reading.kind, worth, evidence)) is None:
             return None
         try:
             page = await self._render(self._browser, url, reading, ("http", "browser"))
@@ -224,16 +225,14 @@ class PageLoader:
             pace.host.slow_down(None)
         if loaded.status >= 400:
             raise PageFailed(url, ExecutorError(f"HTTP {loaded.status}", code="HTTP_STATUS"), loaded.status)
-        html = loaded.html
-        _, read = await self._read(lambda: html, len(html), loaded.url, "text/html", reading)
-        return Page(loaded.url, read, modes)
+        source = Source(loaded.url, loaded.html.encode(errors="replace"), "text/html; charset=utf-8")
+        has = await self._read(source, reading, look=False)
+        return Page(loaded.url, has.read, modes)
 
-    async def _read(
-        self, text: Callable[[], str], size: int, url: str, content_type: str, reading: Reading[T]
-    ) -> tuple[Document, T]:
-        if content_type.startswith(NO_TEXT):
-            raise ExecutorError(f"{content_type} is no page", code="NOT_A_PAGE", retryable=False)
-        return await self._reader.read(text, size, url, content_type, reading)
+    async def _read(self, source: Source, reading: Reading[T], *, look: bool) -> ReadPage[T]:
+        if source.media_type.startswith(NO_TEXT):
+            raise ExecutorError(f"{source.media_type} is no page", code="NOT_A_PAGE", retryable=False)
+        return await self._reader.read(source, reading, look=look)
 
 
 def _parked(pause: HostPaused) -> Parked:

@@ -8,6 +8,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 
+def path_of(place: Iterable[str | int]) -> str:
+    """A pydantic error's `loc` as a path: `start_urls[0]`, `items.fields.price`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'limits'?`, or nothing when no known name is near."""
     names = list(known)
