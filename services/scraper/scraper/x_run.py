@@ -92,6 +92,7 @@ class XRun:
         await self._check_breaker()
         for _ in range(MAX_ACCOUNTS):
             if self._state.stop_reason:
+                self._report()
                 return self._result()
             async with self._parts.accounts.lease(self._want()) as account:
                 try:
@@ -319,6 +320,15 @@ class XRun:
             "operation": self._task.operation,
         }
         await self._context.emit([Item(one.data, one.kind, one.data["id"], metadata) for one in entries])
+
+    def _report(self) -> None:
+        """Say that nothing was found, and what could not be read."""
+        state = self._state
+        if not state.count:
+            self._context.log("warn", f"Nothing was found on {state.pages} pages: {state.stop_reason}")
+        if state.problems:
+            message = f"{state.problems.count} problems were counted"
+            self._context.log("warn", message, problems=state.problems.to_json())
 
     def _result(self) -> Json:
         state = self._state
