@@ -65,6 +65,24 @@ def test_a_repeated_text_is_the_originals() -> None:
     assert problems == [(VALUE_MISSING, "tweet.retweeted.user.username")]
 
 
+def test_what_is_cut_off_with_a_repeated_text_is_taken_from_the_original() -> None:
+    picture = {"type": "photo", "media_url_https": "/p.jpg"}
+    entities = {
+        "hashtags": [{"text": "weir"}, {"text": "loom"}],
+        "urls": [{"expanded_url": "https://example.org/a"}],
+        "user_mentions": [{"screen_name": "old_mill"}],
+        "media": [picture],
+    }
+    cut = {"hashtags": [{"text": "weir"}], "urls": [], "user_mentions": [{"screen_name": "moss_garden"}]}
+    original = tweet("2", "Words", FRIEND, legacy={"entities": entities})
+    legacy = {"full_text": "RT @moss_garden: Wo…", "entities": cut, "retweeted_status_result": {"result": original}}
+    read, _ = told(tweet("1", legacy=legacy))
+    assert (read["hashtags"], read["urls"]) == (["weir", "loom"], ["https://example.org/a"])
+    assert (read["mentions"], len(read["media"])) == (["moss_garden", "old_mill"], 1)
+    legacy["retweeted_status_result"] = {}
+    assert told(tweet("1", legacy=legacy))[0]["hashtags"] == ["weir"]
+
+
 GONE = [
     ({}, "Unavailable"),
     ({"result": None}, "Unavailable"),

@@ -130,15 +130,7 @@ def _told(parts: _Parts, identity: str, author: dict[str, Any], notes: Notes, ne
         "source": text_of(result, "source"),
         "conversation_id": first_text(*(id_of(place, "conversation_id_str") for place in places)),
         **_counts(parts, notes),
-        "hashtags": [tag for one in entities["hashtags"] if (tag := text_of(one, "text"))],
-        "mentions": [name for one in entities["user_mentions"] if (name := text_of(one, "screen_name"))],
-        "urls": [url for one in entities["urls"] if (url := text_of(one, "expanded_url") or text_of(one, "url"))],
-        "media": read_media(
-            objects_of(parts.legacy, "extended_entities", "media"),
-            objects_of(parts.legacy, "entities", "media"),
-            objects_of(result, "media_entities"),
-            objects_of(result, "entities", "media"),
-        ),
+        **_named_in(entities, parts, retweeted),
         "poll": poll,
         "card": card,
         "article": read_article(dig(result, "article"), notes),
@@ -200,6 +192,31 @@ def _entities(parts: _Parts) -> dict[str, list[dict[str, Json]]]:
     }
     entities = dig(parts.note, "entity_set") or parts.first("entities") or newer
     return {name: objects_of(entities, name) for name in newer}
+
+
+def _named_in(
+    entities: dict[str, list[dict[str, Json]]], parts: _Parts, retweeted: dict[str, Any] | None
+) -> dict[str, list[Any]]:
+    """What the text names and shows. Where a repeated text is cut off, so is this: the rest is taken from the original."""
+    own: dict[str, list[Any]] = {
+        "hashtags": [tag for one in entities["hashtags"] if (tag := text_of(one, "text"))],
+        "mentions": [name for one in entities["user_mentions"] if (name := text_of(one, "screen_name"))],
+        "urls": [url for one in entities["urls"] if (url := text_of(one, "expanded_url") or text_of(one, "url"))],
+        "media": read_media(
+            objects_of(parts.legacy, "extended_entities", "media"),
+            objects_of(parts.legacy, "entities", "media"),
+            objects_of(parts.result, "media_entities"),
+            objects_of(parts.result, "entities", "media"),
+        ),
+    }
+    if retweeted is None or "id" not in retweeted:
+        return own
+    return {
+        name: found or retweeted[name]
+        if name == "media"
+        else found + [one for one in retweeted[name] if one not in found]
+        for name, found in own.items()
+    }
 
 
 def _edits(result: Json) -> list[str] | None:
