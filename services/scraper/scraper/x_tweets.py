@@ -197,7 +197,7 @@ def _entities(parts: _Parts) -> dict[str, list[dict[str, Json]]]:
 def _named_in(
     entities: dict[str, list[dict[str, Json]]], parts: _Parts, retweeted: dict[str, Any] | None
 ) -> dict[str, list[Any]]:
-    """What the text names and shows. Where a repeated text is cut off, so is this: the rest is taken from the original."""
+    """What the text names and shows. Where a repeated text is cut off so is this: the original has the rest."""
     own: dict[str, list[Any]] = {
         "hashtags": [tag for one in entities["hashtags"] if (tag := text_of(one, "text"))],
         "mentions": [name for one in entities["user_mentions"] if (name := text_of(one, "screen_name"))],
@@ -211,12 +211,9 @@ def _named_in(
     }
     if retweeted is None or "id" not in retweeted:
         return own
-    return {
-        name: found or retweeted[name]
-        if name == "media"
-        else found + [one for one in retweeted[name] if one not in found]
-        for name, found in own.items()
-    }
+    for name in ("hashtags", "mentions", "urls"):
+        own[name] += [one for one in retweeted[name] if one not in own[name]]
+    return own | {"media": own["media"] or retweeted["media"]}
 
 
 def _edits(result: Json) -> list[str] | None:
