@@ -16,6 +16,7 @@ from wire import subjects
 from gateway.access import make_access
 from gateway.apps import Parts, build_apps, listeners
 from gateway.backend import Backend
+from gateway.connections import ConnectionLimits
 from gateway.event_feed import EventFeed
 from gateway.event_stream import Streams
 from gateway.log_follower import LogFollower
@@ -119,7 +120,8 @@ class Gateway:
 async def serve(settings: GatewaySettings, sockets: dict[str, socket.socket], life: Lifetime) -> None:
     """Serve the bound sockets until the lifetime ends."""
     gateway = Gateway(settings)
-    servers = Servers([(bound, gateway.apps[name]) for name, bound in sockets.items()])
+    limits = ConnectionLimits(settings.max_connections_per_address)
+    servers = Servers([(bound, gateway.apps[name]) for name, bound in sockets.items()], limits)
     serving = life.spawn("http", servers.serve())
     gateway.start(life)
     log.info("serving", **{name: bound.getsockname()[1] for name, bound in sockets.items()})

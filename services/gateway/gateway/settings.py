@@ -70,6 +70,8 @@ class GatewaySettings(ServiceSettings):
 
     # Names, besides the loopback ones, that ports without authentication answer to (comma list).
     allowed_hosts: str = ""
+    # Connections that one address may hold open, on all ports together; 0: any number (behind a proxy of one's own).
+    max_connections_per_address: int = Field(default=1_000, ge=0, le=1_000_000)
     max_body_bytes: int = Field(default=50 * MEGABYTE, ge=1024, le=60 * MEGABYTE)
     # Longest time that one `scrape_dengdai` is waited for.
     wait_seconds: float = Field(default=1_800, gt=0, le=7_200)

@@ -259,7 +259,9 @@ def read_definition(parameters: Mapping[str, Json]) -> ScrapeDefinition:
 
 
 def _refused(error: ValidationError) -> InvalidParameters:
-    first = error.errors(include_url=False, include_context=False)[0]
+    errors = error.errors(include_url=False, include_context=False)
+    # A slip of the pen is named before what is missing because of it.
+    first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
     place = first["loc"]
     message = first["msg"].removeprefix("Value error, ")
     field = path_of(place)
