@@ -201,6 +201,7 @@ def test_half_a_character_in_a_cut_text_does_not_spoil_the_answer() -> None:
     assert read_entry.data["text"] == "cut \ufffd"
     whole = judge(Answer("UserTweets", 200, {}, rb'{"data": {"a": "\ud83d\ude00", "b": NaN, "c": "\ud83d"}}'), 0)
     assert whole.json == {"data": {"a": "\U0001f600", "b": None, "c": "\ufffd"}}
+    assert judge(Answer("UserTweets", 200, {}, b'\xef\xbb\xbf{"data": {"a": 1}}'), 0).json == {"data": {"a": 1}}
 
 
 def test_json_without_an_end_to_its_depth_is_unreadable_and_no_crash() -> None:

@@ -48,7 +48,9 @@ def test_a_long_text_stays_as_it_is_and_has_its_own_entities() -> None:
     assert (read["hashtags"], read["urls"]) == (["long"], ["https://t.co/a"])
 
 
-@pytest.mark.parametrize("broken", [note(None), note(7), note(["?"])])
+@pytest.mark.parametrize(
+    "broken", [note(None), note(7), note(["?"]), {"note_tweet": {"note_tweet_results": {"result": {}}}}]
+)
 def test_a_long_text_that_cannot_be_read_is_cut_and_says_so(broken: dict[str, Any]) -> None:
     read, problems = told(tweet("1", "The beginning &amp;…", **broken))
     assert (read["text"], read["is_long"]) == ("The beginning &…", True)

@@ -136,9 +136,9 @@ def _parsed(body: bytes) -> dict[str, Any] | None:
 
 
 def _parsed_leniently(body: bytes) -> Json:
-    """JSON with halves of characters, which X leaves where it cuts a text, and with `NaN`; None for what is none."""
+    """JSON with halves of characters, which X leaves where it cuts a text, a BOM, or `NaN`; None for what is none."""
     try:
-        return _whole(json.loads(body.decode("utf-8", "replace"), parse_constant=lambda _: None))
+        return _whole(json.loads(body.decode("utf-8-sig", "replace"), parse_constant=lambda _: None))
     except (ValueError, RecursionError):
         return None
 

@@ -61,6 +61,11 @@ class _Parts:
         return first_of(self.places, *keys)
 
     @property
+    def is_long(self) -> bool:
+        """Whether there is a long text, readable or not."""
+        return bool(self.note) or has_parts(dig(self.result, "note_tweet"))
+
+    @property
     def short_text(self) -> str | None:
         """The text that every tweet has, cut off in a long one."""
         found = self.first("full_text", "text")
@@ -138,7 +143,7 @@ def _told(parts: _Parts, identity: str, author: dict[str, Any], notes: Notes, ne
         "community_note": read_community_note(result, notes),
         "edits": _edits(result),
         **read_withheld(places),
-        "is_long": bool(parts.note),
+        "is_long": parts.is_long,
         "preview": parts.preview,
         **_relations(parts, retweeted, notes, nesting),
         "is_retweet": repeats,
@@ -170,7 +175,7 @@ def _text(parts: _Parts, retweeted: dict[str, Any] | None, notes: Notes) -> str 
         return whole
     if short is None:
         notes.missing("text")
-    elif parts.note or has_parts(dig(parts.result, "note_tweet")):
+    elif parts.is_long:
         notes.cut("text", "the long text can't be read: what stands there is its beginning")
     return short
 
