@@ -13,6 +13,9 @@ from scraper.executor import Json
 VALUE_UNREADABLE = "value_unreadable"
 VALUE_AMBIGUOUS = "value_ambiguous"
 VALUE_CUT = "value_cut"
+# What every such thing has was not there; an entry of a list that is not understood at all.
+VALUE_MISSING = "value_missing"
+ENTRY_UNREADABLE = "entry_unreadable"
 # More items, values or matches than the bound; the page or answer itself is longer or deeper than its bound.
 VALUES_CUT = "values_cut"
 PAGE_CUT = "page_cut"
