@@ -51,3 +51,28 @@ async def test_the_management_port_refuses_in_its_own_words(gateway: Gateway) ->
     reply = await gateway.call("POST", "/management/tasks", body=body)
     assert (reply.status, reply.json["field"]) == (400, "params.typo")
     assert MEANT in reply.json["message"]
+
+
+@pytest.mark.parametrize(("executor", "meant"), [("scrap", "scrape"), ("shel", "shell"), ("SHELL", "shell")])
+async def test_an_executor_that_is_nearly_one_is_refused_with_what_was_meant(
+    gateway: Gateway, executor: str, meant: str
+) -> None:
+    body = SCRAPE | {"executor": executor, "command": "true"}
+    status, field, message = refusal(await gateway.call("POST", "/api/tasks", body=body))
+    assert (status, field) == (422, "executor")
+    assert f"did you mean {meant!r}" in message
+    managed = {"taskName": "lamps", "taskType": "x", "executor": executor}
+    reply = await gateway.call("POST", "/management/tasks", body=managed)
+    assert (reply.status, reply.json["field"]) == (400, "executor")
+
+
+async def test_an_executor_that_nobody_offers_is_warned_of_and_one_that_somebody_offers_is_not(
+    gateway: Gateway,
+) -> None:
+    reply = await gateway.call("POST", "/api/tasks", body=SCRAPE | {"executor": "my-own"})
+    assert reply.status == 201
+    assert [one["field"] for one in reply.json["metadata"]["warnings"]] == ["executor"]
+    gateway.services.registry.worker.task_types.append("scrap")
+    reply = await gateway.call("POST", "/api/tasks", body=SCRAPE | {"name": "near", "executor": "scrap"})
+    assert reply.status == 201
+    assert "warnings" not in reply.json["metadata"]

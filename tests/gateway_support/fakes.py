@@ -269,7 +269,8 @@ class FakeRegistry(workers_pb2_grpc.WorkerServiceServicer):
     async def ListWorkers(  # noqa: N802
         self, request: workers_pb2.ListWorkersRequest, context: Any
     ) -> workers_pb2.ListWorkersResponse:
-        workers = [self.worker] if request.status in ("", self.worker.status) else []
+        offers = not request.task_type or request.task_type in self.worker.task_types
+        workers = [self.worker] if offers and request.status in ("", self.worker.status) else []
         return workers_pb2.ListWorkersResponse(workers=workers, total=len(workers))
 
     async def UpdateWorker(self, request: workers_pb2.UpdateWorkerRequest, context: Any) -> workers_pb2.Worker:  # noqa: N802

@@ -14,6 +14,7 @@ from gateway.backend import Backend
 from gateway.bodies import read_object
 from gateway.definitions import check_definition
 from gateway.exchange import Answer, Call
+from gateway.executor_names import check_executor
 from gateway.management import examples, translate
 from gateway.management.request import changed_schedule, new_task, query_of, task_name_of, with_total
 from gateway.routing import Doc, Endpoint
@@ -33,6 +34,7 @@ class TaskRoutes:
     async def create(self, call: Call) -> Answer:
         """Define a task."""
         task = new_task(await read_object(call))
+        await check_executor(self._backend, task.executor, "executor")
         await check_definition(self._backend, task, "params")
         created = await self._backend.task(self._backend.tasks.CreateTask, tasks_pb2.CreateTaskRequest(task=task))
         return Answer.json(translate.task_json(created), 201)

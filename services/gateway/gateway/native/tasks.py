@@ -11,6 +11,7 @@ from gateway.bodies import decode_json, read_object
 from gateway.checks import Fields, invalid, path_id
 from gateway.definitions import check_definition
 from gateway.exchange import Answer, Call
+from gateway.executor_names import check_executor
 from gateway.native import examples
 from gateway.native.envelope import Page, ascending, code_of, ok, query_of
 from gateway.native.task_input import changed_task, new_task, start_of
@@ -73,9 +74,10 @@ class TaskRoutes:
     async def create(self, call: Call) -> Answer:
         """Create a task."""
         task = new_task(await read_object(call))
+        doubt = await check_executor(self._backend, task.executor, "executor")
         await check_definition(self._backend, task, PARAMETERS)
         created = await self._backend.task(self._backend.tasks.CreateTask, tasks_pb2.CreateTaskRequest(task=task))
-        return ok(call, task_json(created), 201)
+        return ok(call, task_json(created), 201, warnings=[("executor", doubt)] if doubt else ())
 
     async def list_tasks(self, call: Call) -> Answer:
         """List tasks."""
@@ -106,8 +108,10 @@ class TaskRoutes:
         """Change what is given."""
         task_id = path_id("id", call.path_params["task_id"])
         task, members = changed_task(await read_object(call))
+        doubt = await check_executor(self._backend, task.executor if "executor" in members else "", "executor")
         await self._check_change(task_id, task, members)
-        return ok(call, task_json(await self._update(task_id, task, members)))
+        updated = await self._update(task_id, task, members)
+        return ok(call, task_json(updated), warnings=[("executor", doubt)] if doubt else ())
 
     async def _check_change(self, task_id: int, task: tasks_pb2.Task, members: list[str]) -> None:
         if not {"metadata_json", "executor"}.intersection(members):
