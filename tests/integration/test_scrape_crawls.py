@@ -13,7 +13,6 @@ from executor_kit import RecordingContext, context_of, fetching, serve
 from scraper.executor import InvalidParameters, Parked
 from scraper.executors.scrape import ScrapeExecutor
 from scraper.frontier import Frontier
-from scraper.sitemaps import read_sitemap
 
 
 @dataclass
@@ -176,14 +175,6 @@ async def test_a_crawl_without_a_sitemap_goes_by_links() -> None:
         result, context = await crawl(definition(base, {"sitemap": True}))
     assert (names(context), result["stop_reason"]) == (["a", "home"], "finished")
     assert any("names no sitemap" in message for message in context.messages())
-
-
-def test_a_sitemap_that_is_none_names_nothing() -> None:
-    for body in (b"", b"\x1f\x8bbroken", b"<html><p>x</p></html>", b"<urlset><url><loc>", b"\0\0"):
-        assert read_sitemap(body).pages == ()
-    assert read_sitemap(b"http://h/1\nhttp://h/2\n").pages == (("http://h/1", ""), ("http://h/2", ""))
-    feed = b"<feed xmlns='http://www.w3.org/2005/Atom'><entry><link href='http://h/3'/></entry></feed>"
-    assert read_sitemap(feed).pages == (("http://h/3", ""),)
 
 
 def wide(count: int) -> Site:

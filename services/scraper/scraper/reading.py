@@ -57,12 +57,16 @@ class Reader:
         self._pool = pool
 
     async def read(
-        self, text: Callable[[], str], size: int, url: str, content_type: str, reading: Reading[T]
+        self, text: Callable[[], tuple[str, str]], size: int, url: str, content_type: str, reading: Reading[T]
     ) -> tuple[Document, T]:
-        """The document and what was read. `size` is the answer's. Raises InvalidParameters when it costs too much."""
+        """The document and what was read. `text`: the text and its encoding's label; `size`: the answer's.
+
+        Raises InvalidParameters when it costs too much.
+        """
 
         def work() -> tuple[Document, T]:
-            document = parse_document(text(), url=url, content_type=content_type)
+            decoded, encoding = text()
+            document = parse_document(decoded, url=url, content_type=content_type, encoding=encoding)
             return document, reading.read(document)
 
         try:

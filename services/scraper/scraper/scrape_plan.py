@@ -8,7 +8,7 @@ from scraper.executor import Json
 from scraper.extract import Compiler, FieldsRead, compile_fields, compile_items, compile_selector, read_fields
 from scraper.reading import Reading, Worth
 from scraper.scrape_definition import ScrapeDefinition
-from scraper.values import to_url
+from scraper.urls import to_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,8 @@ class ListRead:
 class Plan:
     """Reads pages of items and detail pages. Raises InvalidParameters when a selector doesn't compile."""
 
-    def __init__(self, definition: ScrapeDefinition) -> None:
+    def __init__(self, definition: ScrapeDefinition, user_agent: str = "") -> None:
+        """`user_agent`: the crawler as pages may name it."""
         compiler = Compiler()
         detail = definition.detail
         self.definition = definition
@@ -41,7 +42,9 @@ class Plan:
         self._links: LinkFinder | None = None
         if definition.crawl is not None:
             self.rules = LinkRules(definition.crawl, definition.first_urls, compiler)
-            self._links = LinkFinder(definition.crawl.links, self.rules, compiler, obey=definition.robots)
+            self._links = LinkFinder(
+                definition.crawl.links, self.rules, compiler, obey=definition.robots, user_agent=user_agent
+            )
         quick = compiler.quick
         kind = "page" if definition.crawl else "list"
         self.lists = Reading(kind, self._read_list, _worth_of_list, asdict, _list_of, quick=quick)
@@ -66,7 +69,8 @@ class Plan:
         if self._next is None:
             return None
         values = self._next.find(_root_of(document), document)
-        return next((url for value in values if (url := to_url(value, document.base_url)) is not None), None)
+        urls = (to_url(value, document.base_url, document.encoding) for value in values)
+        return next((url for url in urls if url is not None), None)
 
     def tried(self) -> Json:
         """What is looked for on a list page, for the report of one where nothing matched."""

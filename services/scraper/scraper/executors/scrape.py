@@ -59,7 +59,7 @@ class ScrapeExecutor:
     async def run(self, context: RunContext) -> Json:
         """Counts, failed pages with reasons, and `stop_reason`."""
         definition = read_definition(context.job.parameters)
-        plan = Plan(definition)
+        plan = Plan(definition, definition.user_agent or self._fetcher.user_agent)
         digest = digest_of(definition.model_dump(mode="json"))
         state = begin(
             definition.limits,
@@ -91,7 +91,7 @@ class ScrapeExecutor:
         if not definition.conditional or definition.render == "browser" or self._known is None:
             return None
         # What was read depends on these alone: other limits or starts leave it as it is.
-        parts = {"items", "detail", "next", "crawl", "robots", "headers", "user_agent"}
+        parts = {"items", "detail", "next", "crawl", "robots", "headers", "user_agent", "charset"}
         if definition.crawl is not None:
             parts.add("start_urls")  # Their sites are those whose links are followed.
         reading = digest_of(definition.model_dump(mode="json", include=parts))
