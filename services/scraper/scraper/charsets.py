@@ -21,11 +21,16 @@ _META = re.compile(rb"""<meta[\s/](?:[^>"']|"[^"]*"|'[^']*')*>""", re.IGNORECASE
 _META_CHARSET = re.compile(rb"""[\s/"';]charset\s*=\s*["']?\s*([^\s"'/>;]+)""", re.IGNORECASE)
 _XML = re.compile(rb"""^\s*<\?xml\s[^>]*?encoding\s*=\s*["']([A-Za-z0-9._\-]+)["']""")
 # What pages of the web are written in without saying so.
+_LATIN = ("windows-1250", "windows-1252", "windows-1254", "windows-1257", "windows-1258", "iso-8859-2", "iso-8859-15")
+_OTHER_SCRIPTS = frozenset({
+    "windows-1251", "windows-1253", "windows-1255", "windows-1256", "windows-874", "koi8-r", "koi8-u", "iso-8859-5",
+    "iso-8859-7", "iso-8859-8",
+})  # fmt: skip
+_BEYOND_ASCII = re.compile(rb"[\xc0-\xff]+")
+_WITHIN_WORDS = re.compile(rb"(?<=[A-Za-z])[\xc0-\xff]+|[\xc0-\xff]+(?=[A-Za-z])")
 _DETECTED = (
     "shift_jis", "cp932", "euc-jp", "iso-2022-jp", "gb18030", "gbk", "gb2312", "big5", "big5hkscs", "euc-kr", "cp949",
-    "windows-1250", "windows-1251", "windows-1252", "windows-1253", "windows-1254", "windows-1255", "windows-1256",
-    "windows-1257", "windows-1258", "windows-874", "koi8-r", "koi8-u", "iso-8859-2", "iso-8859-5", "iso-8859-7",
-    "iso-8859-8", "iso-8859-15",
+    *sorted(_OTHER_SCRIPTS), *_LATIN,
 )  # fmt: skip
 # Python's names of codecs that aren't labels of the standard.
 _STANDARD_NAMES = {
@@ -43,6 +48,8 @@ def decode_body(body: bytes, content_type: str, *, charset: str | None = None) -
         if body.startswith(mark):
             return body[len(mark) :].decode(name, "replace"), name
     label = known_label(charset or "") or known_label(header_charset(content_type)) or _declared(body, content_type)
+    if label is None and (b"\x1b$B" in body or b"\x1b$@" in body):
+        label = "iso-2022-jp"
     if label in (None, "utf-8"):
         try:
             return body.decode(), "utf-8"
@@ -103,11 +110,21 @@ def _detected(body: bytes) -> str:
     import chardet  # Its models take a tenth of a second, and most pages are UTF-8.
 
     head = _without_markup(body[: 4 * DETECTED_BYTES])[:DETECTED_BYTES]
-    found = chardet.detect(
-        head, include_encodings=_DETECTED, compat_names=False, prefer_superset=False, max_bytes=DETECTED_BYTES
-    )
-    name = found["encoding"] or ""
-    return known_label(_STANDARD_NAMES.get(name, name)) or FALLBACK
+
+    def look(among: tuple[str, ...]) -> str:
+        found = chardet.detect(
+            head, include_encodings=among, compat_names=False, prefer_superset=False, max_bytes=DETECTED_BYTES
+        )
+        name = found["encoding"] or ""
+        return known_label(_STANDARD_NAMES.get(name, name)) or FALLBACK
+
+    label = look(_DETECTED)
+    return look(_LATIN) if label in _OTHER_SCRIPTS and _is_latin(head) else label
+
+
+def _is_latin(head: bytes) -> bool:
+    """Whether letters beyond ASCII stand within words of ASCII letters, as those of other scripts don't."""
+    return 2 * len(_WITHIN_WORDS.findall(head)) > len(_BEYOND_ASCII.findall(head))
 
 
 def _without_markup(body: bytes) -> bytes:

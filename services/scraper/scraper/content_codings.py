@@ -58,7 +58,7 @@ class _Gzip:
 
     def __init__(self) -> None:
         self._inner = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-        self._begun = self._over = False
+        self._begun = self._over = self._further = False
         self._start = b""
 
     @property
@@ -74,16 +74,16 @@ class _Gzip:
             if not self._inner.eof:
                 return
             data = self._inner.unused_data
-            self._inner, self._begun = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16), False
-            if data and not data.startswith(_GZIP_MAGIC[: len(data)]):
-                self._over = True
+            self._inner, self._begun, self._further = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16), False, True
 
     def _begin(self, data: bytes) -> bool:
+        """Whether a member begins; what is there may be too short to tell."""
         if len(data) < len(_GZIP_MAGIC):
             self._start = data
             return False
-        self._begun = True
-        return True
+        self._over = self._further and not data.startswith(_GZIP_MAGIC)
+        self._begun = not self._over
+        return self._begun
 
 
 class _Deflate:
@@ -126,7 +126,7 @@ class _Brotli:
                 data = b""
                 if piece:
                     yield piece
-                if self._inner.can_accept_more_data():
+                elif self._inner.can_accept_more_data():
                     return
         except brotli.error as error:
             raise CodingError(f"the body is not what Content-Encoding: br says: {error}") from error

@@ -13,6 +13,7 @@ from scraper.fetch import FetchSession
 from scraper.host_pace import HostPace, HostPaces, PolitenessRules
 from scraper.retry_after import retry_after
 from scraper.robots import MAX_BYTES, Rules, header_says_nofollow, read_robots
+from scraper.urls import normal_url
 
 if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
@@ -82,6 +83,8 @@ class Politeness:
         """Raise Disallowed or RobotsUnreachable unless the host's robots.txt lets `url` be fetched."""
         if not self.rules.robots:
             return
+        # Judged in the form in which it is called: `/a/../b` is `/b`.
+        url = normal_url(url) or url
         rules = await self._rules_of(_origin(url))
         if rules is not None and not rules.allow(url):
             raise Disallowed(f"robots.txt of {urlsplit(url).hostname} disallows {shown_url(url)}")

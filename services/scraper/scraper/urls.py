@@ -30,6 +30,8 @@ def to_url(value: object, base_url: str, encoding: str = "utf-8") -> str | None:
     `base_url`: that of the page; `encoding`: the page's, as a WHATWG label. `""` is the page itself.
     """
     text = str(value)
+    if len(text) > MAX_URL:
+        return None
     # Most links are plain, and a whole parse takes longer than reading a field.
     if (match := _PLAIN.match(text)) is not None and match.end() == len(text):
         if text[1:2] != "/" and not _has_dots(text) and (origin := _origin_of(base_url)):
@@ -44,8 +46,6 @@ def to_url(value: object, base_url: str, encoding: str = "utf-8") -> str | None:
 
 def join(base_url: str, text: str, encoding: str = "utf-8") -> str | None:
     """`text` as an absolute URL of whatever scheme; None when it is none. Never raises."""
-    if len(text) > MAX_URL:
-        return None
     if not text.isascii():
         text = _with_query(text, encoding)
     try:
