@@ -38,7 +38,15 @@ def product_token(user_agent: str) -> str:
 class _Group:
     agents: set[str] = field(default_factory=set)
     rules: list[tuple[str, bool]] = field(default_factory=list)
-    delay: float | None = None
+
+
+@dataclass(slots=True)
+class _File:
+    """`delays`: by agent, since a Crawl-delay is for those that are named right before it."""
+
+    groups: list[_Group] = field(default_factory=list)
+    delays: dict[str, float] = field(default_factory=dict)
+    sitemaps: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,37 +110,37 @@ def read_robots(body: bytes, user_agent: str) -> Rules:
         body = body[: max(body.rfind(b"\n"), body.rfind(b"\r")) + 1]
     text = body.removeprefix(b"\xef\xbb\xbf").decode(errors="surrogateescape")
     token = product_token(user_agent)
-    groups, sitemaps = _groups(text)
-    own = [group for group in groups if token and token in group.agents]
-    chosen = own or [group for group in groups if "*" in group.agents]
-    delays = [group.delay for group in chosen if group.delay is not None]
-    rules = PathRules(rule for group in chosen for rule in group.rules)
-    return Rules(rules, max(delays, default=None), tuple(dict.fromkeys(sitemaps)))
+    file = _read(text)
+    name = token if token and any(token in group.agents for group in file.groups) else "*"
+    rules = PathRules(rule for group in file.groups if name in group.agents for rule in group.rules)
+    return Rules(rules, file.delays.get(name), tuple(dict.fromkeys(file.sitemaps)))
 
 
-def _groups(text: str) -> tuple[list[_Group], list[str]]:
-    groups: list[_Group] = []
-    sitemaps: list[str] = []
-    # Agents that follow one another share a group; lines of other kinds in between end none.
-    naming = False
+def _read(text: str) -> _File:
+    file = _File()
+    # Agents that follow one another share a group; only a rule ends their names, lines of other kinds in between don't.
+    naming = delayed = False
+    named: set[str] = set()
     count = 0
     for key, value in _lines(text):
         if key == "sitemap":
-            if value and len(sitemaps) < MAX_SITEMAPS:
-                sitemaps.append(value)
+            if value and len(file.sitemaps) < MAX_SITEMAPS:
+                file.sitemaps.append(value)
         elif key == "agent":
             if not naming:
-                groups.append(_Group())
-            naming = True
-            groups[-1].agents.add(_agent(value))
-        elif groups and key == "delay":
+                file.groups.append(_Group())
+            named = {_agent(value)} if not naming or delayed else named | {_agent(value)}
+            naming, delayed = True, False
+            file.groups[-1].agents.add(_agent(value))
+        elif key == "delay":
+            delayed = True
             if found := _NUMBER.match(value):
-                groups[-1].delay = max(groups[-1].delay or 0.0, float(found[0]))
-        elif groups and count < MAX_RULES:
+                file.delays |= {name: max(file.delays.get(name, 0.0), float(found[0])) for name in named}
+        elif file.groups and count < MAX_RULES:
             naming = False
             count += 1
-            groups[-1].rules.append((value[:MAX_PATH], key == "allow"))
-    return groups, sitemaps
+            file.groups[-1].rules.append((value[:MAX_PATH], key == "allow"))
+    return file
 
 
 def _lines(text: str) -> Iterator[tuple[str, str]]:
