@@ -55,7 +55,7 @@ class TolerantResponses(ResponseHandler):
         mended = b""
         # Line breaks in front of an answer belong to the one before.
         del held[: len(held) - len(held.lstrip(b"\r\n"))]
-        while (end := _END.search(held)) is not None:
+        while (end := _END.search(held)) is not None and end.start() <= MAX_HEAD:
             try:
                 head, status, self._left = mended_head(bytes(held[: end.start()]))
             except BadHttpMessage as error:
