@@ -21,6 +21,11 @@ _WHOLE = re.compile(r"(https?://[A-Za-z0-9\-.:]+)(/[A-Za-z0-9\-_~!$&()*+,;=:@/?%
 _IGNORED = str.maketrans("", "", "\t\n\r")
 _ENDS = "".join(map(chr, range(0x21)))
 # The query percent-encode set of special schemes.
+REFERENCE = "trawl.reference"
+# Letters whose first octet is one of these are decoded, but not encoded, by the standard.
+_NOT_ENCODED = {"big5hkscs": range(0x81, 0xA1), "euc_jp": range(0x8F, 0x90)}
+# What only the standard's tables have.
+_EURO = {"gbk": b"\x80", "big5hkscs": b"\xa3\xe1"}
 _QUERY_ESCAPED = frozenset([*range(0x21), *b" \"#<>'", *range(0x7F, 0x100)])
 
 
@@ -144,9 +149,17 @@ def _with_query(text: str, encoding: str) -> str:
     path, asked, query = before.partition("?")
     if query.isascii():
         return text
-    octets = codec.encode(query, "trawl.reference")[0]
+    octets = _encoded(query, codec)
     escaped = "".join(f"%{octet:02X}" if octet in _QUERY_ESCAPED else chr(octet) for octet in octets)
     return f"{path}{asked}{escaped}{hashed}{fragment}"
+
+
+def _encoded(query: str, codec: codecs.CodecInfo) -> bytes:
+    first = _NOT_ENCODED.get(codec.name)
+    if first is None:
+        return bytes(codec.encode(query, REFERENCE)[0])
+    pieces = ((letter, codec.encode(letter, REFERENCE)[0]) for letter in query)
+    return b"".join(_referred(letter).encode() if octets[0] in first else octets for letter, octets in pieces)
 
 
 @lru_cache(maxsize=64)
@@ -164,9 +177,13 @@ def _reference(error: UnicodeError) -> tuple[str | bytes, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     lost = error.object[error.start : error.end]
-    if lost == "€" and error.encoding == "gbk":
-        return b"\x80", error.end  # Only the standard's encoder has it.
-    return "".join(f"%26%23{ord(letter)}%3B" for letter in lost), error.end
+    if lost == "€" and error.encoding in _EURO:
+        return _EURO[error.encoding], error.end
+    return "".join(map(_referred, lost)), error.end
 
 
-codecs.register_error("trawl.reference", _reference)
+def _referred(letter: str) -> str:
+    return f"%26%23{ord(letter)}%3B"
+
+
+codecs.register_error(REFERENCE, _reference)
