@@ -5,7 +5,7 @@ deadline and holds at most `max_bytes` of body, counted after unpacking, which i
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from time import monotonic
@@ -16,7 +16,8 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from scraper.addresses import AddressGuard, shown_url
-from scraper.content_codings import ACCEPTED, CodingError, Decoder, decoders_of, unpacked
+from scraper.answer_bodies import Body
+from scraper.content_codings import ACCEPTED, CodingError
 from scraper.cookies import CookieJar
 from scraper.exchanges import MAX_BODY_BYTES, MAX_REDIRECTS, Fetched, FetchFailed, FetchRequest, Receiver
 from scraper.http_messages import EMPTY_QUERY, MAX_HEAD, MAX_HEADERS, OctetRequest, make_tolerant
@@ -25,10 +26,9 @@ from scraper.socks_connector import PROXY_ERRORS, is_socks, socks_connector
 from scraper.urls import join, normal_url, with_fragment_of, without_fragment
 
 DEFAULT_USER_AGENT = "Trawl/0.1 (automated retrieval; obeys robots.txt)"
-READ_BYTES = 64 * 1024
-# So much is unpacked before others have their turn.
-TURN_BYTES = 1024 * 1024
 KEEPALIVE_SECONDS = 15
+# So many bodies of a process may grow beyond MAX_BODY_BYTES at once, whatever their requests allow.
+LARGE_AT_ONCE = 4
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # Never carried to another origin by a redirect.
 PRIVATE_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
@@ -40,9 +40,16 @@ class FetchSession:
     """
 
     def __init__(
-        self, client: aiohttp.ClientSession, guard: AddressGuard, *, proxied: bool, http_proxy: str | None
+        self,
+        client: aiohttp.ClientSession,
+        guard: AddressGuard,
+        *,
+        proxied: bool,
+        http_proxy: str | None,
+        large: asyncio.Semaphore,
     ) -> None:
         self._client, self._guard, self._proxied, self._http_proxy = client, guard, proxied, http_proxy
+        self._large = large
         self._cookies = CookieJar()
 
     async def fetch(self, request: FetchRequest) -> Fetched:
@@ -130,12 +137,12 @@ class FetchSession:
     async def _received(
         self, request: FetchRequest, hop: "_Hop", response: aiohttp.ClientResponse, started: float
     ) -> Fetched:
-        body = _Body(response, hop.method)
+        body = Body(response, hop.method)
         held = request.receiver.begin(response.status, response.headers) if request.receiver else None
         if request.receiver is not None and held is not None:
             content, truncated = b"", await body.pass_on(request.receiver, request.max_bytes - held)
         else:
-            content, truncated = await body.read(request.max_bytes)
+            content, truncated = await body.read(request.max_bytes, self._large)
         return Fetched(
             url=hop.url,
             status=response.status,
@@ -177,59 +184,6 @@ class _Hop:
         return _Hop(target, method, headers, body)
 
 
-class _Body:
-    """The body of one answer, unpacked and within bounds."""
-
-    def __init__(self, response: aiohttp.ClientResponse, method: str) -> None:
-        self._response = response
-        header = ", ".join(response.headers.getall("Content-Encoding", ()))
-        # Where there is no body, nothing is packed.
-        self._decoders: Sequence[Decoder] = decoders_of(header) if header and method != "HEAD" else ()
-
-    @property
-    def whole(self) -> bool:
-        """Whether what was packed came to its end."""
-        return all(decoder.whole for decoder in self._decoders)
-
-    async def read(self, max_bytes: int) -> tuple[bytes, bool]:
-        """The body, and whether it has more than `max_bytes`."""
-        content = bytearray()
-        async for piece in self._pieces(max_bytes):
-            content += piece
-            if len(content) > max_bytes:
-                self._response.close()
-                return bytes(content[:max_bytes]), True
-        return bytes(content), False
-
-    async def pass_on(self, receiver: Receiver, room: int) -> bool:
-        """Hand the body on; answers whether it has more bytes than there is room for."""
-        async for piece in self._pieces(room):
-            room -= len(piece)
-            if room < 0:
-                self._response.close()
-                return True
-            await receiver.write(piece)
-        return False
-
-    async def _pieces(self, max_bytes: int) -> AsyncIterator[bytes]:
-        # What is packed may unpack to nothing without end.
-        packed_left = max_bytes + max_bytes // 8 + READ_BYTES
-        since_turn = 0
-        while data := await self._response.content.read(READ_BYTES):
-            if not self._decoders:
-                yield data
-                continue
-            packed_left -= len(data)
-            if packed_left < 0:
-                raise CodingError("the packed body is longer than what it may unpack to")
-            for piece in unpacked(self._decoders, data):
-                since_turn += len(piece)
-                if since_turn > TURN_BYTES:
-                    since_turn = 0
-                    await asyncio.sleep(0)
-                yield piece
-
-
 def _octets_escaped(location: str) -> str:
     """Octets that are no UTF-8 go out escaped, as they came."""
     if location.isascii():
@@ -266,6 +220,7 @@ class Fetcher:
         self.guard, self.user_agent = guard, user_agent
         self._max_connections, self._connect_seconds = max_connections, connect_seconds
         self._connector: aiohttp.TCPConnector | None = None
+        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
 
     @asynccontextmanager
     async def session(self, *, user_agent: str | None = None, proxy: str | None = None) -> AsyncIterator[FetchSession]:
@@ -293,7 +248,13 @@ class Fetcher:
             trust_env=False,
         )
         async with client:
-            yield FetchSession(client, self.guard, proxied=proxy is not None, http_proxy=None if socks else proxy)
+            yield FetchSession(
+                client,
+                self.guard,
+                proxied=proxy is not None,
+                http_proxy=None if socks else proxy,
+                large=self._large,
+            )
 
     def _shared(self) -> aiohttp.TCPConnector:
         if self._connector is None:
