@@ -210,15 +210,19 @@ async def test_scrape_pages_that_stay_away_are_named() -> None:
     assert lame.metadata["detail_failed"] == "HTTP 404 Not Found"
 
 
-async def test_scrape_without_any_start_page_fails_and_a_retry_begins_anew() -> None:
+@pytest.mark.parametrize(("status", "again"), [(404, False), (403, False), (408, True)])
+async def test_scrape_without_any_start_page_fails_and_only_what_may_change_is_tried_again(
+    status: int, again: bool
+) -> None:
     shop = Shop()
-    shop.trouble["/list"] = [web.Response(status=500)] * 3
+    shop.trouble["/list"] = [web.Response(status=status, headers={"Retry-After": "0"}) for _ in range(9)]
     async with shop.open() as base:
         context = context_of("scrape", parameters=definition(base))
         async with fetching() as fetcher:
-            with pytest.raises(ExecutorError, match="HTTP 500") as caught:
+            with pytest.raises(ExecutorError, match=f"HTTP {status}") as caught:
                 await ScrapeExecutor(fetcher=fetcher, readers=page_readers()).run(context)
-    assert caught.value.retryable
+    assert caught.value.retryable is again
+    assert shop.hits.count("/list") == (3 if again else 1)
     assert context.checkpoints == []
 
 

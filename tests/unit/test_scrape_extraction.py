@@ -2,7 +2,6 @@
 
 import time
 from typing import Any
-from urllib.parse import urljoin
 
 import pytest
 from scraper.documents import parse_document
@@ -11,7 +10,7 @@ from scraper.extract import is_plain
 from scraper.scrape_definition import read_definition
 from scraper.scrape_plan import PagePlan
 from scraper.scrape_reads import ListRead
-from scraper.values import convert, to_url
+from scraper.values import convert
 
 PAGE = """
 <html><head><title>T</title><base href="/deep/"></head><body>
@@ -174,9 +173,3 @@ def test_scrape_structured_data_of_a_hostile_page_is_bounded() -> None:
 )  # fmt: skip
 def test_scrape_only_selectors_that_cost_one_walk_are_plain(css: str, plain: bool) -> None:
     assert is_plain(css) is plain
-
-
-def test_scrape_urls_that_need_no_joining_are_what_joining_makes_of_them() -> None:
-    for base in ("http://h/a/b?c#d", "https://h:8080/", "http://h"):
-        for link in ("/x/y?z=1", "http://o/x?y#z", "/", "/a/../b", "//o/x", "x", "/ä", "?q", "HTTP://O/x", "/x y"):
-            assert to_url(link, base) == urljoin(base, link)

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
 from typing import Any
-from urllib.parse import urljoin
 
 import orjson
 from lxml import etree
 
 from scraper.executor import ExecutorError, Json
 from scraper.problems import Problems
+from scraper.urls import base_of
 
 # The library has no types.
 Element = Any
@@ -46,6 +46,8 @@ class Document:
     entities: list[Json] | None = field(default=None, repr=False)
     # What of it could not be read.
     problems: Problems = field(default_factory=Problems)
+    # The WHATWG label of what it was written in: its links' queries go out in it.
+    encoding: str = "utf-8"
 
     @property
     def has_scripts(self) -> bool:
@@ -71,7 +73,7 @@ class Document:
         return self._embedded
 
 
-def parse_document(text: str, *, url: str, content_type: str) -> Document:
+def parse_document(text: str, *, url: str, content_type: str, encoding: str = "utf-8") -> Document:
     """The document that `text` is. Raises ExecutorError when it claims to be JSON and isn't."""
     if content_type == "application/json" or content_type.endswith("+json"):
         try:
@@ -80,8 +82,8 @@ def parse_document(text: str, *, url: str, content_type: str) -> Document:
             raise ExecutorError(f"the answer says that it is JSON, but it isn't: {error}", code="BAD_PAGE") from error
     is_xml = content_type in XML_TYPES or (content_type.endswith("+xml") and content_type != "application/xhtml+xml")
     root = _parse_markup(text, is_xml=is_xml)
-    base = _base_url(root, url) if "<base" in text or "<BASE" in text else url
-    return Document(url, base, text, root=root, is_xml=is_xml)
+    base = _base_url(root, url, encoding) if "<base" in text or "<BASE" in text else url
+    return Document(url, base, text, root=root, is_xml=is_xml, encoding=encoding)
 
 
 def _parse_markup(text: str, *, is_xml: bool) -> Element:
@@ -101,12 +103,9 @@ def _parser(_thread: int, *, is_xml: bool) -> Any:
     return etree.HTMLParser(encoding="utf-8", recover=True, no_network=True, huge_tree=False)
 
 
-def _base_url(root: Element, url: str) -> str:
-    found = root.xpath("string(//head/base/@href)")
-    try:
-        return urljoin(url, str(found).strip()) if found else url
-    except ValueError:
-        return url
+def _base_url(root: Element, url: str, encoding: str) -> str:
+    found = root.xpath("string((//base[@href])[1]/@href)")
+    return base_of(url, str(found), encoding) if found else url
 
 
 def _forgiving(text: str) -> Json:

@@ -198,13 +198,15 @@ class ValueFinder:
         if not is_element(one):
             if self.attribute is not None and isinstance(one, Mapping):
                 return one.get(self.attribute)
-            return one
+            # A page's empty link is the page itself, an empty text of data is none.
+            return None if self.as_link and one == "" else one
         if self.attribute is not None:
             return one.get(self.attribute)
         if self.as_html or (self.regex is not None and self.elements is None):
             return str(etree.tostring(one, encoding="unicode", method="html", with_tail=False))
         if self.as_link:
-            return one.get("href") or one.get("src") or _text_of(one)
+            named = next((value for name in ("href", "src") if (value := one.get(name)) is not None), None)
+            return named if named is not None else _text_of(one).strip() or None
         return _text_of(one)
 
 
@@ -248,7 +250,7 @@ class Field:
         if rule.type == "text":
             converted = [(clean(value) or None) if isinstance(value, str) else value for value in values]
         else:
-            converted = [convert(value, rule.type, document.base_url) for value in values]
+            converted = [convert(value, rule.type, document.base_url, document.encoding) for value in values]
         if rule.many:
             kept = [value for value in converted if value is not None]
             return (kept, True) if kept else (rule.default if rule.default is not None else [], False)

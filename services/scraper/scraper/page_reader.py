@@ -88,12 +88,11 @@ def _answer(question: Json, body: bytes, plans: Plans) -> dict[str, Any]:
         return {"unknown_plan": True}
     if "kind" not in question:
         return {"compiled": True}
-    text, _ = decode_body(body, question["content_type"], charset=question["charset"])
+    text, encoding = decode_body(body, question["content_type"], charset=question["charset"])
     media_type = question["content_type"].partition(";")[0].strip().lower()
-    document = parse_document(text, url=question["url"], content_type=media_type)
+    document = parse_document(text, url=question["url"], content_type=media_type, encoding=encoding)
     if question["cut"]:
-        message = f"the page is longer than {len(body)} bytes: it was read as far as that"
-        document.problems.note(PAGE_CUT, "page", message, url=question["url"])
+        document.problems.note(PAGE_CUT, "page", question["cut"], url=question["url"])
     read, worth = plan.read(question["kind"], document)
     evidence = evidence_of(document) if question["look"] and not worth.whole else None
     return {

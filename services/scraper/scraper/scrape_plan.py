@@ -10,7 +10,7 @@ from scraper.extract import Compiler, FieldsRead, compile_fields, compile_items,
 from scraper.reading import Worth
 from scraper.scrape_definition import ScrapeDefinition
 from scraper.scrape_reads import ListRead, worth_of_fields, worth_of_list
-from scraper.values import to_url
+from scraper.urls import to_url
 
 
 class PagePlan:
@@ -26,7 +26,10 @@ class PagePlan:
         self._links: LinkFinder | None = None
         if definition.crawl is not None:
             rules = LinkRules(definition.crawl, definition.first_urls, compiler)
-            self._links = LinkFinder(definition.crawl.links, rules, compiler, obey=definition.robots)
+            crawler = definition.user_agent or ""
+            self._links = LinkFinder(
+                definition.crawl.links, rules, compiler, obey=definition.robots, user_agent=crawler
+            )
         self._by_kind: Mapping[str, Callable[[Document], tuple[ListRead | FieldsRead, Worth]]] = {
             "list": self._read_list,
             "page": self._read_list,
@@ -57,7 +60,8 @@ class PagePlan:
         if self._next is None:
             return None
         values = self._next.find(_root_of(document), document)
-        return next((url for value in values if (url := to_url(value, document.base_url)) is not None), None)
+        urls = (to_url(value, document.base_url, document.encoding) for value in values)
+        return next((url for url in urls if url is not None), None)
 
 
 def _root_of(document: Document) -> Json:

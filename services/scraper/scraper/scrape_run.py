@@ -113,7 +113,8 @@ class ScrapeRun:
 
     def _all_failed(self) -> ExecutorError:
         first, count = self._start_errors[0], len(self._start_errors)
-        final = all(error.code in FINAL_CODES for error in self._start_errors)
+        # What won't change is not tried again: a refusal, a final status, an answer that can't be read.
+        final = all(not error.retryable for error in self._start_errors)
         message = "the start URL could not be read" if count == 1 else f"none of the {count} start URLs could be read"
         return ExecutorError(
             f"{message}: {shown_url(first.url)}: {first.message}",

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from datetime import date, datetime, time
 from functools import lru_cache
 from threading import Lock
-from urllib.parse import urljoin, urlsplit
 
 import dateparser
 from price_parser import Price
 
 from scraper.executor import Json
+from scraper.urls import to_url as to_url  # noqa: PLC0414  # One of the values, with a module of its own.
 
 MAX_TEXT = 1024 * 1024
 # Longer texts are no numbers or dates, and parsing them costs more than a page.
@@ -22,7 +22,7 @@ TRUE = frozenset({"true", "yes", "on", "1", "y", "ja", "oui", "si", "sí", "是"
 FALSE = frozenset({"false", "no", "off", "0", "n", "nein", "non", "否", "out of stock", "outofstock"})
 
 
-def convert(value: Json, kind: str, base_url: str) -> Json:
+def convert(value: Json, kind: str, base_url: str, encoding: str = "utf-8") -> Json:
     """`value` as `kind`; None when it isn't one. Numbers and booleans of JSON stay what they are."""
     if value is None:
         return None
@@ -30,7 +30,7 @@ def convert(value: Json, kind: str, base_url: str) -> Json:
         return value if kind == "html" or not isinstance(value, str) else clean(value) or None
     if isinstance(value, dict | list):
         return None
-    return CONVERTERS[kind](value, base_url)
+    return to_url(value, base_url, encoding) if kind == "url" else CONVERTERS[kind](value, base_url)
 
 
 def clean(text: str) -> str:
@@ -102,34 +102,9 @@ def _date(text: str) -> str | None:
     return found.isoformat()
 
 
-@lru_cache(maxsize=1024)
-def _origin_of(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}" if parts.scheme in ("http", "https") else ""
-
-
-def to_url(value: Json, base_url: str) -> str | None:
-    """The absolute URL; None for what doesn't lead to a page (javascript:, mailto:)."""
-    text = str(value).strip()[:8192]
-    if not text:
-        return None
-    # Most links are whole or begin at the root, and joining takes longer than reading a field.
-    if text.isascii() and text.isprintable() and "/." not in text and "[" not in text:
-        if text.startswith(("http://", "https://")):
-            return text
-        if text[0] == "/" and text[1:2] != "/" and (origin := _origin_of(base_url)):
-            return origin + text
-    try:
-        url = urljoin(base_url, text)
-    except ValueError:
-        return None
-    return url if url.lower().startswith(("http://", "https://")) else None
-
-
 CONVERTERS: dict[str, Callable[[Json, str], Json]] = {
     "number": to_number,
     "integer": to_integer,
     "boolean": to_boolean,
     "date": to_date,
-    "url": to_url,
 }
