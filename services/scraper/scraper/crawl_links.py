@@ -14,8 +14,8 @@ from w3lib.url import canonicalize_url
 
 from scraper.documents import Document
 from scraper.executor import Json
-from scraper.extract import Compiler, ValueFinder
 from scraper.scrape_definition import Crawl, Links, Selector
+from scraper.selectors import Compiler, ValueFinder
 from scraper.values import to_url
 
 MAX_URL = 2000

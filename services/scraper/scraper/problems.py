@@ -13,6 +13,8 @@ from scraper.executor import Json
 VALUE_UNREADABLE = "value_unreadable"
 VALUE_AMBIGUOUS = "value_ambiguous"
 VALUE_CUT = "value_cut"
+# A value was kept in another form than the field's type has: an integer beyond 64 bits as its digits.
+VALUE_AS_TEXT = "value_as_text"
 # More items, values or matches than the bound; the page or answer itself is longer or deeper than its bound.
 VALUES_CUT = "values_cut"
 PAGE_CUT = "page_cut"
