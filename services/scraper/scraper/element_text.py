@@ -26,7 +26,8 @@ def _words(text: str) -> frozenset[str]:
 SEPARATING = _words(
     "address article aside blockquote body br button caption center col colgroup dd details dialog dir div dl dt "
     "fieldset figcaption figure footer form frameset h1 h2 h3 h4 h5 h6 header hgroup hr html "
-    "legend li listing main menu nav ol optgroup option p plaintext pre search section select summary table tbody td textarea "
+    "legend li listing main menu nav ol "
+    "optgroup option p plaintext pre search section select summary table tbody td textarea "
     "tfoot th thead tr ul xmp"
 )
 # What a browser never shows.

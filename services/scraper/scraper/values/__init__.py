@@ -13,7 +13,7 @@ from scraper.values.boolean import as_boolean
 from scraper.values.hints import NO_HINTS, Hints, Unread, unreadable
 from scraper.values.text import clean
 
-__all__ = ["NO_URL", "Hints", "Unread", "clean", "convert", "converter_of", "shown_by", "to_url"]
+__all__ = ["NO_HINTS", "NO_URL", "Hints", "Unread", "clean", "convert", "converter_of", "shown_by", "to_url"]
 NO_URL = unreadable("it leads to no page")
 COMPOSED = unreadable("it is an object or a list of JSON, not a single value")
 
