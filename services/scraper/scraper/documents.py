@@ -2,7 +2,7 @@
 
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
@@ -67,6 +67,8 @@ class Document:
     entities: list[Json] | None = field(default=None, repr=False)
     # What of it could not be read.
     problems: Problems = field(default_factory=Problems)
+    # Told which field, or other part of the definition, is looked for next.
+    look_for: Callable[[str], None] = field(default=lambda _: None, repr=False)
     # The WHATWG label of what it was written in: its links' queries go out in it.
     encoding: str = "utf-8"
 

@@ -40,6 +40,7 @@ class Field:
 
     def read(self, nodes: Sequence[Node], document: Document) -> list[Cell]:
         """The field's value in each of `nodes`."""
+        document.look_for(self.where)
         raw = [self._find(node, document) for node in nodes]
         if self.rule.type in ("text", "html"):
             return [self._as_found(values, document) for values in raw]

@@ -47,6 +47,7 @@ class PagePlan:
 
     def _read_list(self, document: Document) -> tuple[ListRead, Worth]:
         items = read_items(self._fields, self._find_items(document), document)
+        document.look_for("next" if self._links is None else "crawl.links")
         title = document.root.findtext(".//title") if document.root is not None else None
         shown = (title or "").strip()[:200]
         if self._links is None:
@@ -56,6 +57,7 @@ class PagePlan:
         return read, worth_of_list(read)
 
     def _find_items(self, document: Document) -> list[Json]:
+        document.look_for("items.select")
         try:
             return self._items(_root_of(document), document)
         except (etree.LxmlError, RecursionError, ValueError) as error:
