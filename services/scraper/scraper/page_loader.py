@@ -41,6 +41,8 @@ class Page(Generic[T]):
     url: str
     read: T
     modes: tuple[str, ...]
+    # What of it did not come before it was read (`Problems.to_json`).
+    problems: tuple[Json, ...] = ()
 
 
 class PageLoader:
@@ -225,9 +227,10 @@ class PageLoader:
             pace.host.slow_down(None)
         if loaded.status >= 400:
             raise PageFailed(url, ExecutorError(f"HTTP {loaded.status}", code="HTTP_STATUS"), loaded.status)
-        source = Source(loaded.url, loaded.html.encode(errors="replace"), "text/html; charset=utf-8")
+        body = loaded.html.encode(errors="replace")
+        source = Source(loaded.url, body, "text/html; charset=utf-8", cut=loaded.cut)
         has = await self._read(source, reading, look=False)
-        return Page(loaded.url, has.read, modes)
+        return Page(loaded.url, has.read, modes, tuple(loaded.problems.to_json()))
 
     async def _read(self, source: Source, reading: Reading[T], *, look: bool) -> ReadPage[T]:
         if source.media_type.startswith(NO_TEXT):
