@@ -167,7 +167,7 @@ class FakeRun:
     def guard(self, what: Guarded) -> None:
         self.guarded.append(what)
 
-    async def save_blob(self, name: str, data: bytes, content_type: str) -> str:
+    async def save_blob(self, name: str, data: bytes, content_type: str, *, replace: bool = False) -> str:
         if name == "trace.json":
             self.trace = json.loads(data)
         else:
