@@ -9,6 +9,7 @@ Must not know steps.
 import asyncio
 import base64
 import contextlib
+import mimetypes
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -226,7 +227,7 @@ class FileCatch:
                 self._end(error)
         else:
             name = download.suggested_filename
-            self._end(CaughtFile(name, "application/octet-stream", data))
+            self._end(CaughtFile(name, mimetypes.guess_type(name)[0] or "application/octet-stream", data))
 
     def _too_large(self, size: str = "") -> StepError:
         has = f"{size}, more than {self._max_bytes}" if size else f"more than {self._max_bytes} bytes"

@@ -24,7 +24,7 @@ _SHOW_SECONDS = 0.5
 
 # Moves one step on, or (`move: false`) only looks; answers whether there was anything left to move.
 _STEP = (
-    "({step, move}) => {"
+    "async ({step, move}) => {"
     + TREES
     + """
   const left = box => box.scrollHeight - box.clientHeight - box.scrollTop > 1;
@@ -50,8 +50,12 @@ _STEP = (
   if (!move) return windows.length + boxes.length > 0;
   const frame = box => box === box.ownerDocument.scrollingElement ? box.ownerDocument.defaultView.frameElement : box;
   const near = boxes.filter(box => inView(frame(box))), far = boxes.filter(box => !near.includes(box));
-  if (near.map(push).some(Boolean) || windows.map(push).some(Boolean)) return true;
-  return far.some(box => { frame(box).scrollIntoView({block: 'center', behavior: 'instant'}); return push(box); });
+  const moved = near.map(push).some(Boolean) || windows.map(push).some(Boolean)
+    || far.some(box => { frame(box).scrollIntoView({block: 'center', behavior: 'instant'}); return push(box); });
+  // What watches for coming into view is told with a frame.
+  const frames = new Promise(resolve => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+  if (moved) await Promise.race([frames, new Promise(resolve => setTimeout(resolve, 1000))]);
+  return moved;
 }"""
 )
 

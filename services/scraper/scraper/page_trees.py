@@ -39,8 +39,7 @@ const HTML = 'http://www.w3.org/1999/xhtml';
 const LEGACY = {frame: 'iframe', frameset: 'div'};
 const escaped = text => /[&<>\\u00a0]/.test(text) ? text.replace(/&/g, '&amp;').replace(/\\u00a0/g, '&nbsp;')
   .replace(/</g, '&lt;').replace(/>/g, '&gt;') : text;
-const quoted = text => /[&"\\u00a0]/.test(text) ? text.replace(/&/g, '&amp;').replace(/\\u00a0/g, '&nbsp;')
-  .replace(/"/g, '&quot;') : text;
+const quoted = text => escaped(text).replace(/"/g, '&quot;');
 const resolved = (element, name, value) => {
   try {
     if (name === 'srcset')
@@ -77,7 +76,7 @@ const markup = () => {
       if (read) left.push('<iframe-document>');
       if (name === 'iframe') return;
       left.push('</object>');
-      push(element.childNodes);
+      if (!read) push(element.childNodes);
       return;
     }
     left.push(`</${name}>`);
