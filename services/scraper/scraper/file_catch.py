@@ -79,7 +79,8 @@ class FileCatch:
         """The file that `bringing` brings before `deadline` on the loop's clock. Raises what either of them raises."""
         loop = asyncio.get_running_loop()
         either: set[asyncio.Future[Any]] = {self._file, bringing}
-        await asyncio.wait(either, timeout=deadline - loop.time(), return_when=asyncio.FIRST_COMPLETED)
+        # What brings it has the same deadline, and says better why it failed.
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if bringing.done() and not self._file.done() and not self._taking:
             await bringing
         await asyncio.wait({self._file}, timeout=max(deadline - loop.time(), 0))
