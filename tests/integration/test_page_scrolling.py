@@ -48,7 +48,14 @@ SHADOW = (
     "`<li class=x style='height:200px'>${++n}</li>`); } add(); box.onscroll = () => {"
     "if (box.scrollTop + box.clientHeight > box.scrollHeight - 50) add(); }</script>"
 )
+# A list that has only those of its 300 rows that are in view.
+VIRTUAL = """<div id=all style='height:30000px;position:relative'></div><script>
+function draw() { const first = Math.floor(scrollY / 100); all.innerHTML = '';
+  for (let n = first; n < Math.min(first + 10, 300); n++) all.insertAdjacentHTML('beforeend',
+    `<p class=x style='position:absolute;top:${n * 100}px'>row ${n}</p>`); }
+draw(); addEventListener('scroll', draw);</script>"""
 PAGES = {
+    "virtual": VIRTUAL,
     "window": rows(),
     "box": rows(BOX, BOTTOM, "box"),
     "asked": rows(more="fetch('/rows').then(add)"),
@@ -106,6 +113,14 @@ async def test_a_page_that_never_ends_is_stopped_and_says_so(session, site):
     _, said = await gone_through(session, f"{site}/endless", Scrolling(), seconds=12)
     assert len(said) == 1
     assert said[0].endswith(": the page's time was up")
+
+
+async def test_what_a_page_takes_away_while_it_is_scrolled_is_said(session, site):
+    page = await session.load(f"{site}/virtual", PageOptions(scroll=Scrolling(step=2000, wait=0), timeout_seconds=300))
+    assert page.html.count('class="x"') <= 10
+    (problem,) = page.problems.to_json()
+    assert problem["where"] == "scroll.removed"
+    assert problem["message"].startswith("10 texts were taken away")
 
 
 async def test_a_step_can_be_told_and_what_it_ends_with(session, site):

@@ -6,6 +6,7 @@ in view. At the end the page gets time for more, longer while it is still asking
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Page
@@ -59,13 +60,34 @@ _STEP = (
 }"""
 )
 
+# The page's texts, or (`before`) how many of those are no longer there.
+_TEXTS = (
+    "({before, most}) => {"
+    + TREES
+    + """
+  const found = new Set();
+  for (const tree of trees()) {
+    const walker = document.createTreeWalker(tree, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode() && (before || found.size < most)) {
+      const text = walker.currentNode.data.trim();
+      if (text.length > 1 && !/^(script|style)$/.test(walker.currentNode.parentNode.localName)) found.add(text);
+    }
+  }
+  return before ? before.filter(text => !found.has(text)).length : [...found];
+}"""
+)
+_MOST_TEXTS = 1000
+# Of the texts before: so many that it is no clock or notice that has changed.
+_GONE_TEXTS, _GONE_SHARE = 5, 0.2
+
 
 @dataclass(slots=True)
 class Scrolled:
-    """`stopped`: why it ended before the page did."""
+    """`stopped`: why it ended before the page did. `gone`: how many texts the page took away, if that is many."""
 
     steps: int = 0
     stopped: str = ""
+    gone: int = 0
 
 
 async def scroll_through(page: Page, activity: PageActivity, how: Scrolling, deadline: float) -> Scrolled:
@@ -73,6 +95,7 @@ async def scroll_through(page: Page, activity: PageActivity, how: Scrolling, dea
     loop = asyncio.get_running_loop()
     began = loop.time()
     done = Scrolled()
+    before = await _evaluate(page, _TEXTS, {"before": None, "most": _MOST_TEXTS}) or []
     while not (how.until and await matches(page, how.until)):
         if loop.time() >= deadline:
             done.stopped = "the page's time was up"
@@ -89,6 +112,9 @@ async def scroll_through(page: Page, activity: PageActivity, how: Scrolling, dea
             if how.until and not await matches(page, how.until):
                 done.stopped = f"{how.until} did not come before the end"
             break
+    gone = await _evaluate(page, _TEXTS, {"before": before, "most": 0}) if done.steps else 0
+    if gone and gone >= max(_GONE_TEXTS, len(before) * _GONE_SHARE):
+        done.gone = gone
     return done
 
 
@@ -110,9 +136,16 @@ async def _grows(page: Page, activity: PageActivity, how: Scrolling, began: floa
 
 
 async def _step(page: Page, pixels: int | None, *, move: bool) -> bool:
+    moved = await _evaluate(page, _STEP, {"step": pixels, "move": move})
+    # None: the page has moved on by itself; the next one is gone through.
+    return moved is None or bool(moved)
+
+
+async def _evaluate(page: Page, script: str, argument: Any) -> Any:
+    """What the script answers; None when the page moves on meanwhile."""
     try:
-        return bool(await page.evaluate(_STEP, {"step": pixels, "move": move}))
+        return await page.evaluate(script, argument)
     except PlaywrightError as error:
         if "Execution context was destroyed" not in str(error):
             raise
-        return True  # The page has moved on by itself; the next one is gone through.
+        return None

@@ -103,6 +103,9 @@ async def make_ready(
         if scrolled.stopped:
             message = f"scrolling was stopped after {scrolled.steps} steps: {scrolled.stopped}"
             problems.note(PAGE_CUT, "scroll", message, url=page.url)
+        if scrolled.gone:
+            message = f"{scrolled.gone} texts were taken away by the page while it was scrolled, and were not read"
+            problems.note(PAGE_CUT, "scroll.removed", message, url=page.url)
 
 
 async def await_selector(page: Page, selector: str, seconds: float) -> bool:
