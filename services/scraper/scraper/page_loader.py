@@ -34,6 +34,8 @@ class Page(Generic[T]):
     read: T
     modes: tuple[str, ...]
     nofollow: bool = False
+    # What of it did not come before it was read (`Problems.to_json`).
+    problems: tuple[Json, ...] = ()
 
 
 class PageLoader:
@@ -171,9 +173,10 @@ class PageLoader:
             pace.host.slow_down(None)
         if loaded.status >= 400:
             raise PageFailed(url, ExecutorError(f"HTTP {loaded.status}", code="HTTP_STATUS"), loaded.status)
-        source = Source(loaded.url, loaded.html.encode(errors="replace"), "text/html; charset=utf-8")
+        body = loaded.html.encode(errors="replace")
+        source = Source(loaded.url, body, "text/html; charset=utf-8", cut=_longer(len(body)) if loaded.cut else "")
         has = await self._read(source, reading, look=False)
-        return Page(loaded.url, has.read, modes)
+        return Page(loaded.url, has.read, modes, problems=tuple(loaded.problems.to_json()))
 
     async def _read(self, source: Source, reading: Reading[T], *, look: bool) -> ReadPage[T]:
         if source.media_type.startswith(NO_TEXT):
@@ -188,8 +191,12 @@ def _parked(pause: HostPaused) -> Parked:
 def _cut(answer: Fetched) -> str:
     size = len(answer.body)
     if answer.truncated:
-        return f"the page is longer than limits.page_bytes: its first {size} bytes were read"
+        return _longer(size)
     return f"the packed page ends early: its first {size} bytes were read" if answer.incomplete else ""
+
+
+def _longer(size: int) -> str:
+    return f"the page is longer than limits.page_bytes: its first {size} bytes were read"
 
 
 __all__ = ["Page", "PageFailed", "PageLoader"]

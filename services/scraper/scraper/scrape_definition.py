@@ -156,9 +156,9 @@ class Scroll(Model):
 
     # Pixels of a step; the default is most of the window's height.
     step: int | None = Field(default=None, ge=10, le=10_000)
-    # Seconds that new content has to appear after a step at the end.
-    wait: float = Field(default=2.0, ge=0, le=60, strict=False)
-    # Done as soon as this selector matches (CSS), or when so many steps were made.
+    # Seconds that more has to appear at the end; what the page is still asking for is waited for in any case.
+    wait: float = Field(default=3.0, ge=0, le=60, strict=False)
+    # Done as soon as this selector matches (CSS), or when so many steps were made; the latter is counted as a problem.
     until: Annotated[Expression, BeforeValidator(_selector_text)] | None = None
     steps: int = Field(default=1000, ge=1, le=100_000)
 
@@ -166,7 +166,7 @@ class Scroll(Model):
 class Viewport(Model):
     """The browser's window, in CSS pixels."""
 
-    width: int = Field(ge=100, le=10_000)
+    width: int = Field(ge=100, le=4000)
     height: int = Field(ge=100, le=10_000)
 
 
