@@ -20,6 +20,9 @@ MAX_HEAD = 256 * 1024
 MAX_HEADERS = 8192
 _END = re.compile(rb"\r?\n\r?\n")
 _STATUS = re.compile(rb"\s{0,4}HTTP/(\d{1,3})\.(\d{1,3})[ \t]+(\d{3})(?![^\s])[ \t]*([^\r\n]*)", re.IGNORECASE)
+# What nearly all heads are, and needs no mending.
+_CLEAN = re.compile(rb"HTTP/1\.[01] (\d{3}) [ -~]*(?:\r\n[A-Za-z][A-Za-z0-9\-]*: [^\x00-\x1f\x7f]*)*")
+_LENGTH = re.compile(rb"\ncontent-length:(?: ?(\d{1,18})(?=\r|\Z))?")
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROLS = bytes(octet for octet in range(0x20) if octet != 0x09) + b"\x7f"
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
@@ -94,6 +97,10 @@ def mended_head(head: bytes) -> tuple[bytes, int, int | None]:
 
     Raises BadHttpMessage for what isn't HTTP, or has lengths that differ.
     """
+    if (clean := _CLEAN.fullmatch(head)) is not None and b"transfer-" not in (lowered := head.lower()):
+        lengths = _LENGTH.findall(lowered)
+        if len(lengths) < 2 and all(lengths):
+            return head + b"\r\n\r\n", int(clean[1]), int(lengths[0]) if lengths else None
     lines = head.split(b"\n")
     status = _STATUS.match(lines[0])
     if status is None:
