@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from chassis.clock import now_ms
 
 from scraper.addresses import AddressGuard, shown_url
+from scraper.charsets import declared_label
 from scraper.documents import Document
 from scraper.exchanges import Fetched
 from scraper.executor import ExecutorError, InvalidParameters, Json, Parked, RunContext
@@ -177,7 +178,9 @@ class PageLoader:
         if loaded.status >= 400:
             raise PageFailed(url, ExecutorError(f"HTTP {loaded.status}", code="HTTP_STATUS"), loaded.status)
         html = loaded.html
-        _, read = await self._read(lambda: (html, "utf-8"), len(html), loaded.url, "text/html", reading)
+        # A browser tells the text alone, and queries go out in the encoding that the page was written in.
+        encoding = self._definition.charset or declared_label(html) or "utf-8"
+        _, read = await self._read(lambda: (html, encoding), len(html), loaded.url, "text/html", reading)
         return Page(loaded.url, read, modes)
 
     async def _read(

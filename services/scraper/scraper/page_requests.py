@@ -94,7 +94,7 @@ class PageRequests:
     async def _wait_after(self, error: FetchFailed, pace: RunPace, tries: int) -> None:
         if error.code == "FETCH_TIMEOUT":
             pace.host.answered(self._definition.page_seconds)
-        elif error.code == "ANSWER_CUT":
+        elif error.code in ("ANSWER_CUT", "CONNECTION_LOST"):
             await asyncio.sleep(FIRST_WAIT_SECONDS * 2 ** (tries - 1))
         else:
             pace.host.slow_down(None)

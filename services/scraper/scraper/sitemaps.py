@@ -172,10 +172,14 @@ def _take(element: Element, url: str, found: Sitemap) -> None:
 
 
 def _of_sitemap(element: Element, url: str) -> tuple[str | None, str]:
-    own = dict(_own(element))
-    loc = own.get("loc")
-    address = to_url(text, url) if loc is not None and (text := _TEXT(loc).strip()) else None
-    return address, _text(own.get("lastmod"))
+    address: str | None = None
+    changed = ""
+    for name, child in _own(element):
+        if name == "loc":
+            address = address or (to_url(text, url) if (text := _text(child)) else None)
+        elif name == "lastmod":
+            changed = _text(child)
+    return address, changed
 
 
 def _of_atom(element: Element, url: str) -> tuple[str | None, str]:
@@ -214,7 +218,7 @@ _READERS = {"url": _of_sitemap, "sitemap": _of_sitemap, "entry": _of_atom, "item
 
 
 def _own(element: Element) -> Iterator[tuple[str, Element]]:
-    """(name, child) of the children in the element's own namespace, the last of a name last."""
+    """(name, child) of the children in the element's own namespace."""
     space = _name(element)[0]
     for child in element:
         child_space, name = _name(child)
@@ -232,8 +236,8 @@ def _name(element: Element) -> tuple[str, str]:
     return space or prefix, local.lower()
 
 
-def _text(element: Element | None) -> str:
-    return str(_TEXT(element)).strip() if element is not None else ""
+def _text(element: Element) -> str:
+    return str(_TEXT(element)).strip()
 
 
 def _base(element: Element, url: str) -> str:
