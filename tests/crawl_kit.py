@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp import web
 from executor_kit import RecordingContext, context_of, fetching, serve
+from scrape_kit import page_readers
 from scraper.executors.scrape import ScrapeExecutor
 
 
@@ -53,7 +54,7 @@ def definition(base: str, crawl: Mapping[str, Any] | bool = True, **changes: Any
 async def crawl(parameters: Mapping[str, Any], **job: Any) -> tuple[Any, RecordingContext]:
     context = context_of("scrape", parameters=parameters, **job)
     async with fetching() as fetcher:
-        executor = ScrapeExecutor(fetcher=fetcher)
+        executor = ScrapeExecutor(fetcher=fetcher, readers=page_readers())
         try:
             return await executor.run(context), context
         finally:

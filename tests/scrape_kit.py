@@ -1,6 +1,8 @@
 """A small shop to scrape, and one attempt at it. Must not know what is asserted of either."""
 
 import asyncio
+import atexit
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,7 +11,24 @@ from typing import Any
 from aiohttp import web
 from executor_kit import RecordingContext, context_of, fetching, serve
 from scraper.executors.scrape import ScrapeExecutor
+from scraper.page_readers import PageReaders
 from scraper.rendering import Renderer
+
+# Processes that read pages are of no event loop: all tests share them.
+_WARM: deque[Any] = deque()
+
+
+def page_readers(**settings: Any) -> PageReaders:
+    """What pages are read in, over processes that are there already."""
+    readers = PageReaders(2, **settings)
+    readers._free = _WARM
+    return readers
+
+
+@atexit.register
+def _end_readers() -> None:
+    while _WARM:
+        _WARM.pop().end()
 
 
 @dataclass
@@ -95,12 +114,16 @@ def definition(base: str, **changes: Any) -> dict[str, Any]:
 
 
 async def scrape(
-    parameters: Mapping[str, Any], *, renderer: Renderer | None = None, **job: Any
+    parameters: Mapping[str, Any],
+    *,
+    renderer: Renderer | None = None,
+    readers: PageReaders | None = None,
+    **job: Any,
 ) -> tuple[Any, RecordingContext]:
     """The result of one attempt, and what it said."""
     context = context_of("scrape", parameters=parameters, **job)
     async with fetching() as fetcher:
-        executor = ScrapeExecutor(fetcher=fetcher, renderer=renderer)
+        executor = ScrapeExecutor(fetcher=fetcher, readers=readers or page_readers(), renderer=renderer)
         try:
             return await executor.run(context), context
         finally:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from executor_kit import RecordingContext, context_of, fetching
 from raw_site import RawSite, answer
+from scrape_kit import page_readers
 from scraper.executor import ExecutorError
 from scraper.executors.rpa_base import RpaBaseExecutor
 from scraper.executors.scrape import ScrapeExecutor
@@ -27,7 +28,7 @@ async def scrape(base: str, *paths: str, **changes: Any) -> tuple[Any, Recording
     } | changes
     context = context_of("scrape", parameters=parameters)
     async with fetching() as fetcher:
-        executor = ScrapeExecutor(fetcher=fetcher)
+        executor = ScrapeExecutor(fetcher=fetcher, readers=page_readers())
         try:
             return await executor.run(context), context
         finally:

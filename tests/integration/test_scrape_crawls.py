@@ -7,6 +7,7 @@ import pytest
 from aiohttp import web
 from crawl_kit import Site, crawl, definition, names, page
 from executor_kit import context_of, fetching
+from scrape_kit import page_readers
 from scraper.executor import InvalidParameters, Parked
 from scraper.executors.scrape import ScrapeExecutor
 from scraper.frontier import Frontier
@@ -187,7 +188,7 @@ async def test_a_pause_longer_than_a_run_waits_parks_it_with_its_checkpoint() ->
         parameters = definition(base, politeness={"concurrency": 1})
         context = context_of("scrape", parameters=parameters)
         async with fetching() as fetcher:
-            executor = ScrapeExecutor(fetcher=fetcher)
+            executor = ScrapeExecutor(fetcher=fetcher, readers=page_readers())
             with pytest.raises(Parked) as caught:
                 await executor.run(context)
             await executor.close()
@@ -201,15 +202,15 @@ async def test_a_pause_longer_than_a_run_waits_parks_it_with_its_checkpoint() ->
 @pytest.mark.parametrize(
     ("change", "place"),
     [
-        ({"crawl": {"include": ["("]}}, "crawl.include.0"),
+        ({"crawl": {"include": ["("]}}, "crawl.include[0]"),
         ({"crawl": {"links": {"css": "a[["}}}, "crawl.links.css"),
         ({"crawl": {"links": {"css": "a", "xpath": "//a"}}}, "crawl.links"),
         ({"crawl": {"depth": -1}}, "crawl.depth"),
-        ({"crawl": {"sitemap": ["ftp://x/"]}}, "crawl.sitemap.0"),
+        ({"crawl": {"sitemap": ["ftp://x/"]}}, "crawl.sitemap[0]"),
         ({"crawl": {"modified_since": "yesterday"}}, "crawl.modified_since"),
         ({"crawl": "yes"}, "crawl"),
-        ({"next": {"css": "a"}}, "parameters: next"),
-        ({"changes": True}, "parameters: changes"),
+        ({"next": {"css": "a"}}, "next"),
+        ({"changes": True}, "changes"),
         ({"start_urls": []}, "start_urls"),
     ],
 )

@@ -5,6 +5,7 @@ import asyncio
 from aiohttp import web
 from executor_kit import context_of, fetching, serve, until
 from integration.browser_kit import pool_in
+from scrape_kit import page_readers
 from scraper.executors.scrape import ScrapeExecutor
 from scraper.renderer import BrowserRenderer
 
@@ -51,7 +52,7 @@ async def test_scrape_finds_out_that_pages_need_a_browser_and_loads_them_side_by
                 "wait_for": "a.lamp, b",
             }
             context = context_of("scrape", parameters=definition)
-            executor = ScrapeExecutor(fetcher=fetcher, renderer=BrowserRenderer(pool, {}.get))
+            executor = ScrapeExecutor(fetcher=fetcher, readers=page_readers(), renderer=BrowserRenderer(pool, {}.get))
             result = await asyncio.wait_for(executor.run(context), 100)
             await executor.close()
         found = [(item.data["name"], item.data["price"]) for item in context.emitted]

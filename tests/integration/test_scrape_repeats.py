@@ -13,6 +13,7 @@ from chassis.settings import ServiceSettings
 from chassis.stores import mongo_client, mongo_database
 from executor_kit import RecordingContext, context_of, fetching, serve, until
 from pydantic import SecretStr
+from scrape_kit import page_readers
 from scraper.executors.scrape import Known, ScrapeExecutor
 from scraper.host_pace import HostPaces, HostReport, PolitenessRules
 from scraper.mongo_known import MongoKnownItems, MongoKnownPages
@@ -61,7 +62,7 @@ async def scrape(known: Known, base: str, run_id: int, **changes: Any) -> tuple[
                   "items": {"select": {"css": "li"}, "fields": fields}, "next": {"css": "a.next"}}  # fmt: skip
     context = context_of("scrape", parameters=definition | changes, run_id=run_id)
     async with fetching() as fetcher:
-        executor = ScrapeExecutor(fetcher=fetcher, known=known)
+        executor = ScrapeExecutor(fetcher=fetcher, readers=page_readers(), known=known)
         try:
             return await executor.run(context), context
         finally:

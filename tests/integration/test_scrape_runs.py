@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from executor_kit import context_of, fetching, serve
-from scrape_kit import Shop, definition, scrape
+from scrape_kit import Shop, definition, page_readers, scrape
 from scraper.executor import ExecutorError, InvalidParameters, Parked
 from scraper.executors.scrape import ScrapeExecutor
 from scraper.host_pace import MAX_PAUSE_SECONDS
@@ -41,7 +41,7 @@ async def test_scrape_items_come_while_it_runs() -> None:
         context = context_of("scrape", parameters=definition(base, detail=None, unique_by=[]))
         context.on_emit = lambda _: seen.append(len(shop.hits))
         async with fetching() as fetcher:
-            await ScrapeExecutor(fetcher=fetcher).run(context)
+            await ScrapeExecutor(fetcher=fetcher, readers=page_readers()).run(context)
     assert seen[0] < len(shop.hits)
 
 
@@ -90,7 +90,7 @@ async def test_scrape_a_retry_goes_on_where_the_attempt_stopped() -> None:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr("scraper.scrape_run.CHECKPOINT_SECONDS", 0)
                 async with fetching() as fetcher:
-                    await ScrapeExecutor(fetcher=fetcher).run(context)
+                    await ScrapeExecutor(fetcher=fetcher, readers=page_readers()).run(context)
             whole = {key: item.data["sku"] for key, item in context.items.items()}
             assert sorted(whole.values()) == list(range(12))
             assert len(context.checkpoints) > 4
@@ -112,7 +112,7 @@ async def test_scrape_a_cancelled_attempt_and_its_retry_store_each_item_once() -
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("scraper.scrape_run.CHECKPOINT_SECONDS", 0)
             async with fetching() as fetcher:
-                task = asyncio.create_task(ScrapeExecutor(fetcher=fetcher).run(context))
+                task = asyncio.create_task(ScrapeExecutor(fetcher=fetcher, readers=page_readers()).run(context))
                 context.on_emit = lambda _: task.cancel() if len(context.items) >= 8 else None
                 with pytest.raises(asyncio.CancelledError):
                     await task
@@ -142,7 +142,7 @@ async def test_scrape_many_start_urls_resume_without_loss() -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("scraper.scrape_run.CHECKPOINT_SECONDS", 0)
             async with fetching() as fetcher:
-                await ScrapeExecutor(fetcher=fetcher).run(context)
+                await ScrapeExecutor(fetcher=fetcher, readers=page_readers()).run(context)
         assert len(context.items) == 40
         middle = context.checkpoints[len(context.checkpoints) // 2]
         _, again = await scrape(parameters, checkpoint=middle)
@@ -189,7 +189,7 @@ async def test_scrape_a_long_retry_after_parks_the_run_for_a_bounded_time() -> N
     async with shop.open() as base, fetching() as fetcher:
         context = context_of("scrape", parameters=definition(base, detail=None, unique_by=[]))
         with pytest.raises(Parked) as caught:
-            await ScrapeExecutor(fetcher=fetcher).run(context)
+            await ScrapeExecutor(fetcher=fetcher, readers=page_readers()).run(context)
     assert 0 < caught.value.resume_at_ms - time.time() * 1000 <= MAX_PAUSE_SECONDS * 1000
     assert shop.hits.count("/list") == 1
 
@@ -220,7 +220,7 @@ async def test_scrape_without_any_start_page_fails_and_only_what_may_change_is_t
         context = context_of("scrape", parameters=definition(base))
         async with fetching() as fetcher:
             with pytest.raises(ExecutorError, match=f"HTTP {status}") as caught:
-                await ScrapeExecutor(fetcher=fetcher).run(context)
+                await ScrapeExecutor(fetcher=fetcher, readers=page_readers()).run(context)
     assert caught.value.retryable is again
     assert shop.hits.count("/list") == (3 if again else 1)
     assert context.checkpoints == []
@@ -306,7 +306,9 @@ async def test_scrape_json_answers_page_by_page() -> None:
 async def test_scrape_private_addresses_fail_for_good() -> None:
     async with serve({"/list": "secret"}) as base, fetching(allow=()) as fetcher:
         with pytest.raises(ExecutorError) as caught:
-            await ScrapeExecutor(fetcher=fetcher).run(context_of("scrape", parameters=definition(base)))
+            await ScrapeExecutor(fetcher=fetcher, readers=page_readers()).run(
+                context_of("scrape", parameters=definition(base))
+            )
     assert (caught.value.code, caught.value.retryable) == ("ADDRESS_NOT_ALLOWED", False)
 
 
@@ -329,7 +331,7 @@ async def test_scrape_credentials_go_only_to_the_start_sites() -> None:
     ("change", "field"),
     [
         ({"start_urls": []}, "start_urls"),
-        ({"start_urls": ["ftp://x/"]}, "start_urls.0"),
+        ({"start_urls": ["ftp://x/"]}, "start_urls[0]"),
         ({"start_urls": "http://x/"}, "start_urls"),
         ({"render": "magic"}, "render"),
         ({"items": None}, "items"),
@@ -343,12 +345,12 @@ async def test_scrape_credentials_go_only_to_the_start_sites() -> None:
         ({"items": {"fields": {"url": {"regex": "(?=a)"}}}}, "items.fields.url.regex"),
         ({"items": {"fields": {"url": {"jsonpath": "$["}}}}, "items.fields.url.jsonpath"),
         ({"items": {"select": {"regex": "a"}, "fields": {"url": {"css": "a"}}}}, "items.select.regex"),
-        ({"detail": {"follow": "nope", "fields": {"sku": {"css": "a"}}}}, "parameters"),
-        ({"unique_by": ["nope"]}, "parameters"),
+        ({"detail": {"follow": "nope", "fields": {"sku": {"css": "a"}}}}, "detail.follow"),
+        ({"unique_by": ["nope"]}, "unique_by"),
         ({"limits": {"pages": "many"}}, "limits.pages"),
         ({"limits": {"pages": 0}}, "limits.pages"),
         ({"changes": True}, "changes"),
-        ({"mode": "crawl"}, "parameters"),
+        ({"mode": "crawl"}, "next"),
         ({"proxy_id": "p"}, "proxy_id"),
     ],
 )
@@ -359,20 +361,63 @@ async def test_scrape_wrong_definitions_are_refused_by_field(change: dict[str, A
     assert caught.value.message.startswith(f"{field}: ")
 
 
-async def test_scrape_a_selector_that_never_ends_fails_its_run_and_holds_up_no_other(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """While the hostile XPath is at work (cubic in a large page), the event loop stays free."""
-    monkeypatch.setattr("scraper.reading.READ_SECONDS", 1.5)
-    rows = "".join(f"<p><i>{n}</i></p>" for n in range(1200))
-    fields = {"a": {"xpath": "count(//p[count(//p[i > ../p[1]/i]) > 1])"}}
-    async with serve({"/list": rows}) as base:
-        task = asyncio.create_task(scrape(definition(base, detail=None, unique_by=[], items={"fields": fields})))
-        laps = 0
-        while not task.done():
-            await asyncio.sleep(0.01)
-            laps += 1
-        with pytest.raises(InvalidParameters, match="cost too much"):
-            await task
-    # A reading in the loop would have left a handful of them.
-    assert laps >= 50
+async def test_scrape_a_selector_that_never_ends_costs_its_page_and_holds_up_no_other() -> None:
+    """The hostile XPath is cubic in the large page and quick on the small one: the process that reads it is ended."""
+    rows = "".join(f"<p><i>{n}</i></p>" for n in range(20_000))
+    fields = {"a": {"xpath": "count(//p[count(//p[i > ../p[1]/i]) > 1])", "type": "integer"}}
+    async with serve({"/large": rows, "/small": "<p><i>1</i></p>"}) as base:
+        readers = page_readers(page_seconds=0.5)
+        starts = [f"{base}/large", f"{base}/small", f"{base}/small?2"]
+        parameters = definition(base, start_urls=starts, detail=None, unique_by=[], items={"fields": fields})
+        loop = asyncio.get_running_loop()
+        laps: list[float] = []
+
+        async def count_laps() -> None:
+            while True:
+                laps.append(loop.time())
+                await asyncio.sleep(0.01)
+
+        counting = asyncio.create_task(count_laps())
+        result, context = await scrape(parameters, readers=readers)
+        counting.cancel()
+    assert [item.data for item in context.items.values()] == [{"a": 0}, {"a": 0}]
+    assert [page["url"] for page in result["failed_pages"]] == [f"{base}/large"]
+    assert "took more than 0.5 s of processor time" in result["failed_pages"][0]["reason"]
+    # In the loop, or in a thread that holds the interpreter, there would have been a handful.
+    assert len(laps) >= 10
+
+
+async def test_scrape_a_start_page_that_is_not_there_is_asked_for_once_and_not_tried_again() -> None:
+    shop = Shop()
+    shop.trouble["/list"] = [web.Response(status=404)]
+    async with shop.open() as base:
+        with pytest.raises(ExecutorError, match="HTTP 404") as caught:
+            await scrape(definition(base))
+    assert not caught.value.retryable
+    assert shop.hits.count("/list") == 1
+
+
+async def test_scrape_that_finds_nothing_says_so_and_fails_where_that_is_asked_for() -> None:
+    shop = Shop(pages=1)
+    async with shop.open() as base:
+        nowhere = definition(base, detail=None, unique_by=[], next=None) | {
+            "items": {"select": {"css": ".nowhere"}, "fields": {"a": {"css": "a"}}}
+        }
+        result, context = await scrape(nowhere)
+        assert result["items"] == 0
+        assert any(message.startswith("Nothing was found: none of the 1 pages") for message in context.messages("warn"))
+        with pytest.raises(ExecutorError) as caught:
+            await scrape(nowhere | {"fail_if_empty": True})
+        found, _ = await scrape(definition(base, fail_if_empty=True))
+    assert (caught.value.code, caught.value.retryable) == ("EMPTY_RESULT", False)
+    assert found["items"] == 4
+
+
+async def test_scrape_counts_the_items_that_lack_a_field() -> None:
+    shop = Shop(pages=1)
+    async with shop.open() as base:
+        fields = {"name": {"css": ".name"}, "colour": {"css": ".colour"}, "sizes": {"css": ".size", "many": True}}
+        items = {"select": {"css": "li.item"}, "fields": fields}
+        result, context = await scrape(definition(base, items=items, detail=None, unique_by=[]))
+    assert result["empty_fields"] == {"colour": 4, "sizes": 4}
+    assert "Fields without a value, of 4 items: colour in 4, sizes in 4" in context.messages("warn")

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from executor_kit import RecordingContext, context_of, fetching, serve
+from scrape_kit import page_readers
 from scraper.egress import EgressProxy, allow_all
 from scraper.executor import ExecutorError
 from scraper.executors.scrape import ScrapeExecutor
@@ -53,7 +54,7 @@ async def scrape(start: str, proxy: str, **bounds: Any) -> tuple[RecordingContex
         return proxy
 
     async with fetching(**bounds) as fetcher:
-        executor = ScrapeExecutor(fetcher=fetcher, proxy_of=address_of)
+        executor = ScrapeExecutor(fetcher=fetcher, readers=page_readers(), proxy_of=address_of)
         try:
             return context, await executor.run(context)
         finally:

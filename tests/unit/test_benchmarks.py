@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from scraper.documents import parse_document
 from scraper.scrape_definition import read_definition
-from scraper.scrape_plan import Plan
+from scraper.scrape_plan import PagePlan
 
 from benchmarks import crawlers, page_site, show, stages, statistics
 from benchmarks.report import Bars, Goal, Report, Table, markdown_table, paragraphs, shown
@@ -211,10 +211,10 @@ def test_a_program_of_the_stack_is_known_by_its_command_line(command: list[str],
 
 def test_the_pages_benchmark_checks_what_its_site_serves() -> None:
     """Its definition reads from a product's page the row that counts as right, and another product's doesn't."""
-    plan = Plan(read_definition(crawlers.definition("http://h", render="http", concurrency=4)))
+    plan = PagePlan(read_definition(crawlers.definition("http://h", render="http", concurrency=4)))
     for number in (0, 7, 999):
         page = parse_document(page_site.product_page(number), url="http://h/lamp", content_type="text/html")
-        row = plan.details.read(page).data
+        row = plan.read("detail", page)[0].data
         assert page_site.is_right(number, row)
         assert not page_site.is_right(number + 1, row)
     assert page_site.page_count(1_000) == 1_050

@@ -8,7 +8,8 @@ from scraper.documents import parse_document
 from scraper.executor import InvalidParameters
 from scraper.extract import is_plain
 from scraper.scrape_definition import read_definition
-from scraper.scrape_plan import ListRead, Plan
+from scraper.scrape_plan import PagePlan
+from scraper.scrape_reads import ListRead
 from scraper.values import convert
 
 PAGE = """
@@ -23,8 +24,10 @@ PAGE = """
 
 def read(fields: dict[str, Any], *, text: str = PAGE, content_type: str = "text/html", **more: Any) -> ListRead:
     parameters = {"start_urls": ["http://h/"], "items": {"fields": fields} | more.pop("items", {})} | more
-    plan = Plan(read_definition(parameters))
-    return plan.lists.read(parse_document(text, url="http://h/list", content_type=content_type))
+    plan = PagePlan(read_definition(parameters))
+    read, _ = plan.read("list", parse_document(text, url="http://h/list", content_type=content_type))
+    assert isinstance(read, ListRead)
+    return read
 
 
 @pytest.mark.parametrize(

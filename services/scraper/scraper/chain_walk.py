@@ -4,7 +4,7 @@ import asyncio
 
 from scraper.addresses import shown_url
 from scraper.page_loader import Page, PageFailed
-from scraper.scrape_plan import ListRead
+from scraper.scrape_reads import ListRead
 from scraper.scrape_run import ScrapeRun
 from scraper.scrape_state import Chain
 

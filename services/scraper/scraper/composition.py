@@ -1,6 +1,7 @@
 """Builds the executors that the settings name. The only place that knows them all."""
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from scraper.browser import BrowserPool, PoolSettings
 from scraper.browser_process import machine_memory_bytes, reap_browsers
 from scraper.browser_profiles import Profiles
 from scraper.custom_actions import RegisteredActions
+from scraper.definition_checks import definition_checks
 from scraper.executor import Executor
 from scraper.executors.http import HttpExecutor
 from scraper.executors.noop import NoopExecutor
@@ -28,6 +30,7 @@ from scraper.executors.x import XExecutor
 from scraper.fetch import Fetcher
 from scraper.mongo_known import MongoKnownItems, MongoKnownPages
 from scraper.mongo_sessions import MongoSessions
+from scraper.page_readers import PageReaders
 from scraper.pipeline import Pipeline
 from scraper.processes import CommandRunner, reap_leftovers
 from scraper.redis_paces import RedisPaces
@@ -70,6 +73,7 @@ class Executors:
             ),
             self._may_connect,
         )
+        self._readers = PageReaders(settings.reading_processes or os.cpu_count() or 1, settings.reading_seconds)
         self._work_dir = work_dir
         secrets, custom = environment_secrets(), RegisteredActions()
         self.sealer = Sealer(accounts.box)
@@ -112,6 +116,7 @@ class Executors:
                 proxy_of=ways_out.address_of,
                 known=Known(known_items, known_pages),
                 shared_paces=RedisPaces(self._redis, worker_id),
+                readers=self._readers,
             ),
             "python": lambda: PythonExecutor(runner=self._runner, scripts_dir=settings.scripts_dir),
             **pipeline.builders(self._fetcher, self._runner),
@@ -120,6 +125,8 @@ class Executors:
         unknown = sorted(set(settings.executors) - builders.keys())
         if unknown:
             raise ValueError(f"EXECUTORS names {', '.join(unknown)}; there are {', '.join(sorted(builders))}")
+        checks = definition_checks(self._readers)
+        self.checks = {name: checks[name] for name in settings.executors if name in checks}
         self.by_name = {name: builders[name]() for name in settings.executors}
 
     def _x_parts(self, settings: ScraperSettings, accounts: AccountParts) -> XParts:
@@ -151,6 +158,7 @@ class Executors:
         """Give back what is shared."""
         for executor in self.by_name.values():
             await executor.close()
+        self._readers.close()
         await self._browsers.close()
         await self._adspower.close()
         await self._redis.aclose()

@@ -87,7 +87,7 @@ class LinkRules:
 
 def _patterns(expressions: Sequence[str], compiler: Compiler, place: str) -> list[Any]:
     for index, expression in enumerate(expressions):
-        compiler.regex(expression, f"{place}.{index}")
+        compiler.regex(expression, f"{place}[{index}]")
     return [re2.compile(expression) for expression in expressions]
 
 

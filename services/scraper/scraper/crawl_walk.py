@@ -17,7 +17,7 @@ from scraper.frontier import Frontier, Spot, Standing
 from scraper.page_loader import Page, PageFailed
 from scraper.problems import FILE_UNREADABLE, LINKS_LEFT_OUT
 from scraper.scrape_definition import Crawl
-from scraper.scrape_plan import ListRead
+from scraper.scrape_reads import ListRead
 from scraper.scrape_run import ScrapeRun
 from scraper.sitemaps import MAX_BYTES, Sitemap, read_sitemap
 from scraper.urls import to_url

@@ -1,7 +1,6 @@
 """How a scrape run gets its pages. Owns: HTTP or browser. Must not know items or retries."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Generic
 from urllib.parse import urlsplit
 
@@ -9,17 +8,16 @@ from chassis.clock import now_ms
 
 from scraper.addresses import AddressGuard, shown_url
 from scraper.charsets import declared_label
-from scraper.documents import Document
 from scraper.exchanges import Fetched
 from scraper.executor import ExecutorError, InvalidParameters, Json, Parked, RunContext
 from scraper.fetch import FetchSession
 from scraper.host_pace import HostPaused
 from scraper.known_pages import PageMemory
 from scraper.page_browser import PageBrowser
+from scraper.page_readers import ReadPage, RunReader
 from scraper.page_requests import PageFailed, PageRequests
 from scraper.politeness import Politeness
-from scraper.problems import PAGE_CUT, Problems
-from scraper.reading import Reader, Reading, T, Worth
+from scraper.reading import Evidence, Reading, Source, T, Worth
 from scraper.render_choice import RenderChoices
 from scraper.scrape_definition import ScrapeDefinition
 
@@ -51,7 +49,7 @@ class PageLoader:
         guard: AddressGuard,
         politeness: Politeness,
         browser: PageBrowser | None,
-        reader: Reader,
+        reader: RunReader,
         choices: RenderChoices,
         memory: PageMemory | None = None,
     ) -> None:
@@ -116,36 +114,33 @@ class PageLoader:
         if known is not None and answer.status == 304:
             self.unchanged += 1
             return Page(known.url, reading.restore(known.read), ("unchanged",))
-        document, read = await self._read_answer(answer, reading)
-        worth = reading.worth(read)
-        if mode == "auto" and (page := await self._look(url, reading, document, worth)) is not None:
+        has = await self._read(self._source_of(answer), reading, look=mode == "auto" and self._browser is not None)
+        worth = reading.worth(has.read)
+        if mode == "auto" and (page := await self._look(url, reading, has.evidence, worth)) is not None:
             return page
         if not worth.something and answer.sends_on is not None:
             answer = await self._send_on(answer.sends_on)
-            document, read = await self._read_answer(answer, reading)
-            worth = reading.worth(read)
+            has = await self._read(self._source_of(answer), reading, look=False)
+            worth = reading.worth(has.read)
         nofollow = self._definition.robots and self._politeness.header_says_nofollow(answer.headers)
         # What a later 304 restores has no headers, so such a page is read anew each time.
         whole = not (answer.truncated or answer.incomplete)
         if self._memory is not None and worth.something and whole and not nofollow:
-            await self._memory.keep(url, reading.kind, answer, reading.store(read))
-        return Page(answer.url, read, ("http",), nofollow)
+            await self._memory.keep(url, reading.kind, answer, has.raw)
+        return Page(answer.url, has.read, ("http",), nofollow)
 
     async def _send_on(self, url: str) -> Fetched:
         """Where a page with nothing in it sends readers that run no scripts."""
         await self._politeness.check(url)
         return await self._requests.page(url)
 
-    async def _read_answer(self, answer: Fetched, reading: Reading[T]) -> tuple[Document, T]:
-        charset = self._definition.charset
-        document, read = await self._read(
-            lambda: answer.decoded(charset), len(answer.body), answer.url, answer.content_type, reading
-        )
-        return document, _with_cut(read, answer)
+    def _source_of(self, answer: Fetched) -> Source:
+        content_type = answer.headers.get("Content-Type", "")
+        return Source(answer.url, answer.body, content_type, self._definition.charset, _cut(answer))
 
-    async def _look(self, url: str, reading: Reading[T], document: Document, worth: Worth) -> Page[T] | None:
+    async def _look(self, url: str, reading: Reading[T], evidence: Evidence, worth: Worth) -> Page[T] | None:
         """The page as a browser has it, where that is more; None: what HTTP brought is as good."""
-        if self._browser is None or (doubt := self.choices.doubt(reading.kind, worth, document)) is None:
+        if self._browser is None or (doubt := self.choices.doubt(reading.kind, worth, evidence)) is None:
             return None
         try:
             page = await self._render(self._browser, url, reading, ("http", "browser"))
@@ -177,39 +172,28 @@ class PageLoader:
             pace.host.slow_down(None)
         if loaded.status >= 400:
             raise PageFailed(url, ExecutorError(f"HTTP {loaded.status}", code="HTTP_STATUS"), loaded.status)
-        html = loaded.html
         # A browser tells the text alone, and queries go out in the encoding that the page was written in.
-        encoding = self._definition.charset or declared_label(html) or "utf-8"
-        _, read = await self._read(lambda: (html, encoding), len(html), loaded.url, "text/html", reading)
-        return Page(loaded.url, read, modes)
+        written_in = self._definition.charset or declared_label(loaded.html) or ""
+        body = loaded.html.encode(errors="replace")
+        source = Source(loaded.url, body, "text/html; charset=utf-8", written_in=written_in)
+        has = await self._read(source, reading, look=False)
+        return Page(loaded.url, has.read, modes)
 
-    async def _read(
-        self, text: Callable[[], tuple[str, str]], size: int, url: str, content_type: str, reading: Reading[T]
-    ) -> tuple[Document, T]:
-        if content_type.startswith(NO_TEXT):
-            raise ExecutorError(f"{content_type} is no page", code="NOT_A_PAGE", retryable=False)
-        return await self._reader.read(text, size, url, content_type, reading)
+    async def _read(self, source: Source, reading: Reading[T], *, look: bool) -> ReadPage[T]:
+        if source.media_type.startswith(NO_TEXT):
+            raise ExecutorError(f"{source.media_type} is no page", code="NOT_A_PAGE", retryable=False)
+        return await self._reader.read(source, reading, look=look)
 
 
 def _parked(pause: HostPaused) -> Parked:
     return Parked(str(pause), resume_at_ms=now_ms() + int(pause.seconds * 1000), code="HOST_PAUSED")
 
 
-def _with_cut(read: T, answer: Fetched) -> T:
-    """What was read, with the problem counted when the page is longer than its bound or ends early."""
-    if not (answer.truncated or answer.incomplete):
-        return read
+def _cut(answer: Fetched) -> str:
     size = len(answer.body)
-    problems = Problems()
-    message = (
-        f"the page is longer than limits.page_bytes: its first {size} bytes were read"
-        if answer.truncated
-        else f"the packed page ends early: its first {size} bytes were read"
-    )
-    problems.note(PAGE_CUT, "page", message, url=answer.url)
-    earlier: tuple[Json, ...] = getattr(read, "problems", ())
-    # Whatever is read from a page has the member.
-    return replace(read, problems=(*earlier, *problems.to_json()))  # type: ignore[type-var]
+    if answer.truncated:
+        return f"the page is longer than limits.page_bytes: its first {size} bytes were read"
+    return f"the packed page ends early: its first {size} bytes were read" if answer.incomplete else ""
 
 
 __all__ = ["Page", "PageFailed", "PageLoader"]

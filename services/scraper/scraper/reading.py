@@ -1,24 +1,40 @@
-"""What reading a page means. Owns: the port between a definition's plan and how pages are had; where reading happens.
+"""What reading a page means. Owns: the port between a definition's plan and how pages are had. Must not know processes.
 
-Reading (parsing and selectors) happens in threads, so that a slow selector holds up its own run alone. Small pages with
-plain selectors are read at once: the way to a thread and back would cost more than the reading.
+Pages and selectors are strangers' text: reading happens in processes of its own (`page_readers`), which end when a page
+takes them too long, and only what was read comes back.
 """
 
-import asyncio
+import struct
 from collections.abc import Callable
-from concurrent.futures import Executor as Pool
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from lxml import etree
-
-from scraper.addresses import shown_url
-from scraper.documents import Document, parse_document
-from scraper.executor import ExecutorError, InvalidParameters, Json
+from scraper.executor import Json
 
 T = TypeVar("T")
-READ_SECONDS = 30
-QUICK_CHARACTERS = 48 * 1024
+# How questions and answers begin: the lengths of the JSON and of the bytes behind it.
+HEADER = struct.Struct("!II")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An answer to be read. `content_type`: the whole header. `charset`: what the definition says of the encoding.
+
+    `cut`: in words, why the body is not the whole page; empty when it is. `written_in`: the encoding that its links'
+    queries go out in, where that is another than the body's.
+    """
+
+    url: str
+    body: bytes
+    content_type: str
+    charset: str | None = None
+    cut: str = ""
+    written_in: str = ""
+
+    @property
+    def media_type(self) -> str:
+        """In lower case, without parameters."""
+        return self.content_type.partition(";")[0].strip().lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,50 +50,24 @@ class Worth:
         """Whether anything was found."""
         return self.items > 0
 
+    @property
+    def whole(self) -> bool:
+        """Whether no field is lacking everywhere."""
+        return self.something and not self.lacking
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What speaks for a browser's look at a page: it has scripts, and in words what they are to fill."""
+
+    has_scripts: bool = False
+    signs: tuple[str, ...] = ()
+
 
 @dataclass(frozen=True, slots=True)
 class Reading(Generic[T]):
-    """How to read a kind of page (`list`, `page`, `detail`). `quick`: it costs a walk over the page and no more.
-
-    `store` and `restore` turn what was read into JSON and back.
-    """
+    """How to read a kind of page (`list`, `page`, `detail`); `restore` makes what was read from its JSON."""
 
     kind: str
-    read: Callable[[Document], T]
     worth: Callable[[T], Worth]
-    store: Callable[[T], Json]
     restore: Callable[[Json], T]
-    quick: bool = False
-
-
-class Reader:
-    """Reads pages in `pool`, or at once."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-
-    async def read(
-        self, text: Callable[[], tuple[str, str]], size: int, url: str, content_type: str, reading: Reading[T]
-    ) -> tuple[Document, T]:
-        """The document and what was read. `text`: the text and its encoding's label; `size`: the answer's.
-
-        Raises InvalidParameters when it costs too much.
-        """
-
-        def work() -> tuple[Document, T]:
-            decoded, encoding = text()
-            document = parse_document(decoded, url=url, content_type=content_type, encoding=encoding)
-            return document, reading.read(document)
-
-        try:
-            if reading.quick and size <= QUICK_CHARACTERS:
-                return work()
-            async with asyncio.timeout(READ_SECONDS):
-                return await asyncio.get_running_loop().run_in_executor(self._pool, work)
-        except TimeoutError as error:
-            # Ends the run: every further page would keep one more thread busy.
-            message = f"reading {shown_url(url)} took more than {READ_SECONDS} s: the selectors cost too much"
-            raise InvalidParameters(message, field="items") from error
-        except (etree.LxmlError, RecursionError, ValueError) as error:
-            # What a stranger's page makes of a stranger's selector costs that page, not the run.
-            raise ExecutorError(f"the page could not be read: {error}", code="BAD_PAGE", retryable=False) from error

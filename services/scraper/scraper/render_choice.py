@@ -7,21 +7,12 @@ of its items. A browser then loads that same page, and it is the comparison that
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from scraper.documents import Document
 from scraper.executor import Json
-from scraper.reading import Worth
+from scraper.reading import Evidence, Worth
 
 # After so many pages on which a browser found no more, it isn't tried for that kind any more.
 EMPTY_TRIES = 3
 LACKING_TRIES = 1
-# Less text than this, and scripts: a shell that they are to fill.
-SHELL_CHARACTERS = 200
-ROOTS = "//body//*[@id='root' or @id='app' or @id='__next' or @id='__nuxt' or @id='__layout' or @id='svelte']"
-EMPTY_ROOT = f"boolean({ROOTS}[not(*)][not(normalize-space())])"
-ASKS_FOR_SCRIPTS = (
-    "boolean(//noscript[contains(translate(., 'JAVSCRIPT', 'javscript'), 'javascript')"
-    " or contains(translate(., 'JAVSCRIPT', 'javscript'), 'enable js')])"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +32,16 @@ class RenderChoices:
     _empty_tries: dict[str, int] = field(default_factory=dict)
     _lacking_tries: dict[str, int] = field(default_factory=dict)
 
-    def doubt(self, kind: str, worth: Worth, document: Document) -> Doubt | None:
+    def doubt(self, kind: str, worth: Worth, evidence: Evidence) -> Doubt | None:
         """What speaks for a look with a browser; None when HTTP is enough, or a browser was tried often enough."""
-        if worth.something and not worth.lacking:
+        if worth.whole:
             return None
         tried, most = (self._lacking_tries, LACKING_TRIES) if worth.something else (self._empty_tries, EMPTY_TRIES)
-        if tried.get(kind, 0) >= most or not document.has_scripts:
+        if tried.get(kind, 0) >= most or not evidence.has_scripts:
             return None
         if worth.something:
             return Doubt(f"{_named(worth.lacking)} is in none of the {worth.items} items", empty=False)
-        signs = ", ".join(_signs(document))
+        signs = ", ".join(evidence.signs)
         return Doubt("nothing was found" + (f", and {signs}" if signs else ", and the page has scripts"), empty=True)
 
     def compare(self, kind: str, doubt: Doubt, plain: Worth, rendered: Worth) -> bool:
@@ -98,16 +89,3 @@ def _found(worth: Worth) -> str:
 def _named(fields: tuple[str, ...]) -> str:
     shown = ", ".join(repr(name) for name in fields[:3])
     return shown if len(fields) <= 3 else f"{shown} and {len(fields) - 3} more"
-
-
-def _signs(document: Document) -> list[str]:
-    assert document.root is not None
-    signs = []
-    characters = document.visible_text(SHELL_CHARACTERS)
-    if characters < SHELL_CHARACTERS:
-        signs.append(f"the page has {characters} characters of text without its scripts")
-    if document.root.xpath(EMPTY_ROOT):
-        signs.append("the element that scripts fill is empty")
-    if document.root.xpath(ASKS_FOR_SCRIPTS):
-        signs.append("its noscript asks for JavaScript")
-    return signs

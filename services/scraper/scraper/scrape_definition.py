@@ -8,9 +8,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from scraper.addresses import check_url
 from scraper.executor import ExecutorError, InvalidParameters, Json
-from scraper.unknown_fields import unknown_field
+from scraper.unknown_fields import path_of, unknown_field
 
 Expression = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -260,12 +259,18 @@ def read_definition(parameters: Mapping[str, Json]) -> ScrapeDefinition:
 
 
 def _refused(error: ValidationError) -> InvalidParameters:
-    first = error.errors(include_url=False, include_context=False)[0]
+    errors = error.errors(include_url=False, include_context=False)
+    # A slip of the pen is named before what is missing because of it.
+    first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
     place = first["loc"]
     message = first["msg"].removeprefix("Value error, ")
+    field = path_of(place)
     if first["type"] == "extra_forbidden":
         message = unknown_field(ScrapeDefinition, place)
-    return InvalidParameters(message, field=".".join(str(part) for part in place) or "parameters")
+    elif not field:
+        # What concerns several members names the one to change, by itself.
+        field, _, message = message.partition(": ")
+    return InvalidParameters(message, field=field)
 
 
 def _with_mode(parameters: Mapping[str, Json]) -> dict[str, Json]:
@@ -279,8 +284,11 @@ def _with_mode(parameters: Mapping[str, Json]) -> dict[str, Json]:
 
 
 def _check_urls(urls: Sequence[str], field: str) -> None:
+    # It brings an HTTP client along, which a process that only reads pages does without.
+    from scraper.addresses import check_url
+
     for index, url in enumerate(urls):
         try:
             check_url(url)
         except ExecutorError as error:
-            raise InvalidParameters(error.message, field=f"{field}.{index}") from error
+            raise InvalidParameters(error.message, field=f"{field}[{index}]") from error

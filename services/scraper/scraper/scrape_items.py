@@ -15,7 +15,7 @@ from scraper.extract import FieldsRead
 from scraper.page_loader import Page, PageFailed
 from scraper.scrape_changes import Changes
 from scraper.scrape_definition import ScrapeDefinition
-from scraper.scrape_plan import ListRead
+from scraper.scrape_reads import ListRead
 from scraper.scrape_state import ScrapeState, digest_of
 from scraper.values import to_url
 

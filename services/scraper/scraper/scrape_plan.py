@@ -1,56 +1,47 @@
-"""What a scrape run reads from a page. Owns: a definition, compiled. Must not know how pages are had or stored."""
+"""How a definition reads a page. Owns: its compiled selectors. Must not know how pages are had or stored."""
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from scraper.crawl_links import LinkFinder, LinkRules, canonical_of
 from scraper.documents import Document
 from scraper.executor import Json
 from scraper.extract import Compiler, FieldsRead, compile_fields, compile_items, compile_selector, read_fields
-from scraper.reading import Reading, Worth
+from scraper.reading import Worth
 from scraper.scrape_definition import ScrapeDefinition
+from scraper.scrape_reads import ListRead, worth_of_fields, worth_of_list
 from scraper.urls import to_url
 
 
-@dataclass(frozen=True, slots=True)
-class ListRead:
-    """What a page of items has: them in order, where it goes on, and for a crawl its links and own address.
-
-    `problems`: what of it could not be read (`Problems.to_json`).
-    """
-
-    items: list[FieldsRead]
-    next_url: str | None
-    title: str
-    links: tuple[str, ...] = ()
-    canonical: str | None = None
-    problems: tuple[Json, ...] = ()
-
-
-class Plan:
+class PagePlan:
     """Reads pages of items and detail pages. Raises InvalidParameters when a selector doesn't compile."""
 
-    def __init__(self, definition: ScrapeDefinition, user_agent: str = "") -> None:
-        """`user_agent`: the crawler as pages may name it."""
+    def __init__(self, definition: ScrapeDefinition) -> None:
         compiler = Compiler()
         detail = definition.detail
-        self.definition = definition
         self._items = compile_items(definition.items.select, compiler)
         self._fields = compile_fields(definition.items.fields, compiler, "items.fields")
         self._detail = compile_fields(detail.fields, compiler, "detail.fields") if detail else ()
         self._next = compile_selector(definition.next, compiler, "next", as_link=True) if definition.next else None
-        self.rules: LinkRules | None = None
         self._links: LinkFinder | None = None
         if definition.crawl is not None:
-            self.rules = LinkRules(definition.crawl, definition.first_urls, compiler)
+            rules = LinkRules(definition.crawl, definition.first_urls, compiler)
+            crawler = definition.user_agent or ""
             self._links = LinkFinder(
-                definition.crawl.links, self.rules, compiler, obey=definition.robots, user_agent=user_agent
+                definition.crawl.links, rules, compiler, obey=definition.robots, user_agent=crawler
             )
-        quick = compiler.quick
-        kind = "page" if definition.crawl else "list"
-        self.lists = Reading(kind, self._read_list, _worth_of_list, asdict, _list_of, quick=quick)
-        self.details = Reading("detail", self._read_detail, worth_of_fields, asdict, _fields_of, quick=quick)
+        self._by_kind: Mapping[str, Callable[[Document], tuple[ListRead | FieldsRead, Worth]]] = {
+            "list": self._read_list,
+            "page": self._read_list,
+            "detail": self._read_detail,
+        }
 
-    def _read_list(self, document: Document) -> ListRead:
+    def read(self, kind: str, document: Document) -> tuple[ListRead | FieldsRead, Worth]:
+        """What a page of that kind has, with the problems of the whole document, and how much it is."""
+        read, worth = self._by_kind[kind](document)
+        return (replace(read, problems=tuple(document.problems.to_json())) if document.problems else read), worth
+
+    def _read_list(self, document: Document) -> tuple[ListRead, Worth]:
         nodes = self._items(_root_of(document), document)
         items = [read_fields(self._fields, node, document) for node in nodes]
         title = document.root.findtext(".//title") if document.root is not None else None
@@ -59,11 +50,11 @@ class Plan:
             read = ListRead(items, self._find_next(document), shown)
         else:
             read = ListRead(items, None, shown, self._links.find(document), canonical_of(document))
-        return replace(read, problems=tuple(document.problems.to_json())) if document.problems else read
+        return read, worth_of_list(read)
 
-    def _read_detail(self, document: Document) -> FieldsRead:
+    def _read_detail(self, document: Document) -> tuple[FieldsRead, Worth]:
         read = read_fields(self._detail, _root_of(document), document)
-        return replace(read, problems=tuple(document.problems.to_json())) if document.problems else read
+        return read, worth_of_fields(read)
 
     def _find_next(self, document: Document) -> str | None:
         if self._next is None:
@@ -71,48 +62,6 @@ class Plan:
         values = self._next.find(_root_of(document), document)
         urls = (to_url(value, document.base_url, document.encoding) for value in values)
         return next((url for url in urls if url is not None), None)
-
-    def tried(self) -> Json:
-        """What is looked for on a list page, for the report of one where nothing matched."""
-        items = self.definition.items
-        fields = {
-            name: rule.model_dump(include={"css", "xpath", "structured", "jsonpath", "regex"}, exclude_none=True)
-            for name, rule in list(items.fields.items())[:20]
-        }
-        return {"select": items.select.model_dump(exclude_none=True) if items.select else None, "fields": fields}
-
-
-def _fields_of(saved: Json) -> FieldsRead:
-    return FieldsRead(
-        saved["data"],
-        saved["found"],
-        tuple(saved["missing"]),
-        tuple(saved["lacking"]),
-        tuple(saved.get("problems", ())),
-    )
-
-
-def _list_of(saved: Json) -> ListRead:
-    items = [_fields_of(item) for item in saved["items"]]
-    links, problems = tuple(saved["links"]), tuple(saved.get("problems", ()))
-    return ListRead(items, saved["next_url"], saved["title"], links, saved["canonical"], problems)
-
-
-def worth_of_fields(read: FieldsRead) -> Worth:
-    """How much was found."""
-    return Worth(1 if read.found else 0, read.found, read.lacking)
-
-
-def _worth_of_list(read: ListRead) -> Worth:
-    found = [item for item in read.items if item.found]
-    if not found:
-        return Worth(0, 0, ())
-    lacking = set(found[0].lacking)
-    for item in found[1:]:
-        if not lacking:
-            break
-        lacking.intersection_update(item.lacking)
-    return Worth(len(found), sum(item.found for item in found), tuple(sorted(lacking)))
 
 
 def _root_of(document: Document) -> Json:

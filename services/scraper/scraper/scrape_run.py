@@ -15,7 +15,7 @@ from scraper.page_loader import Page, PageFailed, PageLoader
 from scraper.reading import Reading, T
 from scraper.scrape_changes import Changes
 from scraper.scrape_items import ItemStore, Position
-from scraper.scrape_plan import ListRead, Plan
+from scraper.scrape_reads import ListRead, Plan
 from scraper.scrape_state import ScrapeState
 
 CHECKPOINT_SECONDS = 1.0
@@ -81,6 +81,7 @@ class ScrapeRun:
             await self._report_gone(self._changes)
         await self.save(at_once=True)
         self.show_progress()
+        self._report_empty()
         return self._result()
 
     def _result(self) -> Json:
@@ -88,6 +89,23 @@ class ScrapeRun:
         if self._changes is not None:
             result["changes"] = {**self._changes.counts, "complete": self.state.complete}
         return result
+
+    def _report_empty(self) -> None:
+        """Say that nothing was found, or which fields no item or not every item has. Raises ExecutorError."""
+        state = self.state
+        if state.items == 0 and not state.duplicates:
+            read = f"none of the {state.pages_read} pages that were read has an item"
+            if self.plan.definition.fail_if_empty:
+                raise ExecutorError(read, code="EMPTY_RESULT", retryable=False)
+            if state.pages_read:
+                self.context.log("warn", f"Nothing was found: {read}", tried=self.plan.tried())
+        empty = {name: count for name, count in state.empty_fields.items() if count}
+        if empty:
+            most = sorted(empty.items(), key=lambda one: -one[1])
+            named = ", ".join(f"{name} in {count}" for name, count in most[:10])
+            self.context.log("warn", f"Fields without a value, of {state.items} items: {named}", empty_fields=empty)
+        if state.problems:
+            self.context.log("warn", f"{state.problems.count} problems were counted", problems=state.problems.to_json())
 
     async def _report_gone(self, changes: Changes) -> None:
         async for items in changes.gone(self.plan.definition.data_type):
@@ -101,7 +119,8 @@ class ScrapeRun:
         return ExecutorError(
             f"{message}: {shown_url(first.url)}: {first.message}",
             code=first.code if count == 1 or final else "ALL_PAGES_FAILED",
-            retryable=not final,
+            # What can't go better is not tried again (a page that isn't there, a robots.txt that forbids it).
+            retryable=any(error.retryable for error in self._start_errors),
         )
 
     async def load(self, url: str, reading: Reading[T]) -> Page[T] | None:

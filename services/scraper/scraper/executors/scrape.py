@@ -1,7 +1,6 @@
 """The `scrape` executor. Owns: what a run needs, put together and taken down. Must not know selectors or pages."""
 
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -13,13 +12,13 @@ from scraper.host_pace import HostPaces, PolitenessRules, SharedPaces
 from scraper.known_pages import KnownPages, PageMemory
 from scraper.page_browser import PageBrowser
 from scraper.page_loader import PageLoader
+from scraper.page_readers import PageReaders, RunReader
 from scraper.politeness import Politeness
-from scraper.reading import Reader
 from scraper.render_choice import RenderChoices
 from scraper.rendering import Renderer
 from scraper.scrape_changes import Changes, KnownItems
 from scraper.scrape_definition import ScrapeDefinition, read_definition
-from scraper.scrape_plan import Plan
+from scraper.scrape_reads import Plan
 from scraper.scrape_run import ScrapeRun, Walk
 from scraper.scrape_state import ScrapeState, begin, digest_of
 
@@ -43,23 +42,26 @@ class ScrapeExecutor:
         self,
         *,
         fetcher: Fetcher,
+        readers: PageReaders,
         renderer: Renderer | None = None,
         proxy_of: Callable[[str], Awaitable[str]] | None = None,
         known: Known | None = None,
         shared_paces: SharedPaces | None = None,
         max_wait_seconds: float = 120,
-        reading_threads: int = 4,
     ) -> None:
         """`known`: what earlier runs found. `shared_paces`: what all workers know of the hosts they call."""
         self._fetcher, self._renderer, self._proxy_of, self._known = fetcher, renderer, proxy_of, known
         self._max_wait_seconds = max_wait_seconds
         self._paces = HostPaces(shared_paces)
-        self._pool = ThreadPoolExecutor(reading_threads, thread_name_prefix="scrape-read")
+        self._readers = readers
 
     async def run(self, context: RunContext) -> Json:
         """Counts, failed pages with reasons, and `stop_reason`."""
         definition = read_definition(context.job.parameters)
-        plan = Plan(definition, definition.user_agent or self._fetcher.user_agent)
+        plan = Plan(definition, self._fetcher.user_agent)
+        parts = plan.parts()
+        reader = RunReader(self._readers, parts, digest_of(parts))
+        await reader.check()
         digest = digest_of(definition.model_dump(mode="json"))
         state = begin(
             definition.limits,
@@ -73,7 +75,9 @@ class ScrapeExecutor:
         changes = self._open_changes(context, definition)
         async with AsyncExitStack() as stack:
             memory = await self._open_memory(context, definition)
-            loader = await self._open_loader(context, definition, state.choices, memory, stack)
+            loader = await self._open_loader(
+                context, definition, stack, reader=reader, choices=state.choices, memory=memory
+            )
             run = ScrapeRun(context=context, plan=plan, loader=loader, state=state, changes=changes)
             result = await run.run(_walk_of(plan, state))
             if memory is not None:
@@ -98,17 +102,18 @@ class ScrapeExecutor:
         return await PageMemory.open(self._known.pages, context.job.task_id, reading)
 
     async def close(self) -> None:
-        """Let go of the threads and hosts; the fetcher is the composition root's."""
+        """Let go of the hosts; fetcher and readers are the composition root's."""
         await self._paces.close()
-        self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _open_loader(
         self,
         context: RunContext,
         definition: ScrapeDefinition,
+        stack: AsyncExitStack,
+        *,
+        reader: RunReader,
         choices: RenderChoices,
         memory: PageMemory | None,
-        stack: AsyncExitStack,
     ) -> PageLoader:
         proxy = await self._find_proxy(definition.proxy_id)
         session = await stack.enter_async_context(self._fetcher.session(user_agent=definition.user_agent, proxy=proxy))
@@ -139,7 +144,7 @@ class ScrapeExecutor:
             guard=self._fetcher.guard,
             politeness=politeness,
             browser=browser,
-            reader=Reader(self._pool),
+            reader=reader,
             choices=choices,
             memory=memory,
         )
