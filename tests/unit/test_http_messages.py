@@ -48,6 +48,7 @@ def test_a_line_that_is_none_costs_itself(line: str, kept: list[str]) -> None:
         ("http/1.1 404", "HTTP/1.1 404 "),
         ("HTTP/1.1  200   Fine\x01", "HTTP/1.1 200 Fine"),
         ("HTTP/2.0 200 OK", "HTTP/1.1 200 OK"),
+        ("HTTP 200 OK", "HTTP/1.0 200 OK"),
     ],
 )
 def test_the_status_line_is_read_as_browsers_do(line: str, mended: str) -> None:

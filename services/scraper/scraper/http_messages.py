@@ -19,7 +19,9 @@ from aiohttp.http_exceptions import BadHttpMessage
 MAX_HEAD = 256 * 1024
 MAX_HEADERS = 8192
 _END = re.compile(rb"\r?\n\r?\n")
-_STATUS = re.compile(rb"\s{0,4}HTTP/(\d{1,3})\.(\d{1,3})[ \t]+(\d{3})(?![^\s])[ \t]*([^\r\n]*)", re.IGNORECASE)
+_STATUS = re.compile(
+    rb"\s{0,4}HTTP(?:/(\d{1,3})(?:\.(\d{1,3}))?)?[ \t]+(\d{3})(?![^\s])[ \t]*([^\r\n]*)", re.IGNORECASE
+)
 # What nearly all heads are, and needs no mending.
 _CLEAN = re.compile(rb"HTTP/1\.[01] (\d{3}) [ -~]*(?:\r\n[A-Za-z][A-Za-z0-9\-]*: [^\x00-\x1f\x7f]*)*")
 _LENGTH = re.compile(rb"\ncontent-length:(?: ?(\d{1,18})(?=\r|\Z))?")
@@ -153,7 +155,8 @@ def mended_head(head: bytes) -> tuple[bytes, int, int | None]:
     if status is None:
         raise BadHttpMessage(f"the answer is not HTTP: it begins with {lines[0][:40]!r}")
     major, minor, code, reason = status.groups()
-    version = b"1.0" if (major, minor) == (b"1", b"0") else b"1.1"
+    # What names no whole version is the older one, as in Chromium.
+    version = b"1.0" if minor is None or (major, minor) == (b"1", b"0") else b"1.1"
     pairs = _pairs(lines[1:])
     chunked, length = _framing(pairs)
     kept = [name + b": " + value for name, value in pairs if name.lower() not in _FRAMING]

@@ -20,7 +20,7 @@ from scraper.urls import to_url
 MAX_BYTES = 50 * 1024 * 1024
 MAX_ENTRIES = 50_000
 MAX_LINE = 10_000
-# How far into a file its root element may begin.
+# How far into a file its root element may begin, and how far from its end it may end.
 LOOKED_AT = 64 * 1024
 ENTRIES = frozenset({"url", "sitemap", "item", "entry"})
 _ROOT = re.compile(r"<(?:[A-Za-z_][\w.-]*:)?(?:urlset|sitemapindex|rss|feed|RDF)[\s/>]", re.IGNORECASE)
@@ -134,8 +134,9 @@ def _read_xml(text: str, url: str, found: Sitemap) -> None:
 
 def _without_cut_entry(text: str, found: Sitemap) -> str:
     """The text up to its last whole entry, where it ends before its root does: half an address is another one."""
-    if _ROOT_END.search(text, max(0, text.rfind("</"))) or _EMPTY_ROOT.match(text):
-        return text
+    ends = [match.end() for match in _ROOT_END.finditer(text, max(0, len(text) - LOOKED_AT))]
+    if ends or _EMPTY_ROOT.match(text):
+        return text[: ends[-1]] if ends else text  # What comes behind it is the server's.
     end = max((match.end() for match in _ENTRY_END.finditer(text)), default=0)
     found.faults.append("it ends early")
     return text[:end]
