@@ -30,6 +30,7 @@ async def fetched(site: RawSite, path: str = "/", **request: object) -> Fetched:
         answer(PAGE) + b"and more behind it",
         answer(PAGE) + answer("another answer"),
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n" + CHUNKED,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + CHUNKED + b"HTTP/1.1 200 OK\r\n\r\nmore",
         b"HTTP/1.0 200 OK\r\nContent-Length: none\r\n\r\n" + PAGE.encode(),
         answer(gzip.compress(PAGE.encode()), ("Content-Encoding", "x-gzip")),
         answer(gzip.compress(PAGE.encode()) + b"\0\0", ("Content-Encoding", "gzip")),

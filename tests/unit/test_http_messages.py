@@ -4,7 +4,7 @@ import pytest
 from aiohttp.http_exceptions import BadHttpMessage
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scraper.http_messages import mended_head
+from scraper.http_messages import ChunkedBody, mended_head
 
 
 def lines_of(head: str) -> list[str]:
@@ -48,6 +48,7 @@ def test_a_line_that_is_none_costs_itself(line: str, kept: list[str]) -> None:
         ("http/1.1 404", "HTTP/1.1 404 "),
         ("HTTP/1.1  200   Fine\x01", "HTTP/1.1 200 Fine"),
         ("HTTP/2.0 200 OK", "HTTP/1.1 200 OK"),
+        ("HTTP 200 OK", "HTTP/1.0 200 OK"),
     ],
 )
 def test_the_status_line_is_read_as_browsers_do(line: str, mended: str) -> None:
@@ -76,3 +77,18 @@ def test_mutated_heads_are_mended_or_refused(lines: list[str]) -> None:
     # The framing is said once, and in one way.
     heads = [line.partition(b":")[0].lower() for line in whole.split(b"\r\n")]
     assert heads.count(b"content-length") + heads.count(b"transfer-encoding") <= 1
+
+
+CHUNKS = b"5;x=y\r\nhello\r\n00a \r\n0123456789\r\n0\r\nTrailer: 1\r\n\r\n"
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_a_chunked_body_ends_behind_its_trailer(size: int) -> None:
+    chunks, data = ChunkedBody(), CHUNKS + b"HTTP/1.1 200 OK"
+    lengths = [chunks.length_in(data[at : at + size]) for at in range(0, len(data), size)]
+    assert (sum(lengths), chunks.over) == (len(CHUNKS), True)
+
+
+@pytest.mark.parametrize("data", [b"xyz\r\nhello", b"-1\r\n", b"2\r\nabc\r\n", b"1" * 40 + b"\r\n"])
+def test_what_is_no_chunk_is_left_to_the_parser(data: bytes) -> None:
+    assert ChunkedBody().length_in(data) == len(data)

@@ -34,6 +34,7 @@ TWO = urlset("<loc>http://oak.example/1</loc>", "<loc> http://oak.example/2\n</l
         ("\ufeff" + TWO, ["/1", "/2"]),
         ("\n\n " + TWO, ["/1", "/2"]),
         ("Warning: x in <b>y</b> on line 1<br>\n" + TWO, ["/1", "/2"]),
+        (TWO + "<!-- made in 0.1 s -->\n<p>and & a notice</p></html>", ["/1", "/2"]),
         (TWO.replace("<url", "<m:url").replace("</url", "</m:url").replace("loc>", "m:loc>").replace(NS, "xmlns:m='u'"),
          ["/1", "/2"]),
         (TWO.replace("loc>", "LOC>").replace("url>", "URL>"), ["/1", "/2"]),

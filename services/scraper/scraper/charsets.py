@@ -11,7 +11,8 @@ from functools import lru_cache
 import webencodings
 
 # Where browsers look for a meta element, and what of a body detection is shown.
-PRESCAN_BYTES = 4096
+PRESCAN_BYTES = 64 * 1024
+LEAST_PRESCAN = 1024
 DETECTED_BYTES = 64 * 1024
 FALLBACK = "windows-1252"
 MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16le"), (codecs.BOM_UTF16_BE, "utf-16be"))
@@ -19,6 +20,7 @@ _CHARSET = re.compile(r"""charset\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s;"']+))""", 
 _COMMENT = re.compile(rb"<!--.*?-->", re.DOTALL)
 _META = re.compile(rb"""<meta[\s/](?:[^>"']|"[^"]*"|'[^']*')*>""", re.IGNORECASE)
 _META_CHARSET = re.compile(rb"""[\s/"';]charset\s*=\s*["']?\s*([^\s"'/>;]+)""", re.IGNORECASE)
+_HEAD_END = re.compile(rb"</head|<body", re.IGNORECASE)
 _XML = re.compile(rb"""^\s*<\?xml\s[^>]*?encoding\s*=\s*["']([A-Za-z0-9._\-]+)["']""")
 # What pages of the web are written in without saying so.
 _LATIN = ("windows-1250", "windows-1252", "windows-1254", "windows-1257", "windows-1258", "iso-8859-2", "iso-8859-15")
@@ -61,6 +63,11 @@ def decode_body(body: bytes, content_type: str, *, charset: str | None = None) -
     return _decoded(body, label), label
 
 
+def declared_label(text: str) -> str | None:
+    """The encoding that a page's markup says, where only its text is left."""
+    return _meta_charset(text[:PRESCAN_BYTES].encode("ascii", "replace"))
+
+
 def known_label(label: str) -> str | None:
     """The standard's name of an encoding, or None for a label that it doesn't know."""
     found = _lookup(label[:100])
@@ -85,6 +92,8 @@ def _declared(body: bytes, content_type: str) -> str | None:
     head = body[:PRESCAN_BYTES]
     if b"<" not in head:
         return None
+    if (end := _HEAD_END.search(head, LEAST_PRESCAN)) is not None:
+        head = head[: end.start()]
     if body.startswith((b"<\x00?\x00", b"\x00<\x00?")):
         return "utf-16le" if body[0] else "utf-16be"
     found = _XML.search(head)

@@ -46,11 +46,17 @@ def decoders_of(header: str) -> list[Decoder]:
 
 def unpacked(decoders: Sequence[Decoder], data: bytes) -> Iterator[bytes]:
     """What `data` unpacks to by all of them, piece by piece. Raises CodingError."""
+    if len(decoders) == 1:
+        return decoders[0].feed(data)
+    return _unpacked(decoders, data)
+
+
+def _unpacked(decoders: Sequence[Decoder], data: bytes) -> Iterator[bytes]:
     if not decoders:
         yield data
         return
     for piece in decoders[0].feed(data):
-        yield from unpacked(decoders[1:], piece)
+        yield from _unpacked(decoders[1:], piece)
 
 
 class _Gzip:

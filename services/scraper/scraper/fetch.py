@@ -69,12 +69,18 @@ class FetchSession:
             raise FetchFailed(f"{shown} is not a URL that can be called", retryable=False) from error
         except aiohttp.ClientPayloadError as error:
             raise FetchFailed(f"the answer from {shown} was cut: {_shown_error(error)}", code="ANSWER_CUT") from error
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientConnectionResetError) as error:
+            raise FetchFailed(f"{shown} ended the connection without an answer", code="CONNECTION_LOST") from error
+        except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
+            raise FetchFailed(f"no answer from {shown}: {_shown_error(error)}", retryable=False) from error
         except aiohttp.ClientResponseError as error:
             # Also raised by proxies, whose state may change.
             message = f"the answer from {shown} can't be read: {error.message[:300]}"
             raise FetchFailed(message, code="ANSWER_UNREADABLE", retryable=self._http_proxy is not None) from error
         except (aiohttp.ClientError, OSError) as error:
-            raise FetchFailed(f"no answer from {shown}: {_shown_error(error)}") from error
+            # Before there was a connection it is the host's matter, behind that the page's.
+            code = "FETCH_FAILED" if isinstance(error, aiohttp.ClientConnectorError) else "CONNECTION_LOST"
+            raise FetchFailed(f"no answer from {shown}: {_shown_error(error)}", code=code) from error
         except ValueError as error:
             # aiohttp refuses header values and hosts that can't be sent.
             raise FetchFailed(f"{shown} can't be called: {error}", retryable=False) from error

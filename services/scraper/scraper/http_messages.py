@@ -19,10 +19,56 @@ from aiohttp.http_exceptions import BadHttpMessage
 MAX_HEAD = 256 * 1024
 MAX_HEADERS = 8192
 _END = re.compile(rb"\r?\n\r?\n")
-_STATUS = re.compile(rb"\s{0,4}HTTP/(\d{1,3})\.(\d{1,3})[ \t]+(\d{3})(?![^\s])[ \t]*([^\r\n]*)", re.IGNORECASE)
+_STATUS = re.compile(
+    rb"\s{0,4}HTTP(?:/(\d{1,3})(?:\.(\d{1,3}))?)?[ \t]+(\d{3})(?![^\s])[ \t]*([^\r\n]*)", re.IGNORECASE
+)
+# What nearly all heads are, and needs no mending.
+_CLEAN = re.compile(rb"HTTP/1\.[01] (\d{3}) [ -~]*(?:\r\n[A-Za-z][A-Za-z0-9\-]*: [^\x00-\x1f\x7f]*)*")
+_LENGTH = re.compile(rb"\ncontent-length:(?: ?(\d{1,18})(?=\r|\Z))?")
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}")
+_CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
 _CONTROLS = bytes(octet for octet in range(0x20) if octet != 0x09) + b"\x7f"
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+
+
+class ChunkedBody:
+    """Where a chunked body ends, which the parser takes for the beginning of another answer if more follows."""
+
+    def __init__(self) -> None:
+        self._left = 0
+        self._line = b""
+        self._after_chunk = self._in_trailer = self._odd = False
+        self.over = False
+
+    def length_in(self, data: bytes) -> int:
+        """How many of the bytes belong to it. What is no chunk is the parser's to refuse."""
+        at = 0
+        while at < len(data) and not self.over and not self._odd:
+            if self._left:
+                step = min(self._left, len(data) - at)
+                self._left -= step
+                at += step
+                continue
+            end = data.find(b"\n", at)
+            if end < 0:
+                self._line += data[at:]
+                self._odd = len(self._line) > MAX_HEAD
+                return len(data)
+            self._take_line((self._line + data[at:end]).strip())
+            self._line, at = b"", end + 1
+        return len(data) if self._odd else at
+
+    def _take_line(self, line: bytes) -> None:
+        if self._after_chunk:
+            self._after_chunk, self._odd = False, bool(line)
+        elif self._in_trailer:
+            self.over = not line
+        elif _SIZE.fullmatch(size := line.partition(b";")[0].rstrip()):
+            self._left = int(size, 16)
+            self._after_chunk, self._in_trailer = self._left > 0, self._left == 0
+        else:
+            self._odd = True
 
 
 class TolerantResponses(ResponseHandler):
@@ -33,11 +79,12 @@ class TolerantResponses(ResponseHandler):
         self._head: bytearray | None = None
         # What is still to come of the body; None: the parser knows.
         self._left: int | None = None
+        self._chunks: ChunkedBody | None = None
         self._bodiless = False
 
     def set_response_params(self, *, skip_payload: bool = False, **params: Any) -> None:
         """As its own: a request goes out, and its answer is expected."""
-        self._head, self._left, self._bodiless = bytearray(), None, skip_payload
+        self._head, self._left, self._chunks, self._bodiless = bytearray(), None, None, skip_payload
         super().set_response_params(skip_payload=skip_payload, **params)
 
     def data_received(self, data: bytes) -> None:
@@ -57,7 +104,7 @@ class TolerantResponses(ResponseHandler):
         del held[: len(held) - len(held.lstrip(b"\r\n"))]
         while (end := _END.search(held)) is not None and end.start() <= MAX_HEAD:
             try:
-                head, status, self._left = mended_head(bytes(held[: end.start()]))
+                head, status, length = mended_head(bytes(held[: end.start()]))
             except BadHttpMessage as error:
                 self._refuse(error)
                 return
@@ -65,8 +112,9 @@ class TolerantResponses(ResponseHandler):
             del held[: end.end()]
             if not 100 <= status < 200 or status == 101:
                 self._head = None
-                if self._bodiless or status in (204, 304):
-                    self._left = 0
+                self._left = 0 if self._bodiless or status in (204, 304) else length
+                if length is None and head.endswith(_CHUNKED):
+                    self._chunks = ChunkedBody()
                 self._receive_body(mended, bytes(held))
                 return
         if len(held) > MAX_HEAD:
@@ -75,11 +123,15 @@ class TolerantResponses(ResponseHandler):
             super().data_received(mended)
 
     def _receive_body(self, head: bytes, data: bytes) -> None:
+        room = len(data)
         if self._left is not None:
-            if len(data) > self._left:
-                data = data[: self._left]
-                self.force_close()
-            self._left -= len(data)
+            room = min(room, self._left)
+            self._left -= room
+        elif self._chunks is not None:
+            room = self._chunks.length_in(data)
+        if room < len(data):
+            data = data[:room]
+            self.force_close()
         if head or data:
             super().data_received(head + data)
 
@@ -94,12 +146,17 @@ def mended_head(head: bytes) -> tuple[bytes, int, int | None]:
 
     Raises BadHttpMessage for what isn't HTTP, or has lengths that differ.
     """
+    if (clean := _CLEAN.fullmatch(head)) is not None and b"transfer-" not in (lowered := head.lower()):
+        lengths = _LENGTH.findall(lowered)
+        if len(lengths) < 2 and all(lengths):
+            return head + b"\r\n\r\n", int(clean[1]), int(lengths[0]) if lengths else None
     lines = head.split(b"\n")
     status = _STATUS.match(lines[0])
     if status is None:
         raise BadHttpMessage(f"the answer is not HTTP: it begins with {lines[0][:40]!r}")
     major, minor, code, reason = status.groups()
-    version = b"1.0" if (major, minor) == (b"1", b"0") else b"1.1"
+    # What names no whole version is the older one, as in Chromium.
+    version = b"1.0" if minor is None or (major, minor) == (b"1", b"0") else b"1.1"
     pairs = _pairs(lines[1:])
     chunked, length = _framing(pairs)
     kept = [name + b": " + value for name, value in pairs if name.lower() not in _FRAMING]

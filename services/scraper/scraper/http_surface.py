@@ -10,6 +10,7 @@ import fnmatch
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+from chassis.retry_after import retry_after
 from lxml import etree
 from pydantic import ValidationError
 
@@ -21,7 +22,6 @@ from scraper.exchanges import Fetched, FetchRequest
 from scraper.executor import ExecutorError, InvalidParameters, Json, RunContext
 from scraper.fetch import FetchSession
 from scraper.http_targets import find, text_of
-from scraper.retry_after import retry_after
 from scraper.step_error import StepError, TargetMissingError
 from scraper.step_extract import convert
 from scraper.step_results import StepResults

@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from scraper.charsets import decode_body
+from scraper.charsets import decode_body, known_label
 from scraper.documents import parse_document
 from scraper.executor import ExecutorError, InvalidParameters, Json
 from scraper.problems import PAGE_CUT
@@ -92,7 +92,8 @@ def _answer(question: Json, body: bytes, plans: Plans, place: ReadingPlace) -> d
         return {"compiled": True}
     text, encoding = decode_body(body, question["content_type"], charset=question["charset"])
     media_type = question["content_type"].partition(";")[0].strip().lower()
-    document = parse_document(text, url=question["url"], content_type=media_type, encoding=encoding)
+    written_in = known_label(question["written_in"]) or encoding
+    document = parse_document(text, url=question["url"], content_type=media_type, encoding=written_in)
     document.look_for = place.set
     if question["cut"]:
         document.problems.note(PAGE_CUT, "page", question["cut"], url=question["url"])

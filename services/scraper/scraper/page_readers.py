@@ -189,6 +189,7 @@ class RunReader:
             "url": source.url,
             "content_type": source.content_type,
             "charset": source.charset,
+            "written_in": source.written_in,
             "cut": source.cut,
             "look": look,
             "seconds": self._readers.page_seconds + len(source.body) * SECONDS_PER_MEGABYTE / 2**20,

@@ -7,11 +7,12 @@ too late costs its own page time, not its host; a host that is overloaded or can
 import asyncio
 from urllib.parse import urlsplit
 
+from chassis.retry_after import retry_after
+
 from scraper.exchanges import Fetched, FetchFailed, FetchRequest
 from scraper.executor import ExecutorError, RunContext
 from scraper.fetch import PRIVATE_HEADERS, FetchSession, same_origin
 from scraper.politeness import Politeness, RunPace, is_slowing
-from scraper.retry_after import retry_after
 from scraper.scrape_definition import ScrapeDefinition
 
 # How often a page is asked for when the host is overloaded, or when no usable answer came.
@@ -94,7 +95,7 @@ class PageRequests:
     async def _wait_after(self, error: FetchFailed, pace: RunPace, tries: int) -> None:
         if error.code == "FETCH_TIMEOUT":
             pace.host.answered(self._definition.page_seconds)
-        elif error.code == "ANSWER_CUT":
+        elif error.code in ("ANSWER_CUT", "CONNECTION_LOST"):
             await asyncio.sleep(FIRST_WAIT_SECONDS * 2 ** (tries - 1))
         else:
             pace.host.slow_down(None)

@@ -6,12 +6,13 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from chassis.retry_after import retry_after
+
 from scraper.addresses import shown_url
 from scraper.exchanges import Fetched, FetchFailed, FetchRequest
 from scraper.executor import ExecutorError
 from scraper.fetch import FetchSession
 from scraper.host_pace import HostPace, HostPaces, PolitenessRules
-from scraper.retry_after import retry_after
 from scraper.robots import MAX_BYTES, Rules, header_says_nofollow, read_robots
 from scraper.urls import normal_url
 

@@ -20,7 +20,8 @@ HEADER = struct.Struct("!II")
 class Source:
     """An answer to be read. `content_type`: the whole header. `charset`: what the definition says of the encoding.
 
-    `cut`: in words, why the body is not the whole page; empty when it is.
+    `cut`: in words, why the body is not the whole page; empty when it is. `written_in`: the encoding that its links'
+    queries go out in, where that is another than the body's.
     """
 
     url: str
@@ -28,6 +29,7 @@ class Source:
     content_type: str
     charset: str | None = None
     cut: str = ""
+    written_in: str = ""
 
     @property
     def media_type(self) -> str:

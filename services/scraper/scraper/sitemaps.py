@@ -20,7 +20,7 @@ from scraper.urls import to_url
 MAX_BYTES = 50 * 1024 * 1024
 MAX_ENTRIES = 50_000
 MAX_LINE = 10_000
-# How far into a file its root element may begin.
+# How far into a file its root element may begin, and how far from its end it may end.
 LOOKED_AT = 64 * 1024
 ENTRIES = frozenset({"url", "sitemap", "item", "entry"})
 _ROOT = re.compile(r"<(?:[A-Za-z_][\w.-]*:)?(?:urlset|sitemapindex|rss|feed|RDF)[\s/>]", re.IGNORECASE)
@@ -134,8 +134,9 @@ def _read_xml(text: str, url: str, found: Sitemap) -> None:
 
 def _without_cut_entry(text: str, found: Sitemap) -> str:
     """The text up to its last whole entry, where it ends before its root does: half an address is another one."""
-    if _ROOT_END.search(text, max(0, text.rfind("</"))) or _EMPTY_ROOT.match(text):
-        return text
+    ends = [match.end() for match in _ROOT_END.finditer(text, max(0, len(text) - LOOKED_AT))]
+    if ends or _EMPTY_ROOT.match(text):
+        return text[: ends[-1]] if ends else text  # What comes behind it is the server's.
     end = max((match.end() for match in _ENTRY_END.finditer(text)), default=0)
     found.faults.append("it ends early")
     return text[:end]
@@ -172,10 +173,14 @@ def _take(element: Element, url: str, found: Sitemap) -> None:
 
 
 def _of_sitemap(element: Element, url: str) -> tuple[str | None, str]:
-    own = dict(_own(element))
-    loc = own.get("loc")
-    address = to_url(text, url) if loc is not None and (text := _TEXT(loc).strip()) else None
-    return address, _text(own.get("lastmod"))
+    address: str | None = None
+    changed = ""
+    for name, child in _own(element):
+        if name == "loc":
+            address = address or (to_url(text, url) if (text := _text(child)) else None)
+        elif name == "lastmod":
+            changed = _text(child)
+    return address, changed
 
 
 def _of_atom(element: Element, url: str) -> tuple[str | None, str]:
@@ -214,7 +219,7 @@ _READERS = {"url": _of_sitemap, "sitemap": _of_sitemap, "entry": _of_atom, "item
 
 
 def _own(element: Element) -> Iterator[tuple[str, Element]]:
-    """(name, child) of the children in the element's own namespace, the last of a name last."""
+    """(name, child) of the children in the element's own namespace."""
     space = _name(element)[0]
     for child in element:
         child_space, name = _name(child)
@@ -232,8 +237,8 @@ def _name(element: Element) -> tuple[str, str]:
     return space or prefix, local.lower()
 
 
-def _text(element: Element | None) -> str:
-    return str(_TEXT(element)).strip() if element is not None else ""
+def _text(element: Element) -> str:
+    return str(_TEXT(element)).strip()
 
 
 def _base(element: Element, url: str) -> str:
