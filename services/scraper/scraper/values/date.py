@@ -133,7 +133,7 @@ def _usual_order(hints: Hints) -> str | None:
     if hints.language is not None:
         return date_order(hints.language)
     if hints.usual is not None:
-        return hints.usual
+        return hints.usual or None
     return date_order(hints.page_language) if hints.page_language is not None else None
 
 

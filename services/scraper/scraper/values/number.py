@@ -91,7 +91,7 @@ def _usual_mark(hints: Hints) -> str | None:
     if hints.language is not None:
         return decimal_mark(hints.language)
     if hints.usual is not None:
-        return hints.usual
+        return hints.usual or None
     if hints.is_data:
         return "."
     return decimal_mark(hints.page_language) if hints.page_language is not None else None
