@@ -4,10 +4,10 @@ import time
 from typing import Any
 
 import pytest
+from reading_kit import list_of
 from scraper.documents import parse_document
 from scraper.executor import InvalidParameters
 from scraper.scrape_definition import read_definition
-from scraper.scrape_plan import PagePlan
 from scraper.scrape_reads import ListRead
 from scraper.selectors import is_plain
 from scraper.values import Unread, convert
@@ -24,10 +24,7 @@ PAGE = """
 
 def read(fields: dict[str, Any], *, text: str = PAGE, content_type: str = "text/html", **more: Any) -> ListRead:
     parameters = {"start_urls": ["http://h/"], "items": {"fields": fields} | more.pop("items", {})} | more
-    plan = PagePlan(read_definition(parameters))
-    read, _ = plan.read("list", parse_document(text, url="http://h/list", content_type=content_type))
-    assert isinstance(read, ListRead)
-    return read
+    return list_of(parameters, parse_document(text, url="http://h/list", content_type=content_type))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 from lxml import etree
 
 from scraper.executor import ExecutorError, Json
-from scraper.json_text import NotJsonError, load_values, without_guard
+from scraper.json_text import BEHIND, NotJsonError, load_values, without_guard
 from scraper.problems import DATA_BROKEN, PAGE_CUT, Problems
 from scraper.urls import base_of
 
@@ -31,7 +31,7 @@ JSON_LINES_TYPES = frozenset(
 LINKED_TYPE = "application/ld+json"
 # Whether an answer that doesn't say so may be JSON: it must then be JSON as a whole.
 MAYBE_JSON = re.compile(
-    r"\s*(?:[\[{]\s*[\]}\[{\"0-9tfn-]|\)\]\}'|while\s*\(|for\s*\(\s*;|[A-Za-z_$/*][\w.$*/ ]{0,100}\(\s*[\[{])"
+    r"[\ufeff\s]*(?:[\[{]\s*[\]}\[{\"0-9tfn-]|\)\]\}'|while\s*\(|for\s*\(\s*;|[A-Za-z_$/*][\w.$*/ ]{0,100}\(\s*[\[{])"
 )
 MAX_DEPTH = 2048
 RESOURCE_LIMIT = etree.ErrorTypes.ERR_RESOURCE_LIMIT
@@ -168,33 +168,41 @@ def _bare(text: str) -> str:
 
 def _maybe_json(text: str, url: str) -> Document | None:
     problems = Problems()
-    try:
-        values = load_values(without_guard(_bare(text)), problems, "JSON")
-    except NotJsonError:
-        return None
-    # What isn't said to be JSON must be nothing else: objects and lists, whole.
-    if any(one["where"] == "JSON" and "behind" in one["message"] for one in problems.to_json()):
-        return None
-    if not all(isinstance(value, dict | list) for value in values):
+    values = _whole(text, problems)
+    # What isn't said to be JSON must be nothing else: objects and lists, and no text behind them.
+    if not values or not all(isinstance(value, dict | list) for value in values):
         return None
     return Document(url, url, text, json=values if len(values) > 1 else values[0], is_json=True, problems=problems)
 
 
+def _whole(text: str, problems: Problems) -> list[Json]:
+    """The values of a text that has nothing else in it; none for any other text."""
+    found = Problems()
+    try:
+        values = load_values(without_guard(_bare(text)), found, "JSON")
+    except NotJsonError:
+        return []
+    if any(one["message"].startswith(BEHIND) for one in found.to_json()):
+        return []
+    problems.merge(found.to_json())
+    return values
+
+
 def _json_lines(text: str, problems: Problems) -> list[Json]:
-    """A value a line; a broken line costs itself. Values may also be spread over several lines."""
-    values: list[Json] = []
+    """A value a line, or values spread over several lines; else a broken line costs itself. Raises NotJsonError."""
+    plain = _bare(text).replace("\x1e", "\n")
+    if values := _whole(plain, problems):
+        return values
     broken: list[str] = []
-    for line in _bare(text).replace("\x1e", "\n").split("\n"):
-        if not line.strip():
-            continue
-        try:
-            values += load_values(line, problems, "JSON")
-        except NotJsonError:
-            broken.append(line)
-    if broken and len(broken) >= len(values):
-        values, broken = load_values(_bare(text), problems, "JSON"), []
-    if broken:
-        problems.note(DATA_BROKEN, "JSON", "a line is no JSON", example=broken[0], count=len(broken))
+    for line in plain.splitlines():
+        if line.strip():
+            found = _whole(line, problems)
+            values += found
+            if not found:
+                broken.append(line)
+    if not values:
+        raise NotJsonError("it has no line of JSON")
+    problems.note(DATA_BROKEN, "JSON", "a line is no JSON", example=broken[0], count=len(broken))
     return values
 
 

@@ -104,16 +104,15 @@ class _Conversion:
             is_data=is_data,
             page_language=document.language if field.rule.type in HINTED else None,
             encoding=document.encoding,
+            usual="",
         )
 
     def cells(self, raw: list[list[Json]]) -> list[Cell]:
         """The cell of each item, by the values that were found in it."""
         typed = [self._typed(values) for values in raw]
         if self._rule.type in HINTED and self._are_unsettled(typed):
-            usual = self._usual(raw)
-            if usual is not None:
-                self._hints = replace(self._hints, usual=usual)
-                typed = [self._typed(values) for values in raw]
+            self._hints = replace(self._hints, usual=self._usual(raw))
+            typed = [self._typed(values) for values in raw]
         return [self._cell(values, converted) for values, converted in zip(raw, typed, strict=True)]
 
     def _typed(self, values: list[Json]) -> list[Json]:

@@ -41,6 +41,9 @@ ESCAPED_MARK = re.compile(r"\\(\\|[^\\/\"A-Za-z0-9])", re.DOTALL)
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 
+BEHIND = "what stands behind the first value"
+
+
 class NotJsonError(ValueError):
     """The text is no JSON, not even with what is forgiven."""
 
@@ -80,7 +83,7 @@ def _forgiven(text: str, problems: Problems, where: str) -> list[Json]:
         except ValueError as error:
             if not values:
                 raise NotJsonError(str(error)) from error
-            problems.note(DATA_BROKEN, where, f"what stands behind the first value is no JSON: {error}",
+            problems.note(DATA_BROKEN, where, f"{BEHIND} is no JSON: {error}",
                           example=plain[position : position + 100])  # fmt: skip
             return values
         values.append(value)

@@ -6,7 +6,16 @@ An unknown field is refused with its place and the nearest known name; a wrong o
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from scraper.executor import ExecutorError, InvalidParameters, Json
 from scraper.unknown_fields import path_of, unknown_field
@@ -19,6 +28,14 @@ RenderMode = Literal["http", "browser", "auto"]
 
 def _selector_text(value: object) -> object:
     return value["css"] if isinstance(value, dict) and value.keys() == {"css"} else value
+
+
+def _known_zone(name: str) -> str:
+    from scraper.values.clock import is_zone
+
+    if not is_zone(name):
+        raise ValueError(f"there is no time zone {name!r}; they have names like Europe/Berlin")
+    return name
 
 
 class Model(BaseModel):
@@ -59,7 +76,7 @@ class FieldRule(Selector):
     decimal: Literal[".", ","] | None = None
     order: Literal["dmy", "mdy", "ymd"] | None = None
     language: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$")] | None = None
-    timezone: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
+    timezone: Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_known_zone)] | None = None
     # The text must be nothing but the value: "from 12.50 €" is then no number.
     strict: bool = False
 

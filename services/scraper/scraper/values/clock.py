@@ -3,7 +3,8 @@
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, timezone, tzinfo
-from zoneinfo import ZoneInfo
+from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 # Abbreviations that mean one zone, in hours from UTC; RFC 2822 has the American ones.
 ZONES = {
@@ -29,6 +30,10 @@ NAMED = re.compile(
     rf"|[時时点點시]\s*(?:(?P<minute_e>\d{{1,2}})[分분])?(?:\s*(?P<second_e>\d{{1,2}})[秒초])?|\s*(?=[ap]\.?\s?m\b)){_HALF.format(2)}?{_ZONE}",
     re.IGNORECASE,
 )
+
+
+# A zone by its place, as it stands behind times: Europe/Berlin, in brackets or not.
+PLACE = re.compile(r"\[?\b(?P<name>(?:[A-Z][A-Za-z]+)(?:/[A-Z][A-Za-z_-]+){1,2})\b\]?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +64,31 @@ def take_time(text: str) -> Clock | None:
         evening = half in EVENING or half.startswith("p")
         hour = hour % 12 + (12 if evening else 0)
     part = int((parts.get("part") or "0").ljust(6, "0")[:6])
+    zone = _zone(parts["zone"] or "")
     try:
-        at = time(hour, minute, second, part, tzinfo=_zone(parts["zone"] or ""))
+        at = time(hour, minute, second, part, tzinfo=zone)
     except ValueError as error:
         raise NoTimeError("there is no such time") from error
     rest = f"{text[: match.start()]} {text[match.end() :]}"
     return Clock(at, rest)
+
+
+def take_place(text: str) -> tuple[str | None, str]:
+    """The zone that a text names by its place (IANA), and the text without it."""
+    match = PLACE.search(text)
+    if match is None or not is_zone(match["name"]):
+        return None, text
+    return match["name"], f"{text[: match.start()]} {text[match.end() :]}"
+
+
+@lru_cache(maxsize=256)
+def is_zone(name: str) -> bool:
+    """Whether there is a zone of that name (IANA)."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
 
 
 def _zone(name: str) -> tzinfo | None:

@@ -6,11 +6,12 @@ the month, the day; a number above 12), by other texts of the field, or by the l
 """
 
 import re
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from functools import lru_cache
 
 from scraper.executor import Json
-from scraper.values.clock import Clock, NoTimeError, in_zone, take_time
+from scraper.values.clock import NoTimeError, in_zone, take_place, take_time
 from scraper.values.date_forms import (
     NO_DATE,
     NO_SUCH_DAY,
@@ -35,7 +36,8 @@ EPOCH = re.compile(r"\d{10}(?:\d{3})?", re.ASCII)
 EPOCH_FROM, EPOCH_TO = 631_152_000, 4_102_444_800
 NOT_STRICT = unreadable("it has more in it than the date, and the field is `strict`")
 ORDER = ambiguous("which number is the day is not known: `order` or `language` of the field would tell")
-TWICE = ambiguous("daylight saving skips or repeats this time in the field's `timezone`")
+DECLARED = unreadable("it can't be written so in the field's own order")
+TWICE = ambiguous("daylight saving skips or repeats this time in its zone")
 
 
 def read_date(text: str, hints: Hints) -> str | Unread:
@@ -57,8 +59,10 @@ def read_date(text: str, hints: Hints) -> str | Unread:
 
 def order_of(text: str) -> str | None:
     """The order of day and month that a text shows, if it does: `25/12/2022` shows `dmy`, `01/02/2022` none."""
+    if len(text) > MAX_DATE_TEXT:
+        return None
     found = _found(text.strip(), strict=False, languages=())
-    return found.order if isinstance(found, Found) else None
+    return found.shown if isinstance(found, Found) else None
 
 
 def as_date(value: Json, hints: Hints) -> str | Unread | None:
@@ -93,9 +97,10 @@ def _compact(match: "re.Match[str]", hints: Hints) -> str | Unread:
     return _shown(datetime.combine(day, clock, UTC if match["zone"] else None), hints)
 
 
-def _shown(moment: datetime, hints: Hints) -> str | Unread:
-    if moment.tzinfo is None and hints.timezone is not None:
-        local = in_zone(moment, hints.timezone)
+def _shown(moment: datetime, hints: Hints, zone: str | None = None) -> str | Unread:
+    zone = zone or hints.timezone
+    if moment.tzinfo is None and zone is not None:
+        local = in_zone(moment, zone)
         return local.isoformat() if local is not None else TWICE
     return moment.isoformat()
 
@@ -109,37 +114,32 @@ def _settled(found: Found, hints: Hints) -> str | Unread:
         return whole or NO_SUCH_DAY
     if day.day is None:
         return NO_DATE
-    return _shown(datetime.fromisoformat(whole).replace(
-        hour=found.at.hour, minute=found.at.minute, second=found.at.second, microsecond=found.at.microsecond,
-        tzinfo=found.at.tzinfo), hints)  # fmt: skip
+    return _shown(datetime.combine(date.fromisoformat(whole), found.at), hints, found.zone)
 
 
 def _chosen(found: Found, hints: Hints) -> Day | Unread:
     days = found.days
-    if hints.order is not None and len(days) > 1:
+    if hints.order is not None and found.is_open:
         # The field's own word counts also against dots.
-        return days.get(hints.order) or ORDER
+        return days.get(hints.order) or DECLARED
     if found.order is not None:
         return days[found.order]
-    if found.is_one:
-        return next(iter(days.values()))
-    order = _usual_order(hints)
-    if order is None or order not in days:
-        return ORDER
-    return days[order] if days[order].iso() is not None else ORDER
+    if (one := found.one) is not None:
+        return one
+    return days.get(_usual_order(hints) or "", ORDER)
 
 
 def _usual_order(hints: Hints) -> str | None:
     if hints.language is not None:
         return date_order(hints.language)
     if hints.usual is not None:
-        return hints.usual
+        return hints.usual or None
     return date_order(hints.page_language) if hints.page_language is not None else None
 
 
 @lru_cache(maxsize=8192)
 def _found(text: str, *, strict: bool, languages: tuple[str, ...]) -> Found | Unread:
-    plain = " ".join(western(text).split())
+    zone, plain = take_place(" ".join(western(text).split()))
     try:
         clock = take_time(plain)
     except NoTimeError as error:
@@ -156,8 +156,4 @@ def _found(text: str, *, strict: bool, languages: tuple[str, ...]) -> Found | Un
         return SEVERAL
     if words and next(iter(taken.days.values())).day is None:
         return NO_DATE  # "Summer 2024", "Model 2019": more is said than a year.
-    return _with_time(taken, clock)
-
-
-def _with_time(found: Found, clock: Clock | None) -> Found:
-    return Found(found.days, found.order, clock.at) if clock is not None else found
+    return replace(taken, at=clock.at if clock is not None else None, zone=zone)

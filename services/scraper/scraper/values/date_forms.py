@@ -104,16 +104,31 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The days that a text may mean by the order of its parts, and the time. `order`: the one that its form shows."""
+    """The days that a text may mean by the order of its parts, and the time.
+
+    `likely`: the orders that the text may well be written in; `order`: the one that it certainly is. `shown`: the one
+    that its numbers show, which tells of other texts as well. `is_open`: its form alone doesn't tell which part is the
+    year, so that an order may be declared.
+    """
 
     days: dict[str, Day]
-    order: str | None
+    order: str | None = None
+    likely: tuple[str, ...] = ()
+    shown: str | None = None
+    is_open: bool = False
     at: time | None = None
+    zone: str | None = None
 
     @property
-    def is_one(self) -> bool:
-        """Whether every order means the same day."""
-        return len(set(self.days.values())) == 1
+    def one(self) -> Day | None:
+        """The day that all likely orders mean, if they mean the same one."""
+        days = {self.days[order] for order in self.likely}
+        return days.pop() if len(days) == 1 else None
+
+
+def known(day: Day) -> Found:
+    """A date whose form leaves nothing open."""
+    return Found({"ymd": day}, order="ymd")
 
 
 def says_nothing(word: str, languages: tuple[str, ...]) -> bool:
@@ -129,15 +144,15 @@ def by_numbers(text: str, languages: tuple[str, ...]) -> tuple[Found, str] | Unr
     if (match := EAST_ASIAN.search(text)) is not None:
         month, day = match["month"], match["day"]
         one = Day(int(match["year"]), int(month) if month else None, int(day) if day else None)
-        return (Found({"ymd": one}, None), _without(text, match)) if one.iso() else NO_SUCH_DAY
+        return (known(one), _without(text, match)) if one.iso() else NO_SUCH_DAY
     if (match := NUMBERS.search(text)) is not None:
         found = _of_three(match[1], match[3], match[4], match[2], languages)
         return found if isinstance(found, Unread) else (found, _without(text, match))
     if (match := MONTH_ONLY.search(text)) is not None:
         one = Day(int(match["year"] or match["year2"]), int(match["month"] or match["month2"]))
-        return (Found({"ymd": one}, None), _without(text, match)) if one.iso() and one.year >= 1000 else NO_DATE
+        return (known(one), _without(text, match)) if one.iso() and one.year >= 1000 else NO_DATE
     if text.isdigit() and len(text) == 4 and "1000" <= text <= "2999":
-        return Found({"ymd": Day(int(text))}, None), ""
+        return known(Day(int(text))), ""
     return None
 
 
@@ -152,36 +167,31 @@ def _of_three(first: str, second: str, third: str, mark: str, languages: tuple[s
         one = _in_calendar(Day(int(first), int(second), int(third)), languages)
         if isinstance(one, Unread):
             return one
-        return Found({"ymd": one}, None) if one.iso() else NO_SUCH_DAY
-    orders: dict[str, Day] = {}
+        return known(one) if one.iso() else NO_SUCH_DAY
+    orders: dict[str, Day | Unread] = {}
     year = _year(third)
-    if not isinstance(year, Unread):
+    if isinstance(year, Unread):
+        orders["dmy"] = orders["mdy"] = year
+    else:
         orders["dmy"] = Day(year, int(second), int(first))
         orders["mdy"] = Day(year, int(first), int(second))
-    ahead = _year(first)
-    if len(third) == 2 and not isinstance(ahead, Unread) and _year_may_lead(first, mark, languages):
-        orders["ymd"] = Day(ahead, int(second), int(third))
-    possible = {order: day for order, day in orders.items() if day.iso() is not None}
-    if not possible:
+    ahead = _year(first) if len(first) == 2 and len(third) == 2 else NO_DATE
+    orders["ymd"] = ahead if isinstance(ahead, Unread) else Day(ahead, int(second), int(third))
+    possible = {order: day for order, day in orders.items() if isinstance(day, Day) and day.iso() is not None}
+    likely = tuple(order for order in possible if order != "ymd" or _year_may_lead(first, mark, languages))
+    if not likely:
         return year if isinstance(year, Unread) else NO_SUCH_DAY
-    if len(third) == 4 and isinstance(checked := _in_calendar(possible[next(iter(possible))], languages), Unread):
+    if len(third) == 4 and isinstance(checked := _in_calendar(possible[likely[0]], languages), Unread):
         return checked
-    return Found(possible, _order_shown(possible, mark))
+    shown = likely[0] if len(likely) == 1 else None
+    # With dots the day comes first.
+    order = "dmy" if shown is None and mark == "." and "dmy" in likely and "ymd" not in likely else shown
+    return Found(possible, order, likely, shown, is_open=True)
 
 
 def _year_may_lead(first: str, mark: str, languages: tuple[str, ...]) -> bool:
-    """Whether a year of two digits may stand in front: by dashes, or where a language does so."""
-    if len(first) != 2:
-        return False
+    """Whether a year of two digits is likely to stand in front: with dashes, or where a language writes so."""
     return mark not in "./ " or int(first) > 31 or any(date_order(language) == "ymd" for language in languages)
-
-
-def _order_shown(possible: dict[str, Day], mark: str) -> str | None:
-    if len(possible) == 1:
-        return next(iter(possible))
-    if mark == "." and "dmy" in possible and "ymd" not in possible:
-        return "dmy"
-    return None
 
 
 def _year(text: str) -> int | Unread:
@@ -224,7 +234,7 @@ def by_words(text: str, languages: tuple[str, ...]) -> tuple[Found, str] | Unrea
     if isinstance(day, Unread):
         return day
     left = " ".join(word for place, (kind, word) in enumerate(tokens) if place != index and kind != "number")
-    return Found({"dmy": day}, None), left
+    return known(day), left
 
 
 def _day_of(numbers: list[tuple[int, str]], index: int, month: int, languages: tuple[str, ...]) -> Day | Unread:

@@ -70,10 +70,15 @@ class Written:
 
     def scaled(self, factor: Decimal) -> "Written":
         """The value times `factor`."""
-        dot, comma = (
-            None if value is None else EXACT.multiply(value, factor) for value in (self.by_dot, self.by_comma)
-        )
+        dot, comma = (None if value is None else _product(value, factor) for value in (self.by_dot, self.by_comma))
         return replace(self, by_dot=dot, by_comma=comma)
+
+
+def _product(value: Decimal, factor: Decimal) -> Decimal:
+    product = EXACT.multiply(value, factor)
+    # 1.2 million has no decimals any more.
+    is_whole = factor > 1 and product == product.to_integral_value()
+    return product.quantize(Decimal(1), context=EXACT) if is_whole else product
 
 
 def read_digits(digits: str) -> Written | None:

@@ -9,9 +9,10 @@ from scraper.problems import VALUE_AMBIGUOUS, VALUE_UNREADABLE
 class Hints:
     """What the field says (`decimal`, `order`, `language`, `timezone`, `strict`) and what its page says.
 
-    The field's word counts for every text, the others only for texts that have several meanings: first what other
-    values of the field on the page are written like (`usual`: a decimal mark, or an order of dates), then
-    `page_language`. `is_data`: the text is a value of structured data or JSON, where a dot is the decimal mark.
+    The field's word counts for every text, the others only for texts that have several meanings: first how other values
+    of the field on the page are written (`usual`: a decimal mark or an order of dates; empty while that is still to be
+    looked at), then `page_language`. `is_data`: the text is a value of structured data or JSON, where a dot is the
+    decimal mark.
     `encoding`: the page's, in which the queries of its links go out (a WHATWG label).
     """
 

@@ -49,14 +49,15 @@ def _compound(text: str) -> Decimal | None:
     total, above = Decimal(0), None
     for digits, units in PART.findall(text):
         written = read_digits(digits)
-        if written is None or written.is_ambiguous:
+        if written is None:
             return None
         factor = Decimal(1)
         for unit in units:
             factor *= EAST_ASIAN[unit]
         if above is not None and factor >= above:
             return None
-        value = written.value(written.decimal)
+        # These languages write decimals with a dot.
+        value = written.value(written.decimal or ".")
         assert value is not None
         total, above = EXACT.add(total, EXACT.multiply(value, factor)), factor
     return total.quantize(Decimal(1), context=EXACT) if total == total.to_integral_value() else total
@@ -125,8 +126,6 @@ class _Reading:
             return IDENTIFIER
         if [token.text for token in self._after[:2]] == [".", "."] or "±" in [token.text for token in self._tokens]:
             return IDENTIFIER
-        if behind.kind == "symbol" and unicodedata.numeric(behind.text, None) is not None:
-            return IDENTIFIER
         return None
 
     def _is_negative(self) -> bool | Unread:
@@ -183,7 +182,7 @@ class _Reading:
         if not all(token.kind == "space" or self._is_money(token) for token in between):
             return False
         if not any(token.kind != "space" and not self._is_money(token) and token.text not in ").,*" for token in rest):
-            return True if len(signs) == 1 else DASH
+            return True if len(signs) == 1 and self._tokens[first].text == "-" else DASH
         touches = token_at(self._tokens, first - 1).kind != "space"
         parted = token_at(self._tokens, first + 1).kind == "space"
         # 12-inch, and "12 - now"; but "12- now" may be either.

@@ -48,22 +48,12 @@ def find_number(tokens: list[Token]) -> int | Unread:
                 position = end
                 continue
             found.append(position)
-        elif token.kind in ("symbol", "word") and _is_numeral(tokens, position):
-            return IDENTIFIER
+        elif token.kind in ("word", "symbol") and unicodedata.category(token.text[0]) in ("No", "Nl"):
+            return IDENTIFIER  # A sign that is a number itself (½, ²); behind letters it is part of their unit (m²).
         position += 1
     if len(found) > 1:
         return SEVERAL
     return found[0] if found else NO_NUMBER
-
-
-def _is_numeral(tokens: list[Token], position: int) -> bool:
-    """Whether a sign that is a number itself (½, ²) stands there; behind letters it belongs to their unit (m²)."""
-    token = tokens[position]
-    return (
-        token.kind == "symbol"
-        and unicodedata.numeric(token.text, None) is not None
-        and token_at(tokens, position - 1).kind != "word"
-    )
 
 
 def token_at(tokens: list[Token], position: int) -> Token:
@@ -79,8 +69,8 @@ def _identifier(tokens: list[Token], position: int) -> int | None:
     before = token_at(tokens, start)
     if before.kind != "word" or ALPHABETS.search(before.text) is None:
         return None
-    if is_currency(before.text) and start == position - 1:
-        return None
+    if token_at(tokens, start - 1).kind == "number" or (is_currency(before.text) and start == position - 1):
+        return None  # 10x20 are two numbers, and currencies may touch theirs.
     end = position
     while end < len(tokens) and tokens[end].kind != "space":
         end += 1
