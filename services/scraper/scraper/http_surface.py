@@ -6,7 +6,6 @@ first step is done. Reading happens in a thread: selectors from outside may take
 
 import asyncio
 import contextlib
-import fnmatch
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
@@ -18,9 +17,10 @@ from scraper import step_kinds as kinds
 from scraper.addresses import shown_url
 from scraper.custom_actions import CustomActions, CustomCall
 from scraper.documents import Document, parse_document
-from scraper.executor import ExecutorError, InvalidParameters, Json, RunContext
+from scraper.executor import ExecutorError, Json, RunContext
 from scraper.fetch import Fetched, FetchRequest, FetchSession
 from scraper.http_targets import find, text_of
+from scraper.step_addresses import holds_address, is_address, is_title
 from scraper.step_error import StepError, TargetMissingError
 from scraper.step_extract import convert
 from scraper.step_results import StepResults
@@ -34,24 +34,6 @@ BUSY = frozenset({429, 500, 502, 503, 504})
 BUSY_TRIES = 3
 BUSY_SECONDS = 1.0
 MAX_LINKS = 1000
-SUPPORTED = frozenset({
-    "navigate", "click", "scroll", "wait_for", "extract", "set_variable", "output", "assert", "if", "loop", "custom",
-})  # fmt: skip
-
-
-def check_without_browser(steps: Sequence[kinds.Step], root: str) -> None:
-    """Raises `InvalidParameters` that names the first step which needs a browser."""
-    for index, step in enumerate(steps):
-        here = f"{root}[{index}]"
-        if step.type not in SUPPORTED or (isinstance(step, kinds.WaitFor) and step.network_idle):
-            source = f" ({step.source})" if step.source else ""
-            message = f"{step.type}{source} needs a browser: use /scrape"
-            raise InvalidParameters(message, field=here)
-        if isinstance(step, kinds.Loop):
-            check_without_browser(step.steps, f"{here}.steps")
-        elif isinstance(step, kinds.If):
-            check_without_browser(step.then, f"{here}.then")
-            check_without_browser(step.otherwise, f"{here}.else")
 
 
 class HttpSurface:
@@ -73,6 +55,7 @@ class HttpSurface:
             "navigate": self._navigate,
             "click": self._click,
             "scroll": self._nothing,
+            "set_viewport": self._nothing,
             "wait_for": self._wait_for,
             "extract": self._extract,
             "set_variable": self._set_variable,
@@ -88,8 +71,10 @@ class HttpSurface:
         """Nothing: nothing is recorded here."""
 
     async def do(self, step: kinds.Step, deadline: float) -> None:
-        """Do one step that holds no others."""
+        """Do one step that holds no others, and see whether it has led where it was to lead."""
         await self._by_type[step.type](step, deadline)
+        for expected in step.expect_navigation:
+            self._check_arrival(expected)
 
     async def holds(self, when: kinds.Condition) -> bool:
         """Whether the condition is true of the page as it was fetched."""
@@ -127,6 +112,16 @@ class HttpSurface:
         return await asyncio.to_thread(_summary, self._page())
 
     # --- pages
+
+    def _check_arrival(self, expected: kinds.ExpectedPage) -> None:
+        url = None if expected.url is None else self._scope.text(expected.url)
+        title = None if expected.title is None else self._scope.text(expected.title)
+        if (url is None or is_address(self.address(), url)) and (
+            title is None or is_title(_title(self._root()), title)
+        ):
+            return
+        message = "the step did not lead to the page which was expected"
+        raise StepError(message, code="ASSERTION_FAILED", done=True)
 
     def _page(self) -> Document:
         if self._document is None:
@@ -190,10 +185,23 @@ class HttpSurface:
     async def _wait_for(self, step: kinds.WaitFor, _deadline: float) -> None:
         if step.time_ms is not None:
             await asyncio.sleep(step.time_ms / 1000)
+        elif step.target is not None and step.about_elements:
+            await self._check_elements(step, step.target)
         elif step.target is not None:
             await self._find(step.target)
-        elif step.url is not None and not _is_at(self.address(), self._scope.text(step.url)):
+        elif step.url is not None and not holds_address(self.address(), self._scope.text(step.url)):
             raise StepError("the page has another address", code="STEP_TIMEOUT")
+
+    async def _check_elements(self, step: kinds.WaitFor, targets: tuple[kinds.Target, ...]) -> None:
+        """Nothing will change here, and whatever is there counts as visible."""
+        try:
+            found = await self._find(targets)
+        except TargetMissingError:
+            found = []
+        wanted = (step.attributes or {}).items()
+        good = all(node.get(name) == self._scope.text(value) for node in found for name, value in wanted)
+        if not step.fits(len(found), good=good):
+            raise StepError(f"{len(found)} matched, which is not what is waited for", code="STEP_TIMEOUT")
 
     # --- elements
 
@@ -206,10 +214,7 @@ class HttpSurface:
         """The elements of the first alternative with any. Raises `TargetMissingError` with what was tried."""
         try:
             filled = [
-                kinds.Target.model_validate(
-                    {key: self._scope.text(value) for key, value in one.model_dump(exclude_none=True).items()}
-                )
-                for one in targets
+                kinds.Target.model_validate(self._scope.texts(one.model_dump(exclude_defaults=True))) for one in targets
             ]
         except ValidationError as error:
             raise StepError("a template leaves the target empty", code="INVALID_TARGET", fatal=True) from error
@@ -277,7 +282,7 @@ class HttpSurface:
             raise StepError(self._scope.text(step.message or "the condition is not true"), code="ASSERTION_FAILED")
 
     async def _holds(self, when: kinds.Condition) -> bool:
-        if when.url is not None and not _is_at(self.address(), self._scope.text(when.url)):
+        if when.url is not None and not holds_address(self.address(), self._scope.text(when.url)):
             return False
         if when.equals is not None and self._scope.text(when.equals[0]) != self._scope.text(when.equals[1]):
             return False
@@ -310,10 +315,6 @@ def _retry_after(value: str | None) -> float:
     return float(value) if value is not None and value.isascii() and value.isdigit() and len(value) < 6 else 0.0
 
 
-def _is_at(url: str, wanted: str) -> bool:
-    return fnmatch.fnmatchcase(url, wanted) if "*" in wanted else wanted in url
-
-
 def _read_all(
     elements: Sequence[Node], fields: Mapping[str, kinds.ExtractField] | None, whole: kinds.ExtractField, base: str
 ) -> list[Json]:
@@ -344,6 +345,10 @@ def _raw(node: Node, field: kinds.ExtractField) -> str | None:
     return text_of(node)[:MAX_TEXT]
 
 
+def _title(root: Node) -> str:
+    return str(root.xpath("string((.//title)[1])")).strip()
+
+
 def _summary(page: Document) -> dict[str, Json]:
     if page.root is None:
         return {"title": "", "url": page.url, "text": page.text[:MAX_TEXT], "links": []}
@@ -355,7 +360,7 @@ def _summary(page: Document) -> dict[str, Json]:
             url = urljoin(page.base_url, (link.get("href") or "").strip())
             if link.get("href") and url.startswith(("http://", "https://")):
                 links.append({"text": text_of(link)[:500], "url": url})
-    title = page.root.xpath("string((.//title)[1])").strip()
+    title = _title(page.root)
     body = page.root.find(".//body")
     text = text_of(body if body is not None else page.root)[:MAX_TEXT]
     return {"title": title, "url": page.url, "text": text, "links": links}

@@ -1,4 +1,4 @@
-"""Actions that fill in: hover, input, type_keys, select, check, upload, and the file that a click brings."""
+"""Actions that fill in: input, type_keys, select, check, upload, and the file that a click brings."""
 
 import base64
 import binascii
@@ -6,7 +6,7 @@ import contextlib
 import re
 from pathlib import Path
 
-from playwright.async_api import Download, FilePayload
+from playwright.async_api import Download, FilePayload, Locator
 from playwright.async_api import Error as PlaywrightError
 
 from scraper import step_kinds as kinds
@@ -20,6 +20,7 @@ CANCEL_SECONDS = 0.3
 MAX_FILE_BYTES = 50 * 1024 * 1024
 # Recordings know one event for every kind of field.
 _KIND = "element => element.localName === 'select' ? 'select' : (element.type || '')"
+_VALUES = "element => Array.from(element.options || [], one => one.value)"
 _UNTICKED = frozenset({"", "false", "0", "off", "no"})
 _FILE_NAME = re.compile(r"[^\w.-]+")
 
@@ -29,10 +30,6 @@ class PageForms:
 
     def __init__(self, tools: PageTools) -> None:
         self._tools = tools
-
-    async def hover(self, step: kinds.Hover, deadline: float) -> None:
-        """Move the pointer there."""
-        await (await self._tools.one(step.target, deadline)).hover(timeout=left_ms(deadline))
 
     async def input(self, step: kinds.Input, deadline: float) -> None:
         """Fill a field, or press its keys one by one."""
@@ -46,7 +43,7 @@ class PageForms:
             if self._tools.before_secret is not None:
                 await self._tools.before_secret()
         if kind == "select":
-            await element.select_option(value, timeout=left_ms(deadline))
+            await _choose(element, [value], deadline)
         elif kind in ("checkbox", "radio"):
             await element.set_checked(value.strip().lower() not in _UNTICKED, timeout=left_ms(deadline))
         elif step.type == "input":
@@ -58,7 +55,7 @@ class PageForms:
         """Choose options by value or label."""
         value = self._tools.scope.fill(step.value)
         wanted = [self._tools.scope.text(one) for one in (value if isinstance(value, list) else [value])]
-        await (await self._tools.one(step.target, deadline)).select_option(wanted, timeout=left_ms(deadline))
+        await _choose(await self._tools.one(step.target, deadline), wanted, deadline)
 
     async def check(self, step: kinds.Check, deadline: float) -> None:
         """Tick or untick."""
@@ -135,3 +132,12 @@ class PageForms:
         blob = await self._tools.run.save_blob(_FILE_NAME.sub("-", name), data, "application/octet-stream")
         self._tools.log("info", "file kept", blob=blob, bytes=size)
         return {"file": blob, "name": self._tools.scope.redactor.text(suggested), "bytes": size}
+
+
+async def _choose(element: Locator, wanted: list[str], deadline: float) -> None:
+    """Choose options by their values; by what they show where there is no such value."""
+    values = await element.evaluate(_VALUES, timeout=left_ms(deadline))
+    if all(one in values for one in wanted):
+        await element.select_option(value=wanted, timeout=left_ms(deadline))
+    else:
+        await element.select_option(wanted, timeout=left_ms(deadline))
