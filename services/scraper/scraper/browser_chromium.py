@@ -194,6 +194,9 @@ async def new_context(
     context = await chromium.browser.new_context(
         user_agent=options.user_agent,
         viewport={"width": options.viewport.width, "height": options.viewport.height},
+        device_scale_factor=options.viewport.device_scale_factor,
+        is_mobile=options.viewport.is_mobile,
+        has_touch=options.viewport.has_touch,
         locale=options.locale,
         timezone_id=options.timezone,
         accept_downloads=True,

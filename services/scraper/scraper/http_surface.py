@@ -33,7 +33,7 @@ MAX_TEXT = 200_000
 BUSY = frozenset({429, 500, 502, 503, 504})
 BUSY_TRIES = 3
 BUSY_SECONDS = 1.0
-MAX_LINKS = 1000
+MAX_LINKS = 10_000
 
 
 class HttpSurface:
@@ -108,7 +108,7 @@ class HttpSurface:
             raise StepError(error.message, code=error.code, fatal=not error.retryable) from error
 
     async def summary(self) -> dict[str, Json]:
-        """Title, address, text and links of the page, the long ones cut."""
+        """Title, address, text and links of the page. `truncated` has the whole length of what was cut."""
         return await asyncio.to_thread(_summary, self._page())
 
     # --- pages
@@ -350,17 +350,18 @@ def _title(root: Node) -> str:
 
 
 def _summary(page: Document) -> dict[str, Json]:
-    if page.root is None:
-        return {"title": "", "url": page.url, "text": page.text[:MAX_TEXT], "links": []}
     links: list[dict[str, str]] = []
-    for link in page.root.iter("a"):
-        if len(links) >= MAX_LINKS:
-            break
-        with contextlib.suppress(ValueError):
-            url = urljoin(page.base_url, (link.get("href") or "").strip())
-            if link.get("href") and url.startswith(("http://", "https://")):
-                links.append({"text": text_of(link)[:500], "url": url})
-    title = _title(page.root)
-    body = page.root.find(".//body")
-    text = text_of(body if body is not None else page.root)[:MAX_TEXT]
-    return {"title": title, "url": page.url, "text": text, "links": links}
+    title, text = "", page.text
+    if page.root is not None:
+        for link in page.root.iter("a"):
+            with contextlib.suppress(ValueError):
+                url = urljoin(page.base_url, (link.get("href") or "").strip())
+                if link.get("href") and url.startswith(("http://", "https://")):
+                    links.append({"text": text_of(link)[:500], "url": url})
+        title = _title(page.root)
+        body = page.root.find(".//body")
+        text = text_of(body if body is not None else page.root)
+    whole = {"links": (len(links), MAX_LINKS), "text": (len(text), MAX_TEXT)}
+    truncated = {name: length for name, (length, most) in whole.items() if length > most}
+    summary = {"title": title, "url": page.url, "text": text[:MAX_TEXT], "links": links[:MAX_LINKS]}
+    return {**summary, "truncated": truncated} if truncated else summary

@@ -35,7 +35,6 @@ class PageProtocol:
 
     def __init__(self) -> None:
         self._sessions: dict[Page, CDPSession] = {}
-        self._screens: dict[Page, Screen] = {}
 
     async def _send(self, page: Page, method: str, parameters: Mapping[str, Json]) -> Any:
         session = self._sessions.get(page)
@@ -46,16 +45,18 @@ class PageProtocol:
     async def set_screen(self, page: Page, screen: Screen) -> None:
         """Playwright is told as well: it sets the size anew when it takes pictures."""
         await page.set_viewport_size({"width": screen.width, "height": screen.height})
-        orientation = (
-            {"type": "landscapePrimary", "angle": 90} if screen.landscape else {"type": "portraitPrimary", "angle": 0}
-        )
-        metrics = {
+        metrics: dict[str, Json] = {
             "width": screen.width, "height": screen.height, "deviceScaleFactor": screen.scale, "mobile": screen.mobile,
-            "screenWidth": screen.width, "screenHeight": screen.height, "screenOrientation": orientation,
+            "screenWidth": screen.width, "screenHeight": screen.height,
         }  # fmt: skip
+        if screen.mobile:
+            metrics["screenOrientation"] = (
+                {"type": "landscapePrimary", "angle": 90}
+                if screen.landscape
+                else {"type": "portraitPrimary", "angle": 0}
+            )
         await self._send(page, "Emulation.setDeviceMetricsOverride", metrics)
         await self._touchable(page, on=screen.touch)
-        self._screens[page] = screen
 
     async def _touchable(self, page: Page, *, on: bool) -> None:
         points = {"maxTouchPoints": 1} if on else {}
@@ -83,8 +84,7 @@ class PageProtocol:
 
     async def tap(self, page: Page, x: float, y: float, *, modifiers: Iterable[str], hold_seconds: float) -> None:
         """Touch with one finger, also on a screen that otherwise isn't touched."""
-        screen = self._screens.get(page)
-        touched = screen is not None and screen.touch
+        touched = await page.evaluate("navigator.maxTouchPoints > 0")
         if not touched:
             await self._touchable(page, on=True)
         held = {"modifiers": _bits(modifiers)}

@@ -8,19 +8,21 @@ from playwright.async_api import Page
 
 MAX_HTML = 20_000_000
 MAX_TEXT = 200_000
-MAX_LINKS = 1000
+MAX_LINKS = 10_000
 SUMMARY_SECONDS = 15.0
 _HTML_TRIES = 5
 
 _SUMMARY = """
 ({maxText, maxLinks}) => {
-  const links = [];
-  for (const link of document.querySelectorAll('a[href]')) {
-    if (links.length >= maxLinks) break;
-    if (/^https?:/.test(link.href)) links.push({text: (link.innerText || '').trim().slice(0, 500), url: link.href});
-  }
-  const text = document.body ? document.body.innerText.trim().slice(0, maxText) : '';
-  return {title: document.title, url: location.href, text, links};
+  const found = Array.from(document.querySelectorAll('a[href]')).filter(link => /^https?:/.test(link.href));
+  const links = found.slice(0, maxLinks)
+    .map(link => ({text: (link.innerText || '').trim().slice(0, 500), url: link.href}));
+  const text = document.body ? document.body.innerText.trim() : '';
+  const truncated = {};
+  if (found.length > maxLinks) truncated.links = found.length;
+  if (text.length > maxText) truncated.text = text.length;
+  const cut = Object.keys(truncated).length ? {truncated} : {};
+  return {title: document.title, url: location.href, text: text.slice(0, maxText), links, ...cut};
 }
 """
 
@@ -58,7 +60,7 @@ async def read_html(page: Page) -> str:
 
 
 async def summarize_page(page: Page) -> dict[str, Any]:
-    """Title, address, visible text and links, the long ones cut."""
+    """Title, address, visible text and links. `truncated` has the whole length of what was cut."""
     summary: dict[str, Any] = await page.evaluate(_SUMMARY, {"maxText": MAX_TEXT, "maxLinks": MAX_LINKS})
     return summary
 
