@@ -48,7 +48,8 @@ aim.onclick = e => saw('aim' + held(e) + ' ' + field.value);</script>""",
     "names": """<button>Send all</button> <button id=send>Send</button> <img id=map alt="Street map" width=50 height=40>
 <input id=day type=date aria-label="Day of birth"> <label>Secret <input id=secret type=password></label>
 <div role=slider id=loud aria-label=Volume tabindex=0>x</div>
-<table><tr><td id=cell><a id=inner href="#x">Only one</a></td></tr></table> <p id=part>Read the whole story</p><script>
+<table><tr><td id=cell><a id=inner href="#x">Only one</a></td></tr></table> <p id=part>Read the whole story</p>
+<button id=odd>Don't &gt;&gt; "ask"</button><script>
 for (const one of document.querySelectorAll('[id]')) one.addEventListener('click', e => {
   if (e.target === one) saw(one.id) });</script>""",
     "boxes": """<my-box id=one></my-box><my-box id=two></my-box><my-shelf id=shelf></my-shelf><script>

@@ -91,6 +91,7 @@ READY = "jobs 0 done enough busy false ready veil gone"
         ("names", [click("aria/Day of birth", **at(4, 4)), click("aria/Secret")], ["day", "secret"]),
         ("names", [click("aria/Only one", **at(5, 5))], ["inner"]),
         ("names", [click("text/the whole")], ["part"]),
+        ("names", [click("aria/Don't >> \"ask\"")], ["odd"]),
         ("boxes", [{**chain("#two", "input.word"), "type": "change", "value": "fern"}, chain("#two", "aria/Take")],
          ["took two fern"]),
         ("boxes", [chain("#shelf", "my-box:nth-of-type(2)", "button")], ["took right "]),
@@ -120,8 +121,8 @@ READY = "jobs 0 done enough busy false ready veil gone"
         ("opener", [click("#open"), click("#back"), click("#yes", target="BASE/popup?n=1")], ["back", "yes"]),
         # --- fields
         ("fields", [{**click(selector), "type": "change", "value": value} for selector, value in (
-            ("#size", "2"), ("aria/Agree", "true"), ("#day", "2033-02-01"), ("aria/Volume", "64"), ("#note", "a\nb"),
-            ("#free", "new"))] + [click("#tell")], ["2|true|2033-02-01|64|a\nb|new"]),
+            ("#size", "1"), ("aria/Agree", "true"), ("#day", "2033-02-01"), ("aria/Volume", "64"), ("#note", "a\nb"),
+            ("#free", "new"))] + [click("#tell")], ["1|true|2033-02-01|64|a\nb|new"]),
     ],
 )  # fmt: skip
 async def test_a_page_sees_what_was_recorded(pool, site, page, steps, seen):

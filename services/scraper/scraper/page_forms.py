@@ -136,8 +136,9 @@ class PageForms:
 
 async def _choose(element: Locator, wanted: list[str], deadline: float) -> None:
     """Choose options by their values; by what they show where there is no such value."""
-    values = await element.evaluate(_VALUES, timeout=left_ms(deadline))
+    values: list[str] = await element.evaluate(_VALUES, timeout=left_ms(deadline))
     if all(one in values for one in wanted):
-        await element.select_option(value=wanted, timeout=left_ms(deadline))
+        # By number: given a text, Playwright takes the first option with that value or that label.
+        await element.select_option(index=[values.index(one) for one in wanted], timeout=left_ms(deadline))
     else:
         await element.select_option(wanted, timeout=left_ms(deadline))

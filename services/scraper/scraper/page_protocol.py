@@ -43,8 +43,7 @@ class PageProtocol:
         return await session.send(method, dict(parameters))
 
     async def set_screen(self, page: Page, screen: Screen) -> None:
-        """Playwright is told as well: it sets the size anew when it takes pictures."""
-        await page.set_viewport_size({"width": screen.width, "height": screen.height})
+        """All of it at once, as the page sees it; a page that is open learns of a finger when it is loaded again."""
         metrics: dict[str, Json] = {
             "width": screen.width, "height": screen.height, "deviceScaleFactor": screen.scale, "mobile": screen.mobile,
             "screenWidth": screen.width, "screenHeight": screen.height,
@@ -55,8 +54,11 @@ class PageProtocol:
                 if screen.landscape
                 else {"type": "portraitPrimary", "angle": 0}
             )
-        await self._send(page, "Emulation.setDeviceMetricsOverride", metrics)
         await self._touchable(page, on=screen.touch)
+        await self._send(page, "Emulation.setDeviceMetricsOverride", metrics)
+        # Playwright needs to know the size for its pictures, and sets its own idea of the screen with it.
+        await page.set_viewport_size({"width": screen.width, "height": screen.height})
+        await self._send(page, "Emulation.setDeviceMetricsOverride", metrics)
 
     async def _touchable(self, page: Page, *, on: bool) -> None:
         points = {"maxTouchPoints": 1} if on else {}

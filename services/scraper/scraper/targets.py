@@ -7,11 +7,12 @@ import asyncio
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from urllib.parse import quote
 
 from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Frame, FrameLocator, Locator, Page
 
-from scraper.selector_engines import INSIDE
+from scraper.selector_engines import CALLED, INSIDE
 from scraper.step_error import StepError, TargetMissingError
 from scraper.step_kinds import Link, Target
 from scraper.tabs import Tabs
@@ -102,7 +103,9 @@ def _ways(link: Link, *, inside: bool) -> list[Way]:
                 f"{role} {name}",
             )
     elif t.name is not None:
-        add("name", t.name, lambda root: _by_name(root, t.name or ""))
+        name = " ".join(t.name.split())
+        add("name", name, lambda root: root.locator(f"{CALLED}={quote(name, safe='')}"))
+        add("name", f"{name} in any role", lambda root: _by_name(root, name), name)
     add("label", t.label, lambda root: root.get_by_label(t.label or "", exact=t.exact))
     add("placeholder", t.placeholder, lambda root: root.get_by_placeholder(t.placeholder or "", exact=t.exact))
     return found
