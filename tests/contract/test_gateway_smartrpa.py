@@ -91,6 +91,12 @@ async def test_a_timeout_is_in_minutes_and_ends_at_thirty(gateway: Gateway, minu
         ({"sortedData": ["x"]}, "sortedData[0]"),
         ({"sortedData": [{"type": "loop", "loopEvents": [{"type": "no"}]}]}, "sortedData[0].loopEvents[0].type"),
         ({"sortedData": {"title": "x", "steps": [{"type": "rm"}]}}, "sortedData.steps[0].type"),
+        ({"sortedData": {"title": "x", "steps": 5}}, "sortedData.steps"),
+        ({"sortedData": {"title": "x"}}, "sortedData"),
+        ({"sortedData": {"clicks": [], "gestures": [{"kind": "pinch"}]}}, "sortedData.gestures"),
+        ({"sortedData": {"clicks": [{"type": "scroll"}]}}, "sortedData.clicks[0].type"),
+        ({"sortedData": {"clicks": [{}, 5]}}, "sortedData.clicks[1]"),
+        ({"sortedData": {"loops": [{"loopEvents": [{"type": "no"}]}]}}, "sortedData.loops[0].loopEvents[0].type"),
     ],
 )
 async def test_a_bad_field_is_400_that_names_it(shared_gateway: Gateway, change: Any, field: str) -> None:
@@ -108,6 +114,8 @@ async def test_a_bad_field_is_400_that_names_it(shared_gateway: Gateway, change:
         [{"type": "loop", "loopEvents": [{"type": "click"}], "loopCount": 2}],
         [{"type": "navigate", "value": "https://example.com"}, {"type": "extract"}],
         {"title": "x", "steps": [{"type": "setViewport"}, {"type": "keyDown"}]},
+        [{"type": kind} for kind in ("navigation", "wait_for", "key_down", "key_up", "close_tab", "emulate_network")],
+        {"clicks": [{"element": {}}], "navigations": [], "loops": [{"loopEvents": [{"type": "set_viewport"}]}]},
     ],
 )
 async def test_all_three_kinds_of_steps_are_taken(gateway: Gateway, events: Any) -> None:

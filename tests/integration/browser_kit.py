@@ -93,6 +93,7 @@ async def site() -> AsyncIterator[Site]:
     app.router.add_get("/files", _answer(lambda _: _html(FILES)))
     app.router.add_get("/report.csv", _answer(_report))
     app.router.add_get("/missing", _answer(lambda _: _html("<h1>gone</h1>", 404)))
+    app.router.add_get("/many", _answer(lambda _: _html("".join(f"<a href=/{n}>n</a> " for n in range(10_020)))))
     app.router.add_get("/to", _answer(_redirect))
     app.router.add_get("/never", _never)
     runner = web.AppRunner(app, shutdown_timeout=0.1)

@@ -51,6 +51,8 @@ async def test_lists_links_loops_and_conditions_work_as_in_a_browser():
         ({"text": "amp 1"}, "Lamp 1"),
         ({"role": "heading", "name": "Lamps"}, "Lamps"),
         ({"css": "li", "hasText": "Lamp 2"}, "Lamp 2 2,50 €"),
+        ({"name": "Next page"}, "Next page"),
+        ([{"text": "amp 1", "exact": True}, {"css": "h1"}], "Lamps"),
         ([{"id": "none"}, {"css": "h1"}], "Lamps"),
     ],
 )
@@ -67,6 +69,10 @@ async def test_every_way_to_a_target(target, found):
         ({"type": "loop", "count": 1, "steps": [{"type": "press", "key": "Enter"}]}, "steps[0].steps[0]"),
         ({"type": "if", "when": {"text": "x"}, "else": [{"type": "screenshot"}]}, "steps[0].else[0]"),
         ({"type": "wait_for", "networkIdle": True}, "steps[0]"),
+        ({"type": "click", "target": {"css": "a"}, "button": "right"}, "steps[0]"),
+        ({"type": "wait_for", "target": {"css": "a"}, "properties": {"x": 1}}, "steps[0]"),
+        ({"type": "wait_for", "target": {"css": "a", "within": [{"css": "b"}]}}, "steps[0]"),
+        ({"type": "if", "when": {"target": {"css": "a", "frame": "b"}}}, "steps[0]"),
     ],
 )
 async def test_what_needs_a_browser_is_refused_before_anything_is_fetched(step, place):
@@ -76,9 +82,36 @@ async def test_what_needs_a_browser_is_refused_before_anything_is_fetched(step, 
     assert "needs a browser" in caught.value.message
 
 
+async def test_a_chrome_recording_is_done_as_far_as_it_follows_links():
+    steps = [
+        {"type": "setViewport", "width": 800, "height": 600},
+        {"type": "waitForElement", "selectors": [["li.item"]], "operator": "==", "count": 2},
+        {"type": "click", "selectors": [["aria/Next page"]], "offsetX": 5, "offsetY": 5,
+         "assertedEvents": [{"type": "navigation", "url": "*/two", "title": "Two"}]},
+        {"type": "waitForElement", "selectors": [["h1"]], "visible": False},
+    ]  # fmt: skip
+    async with serve({"/": PAGE, "/two": TWO}) as base:
+        _, context = await run(base, {"title": "t", "steps": steps})
+        assert context.blobs["trace.json"].count(b'"outcome":"done"') == 5
+        steps[2]["assertedEvents"][0]["title"] = "Three"
+        with pytest.raises(ExecutorError) as caught:
+            await run(base, {"title": "t", "steps": steps})
+    assert caught.value.code == "ASSERTION_FAILED"
+
+
+async def test_a_summary_says_how_much_it_leaves_out():
+    links = "".join(f"<a href='/{number}'>n</a> " for number in range(10_050))
+    async with serve({"/": f"<title>Many</title><body>{links}</body>", "/few": PAGE}) as base:
+        many, _ = await run(base, [])
+        few, _ = await run(f"{base}/few", [])
+    assert (len(many["links"]), many["truncated"]) == (10_000, {"links": 10_050})
+    assert "truncated" not in few
+
+
 @pytest.mark.parametrize(
     ("step", "code"),
     [
+        ({"type": "wait_for", "target": {"css": "li"}, "count": 5}, "STEP_TIMEOUT"),
         ({"type": "click", "target": {"css": "button"}}, "NEEDS_BROWSER"),
         ({"type": "extract", "name": "x", "target": {"css": "##"}}, "INVALID_SELECTOR"),
         ({"type": "extract", "name": "x", "target": {"xpath": "//*[zzz()]"}}, "INVALID_SELECTOR"),

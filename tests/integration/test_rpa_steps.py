@@ -218,6 +218,9 @@ async def test_without_steps_the_page_is_read(pool, shop):
     assert (result["title"], result["url"], result["status"]) == ("Shop", f"{shop.url}/shop", 200)
     assert "Lamp 1" in result["text"]
     assert {"text": "Lamp 2", "url": f"{shop.url}/detail?n=2"} in result["links"]
+    assert "truncated" not in result
+    _, result = await do(pool, {"BASE_URL": f"{shop.url}/many"})
+    assert (len(result["links"]), result["truncated"]) == (10_000, {"links": 10_020})
     _, result = await do(pool, {"BASE_URL": f"{shop.url}/missing"})
     assert (result["status"], result["text"]) == (404, "gone")
 

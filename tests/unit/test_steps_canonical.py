@@ -21,7 +21,13 @@ CLICK = {"type": "click", "target": {"css": "#a"}}
         ([{}], "steps[0].type", "is missing"),
         ([7], "steps[0]", ""),
         ([{"type": "click", "target": {}}], "steps[0].target", "needs one of css"),
-        ([{"type": "click", "target": {"name": "Buy"}}], "steps[0].target", "needs one of"),
+        ([{"type": "click", "target": {"pierce": False}}], "steps[0].target", "needs one of"),
+        ([{"type": "click", "target": {"css": "a", "within": [{}]}}], "steps[0].target.within[0]", "needs one of"),
+        ([{**CLICK, "device": "touch", "button": "right"}], "steps[0]", "touch has no buttons"),
+        ([{**CLICK, "modifiers": ["Ctrl"]}], "steps[0].modifiers[0]", "'Control'"),
+        ([{"type": "scroll", "to": {"y": 5}, "distance": 5}], "steps[0]", "either to"),
+        ([{"type": "wait_for", "timeMs": 5, "count": 2}], "steps[0]", "need target"),
+        ([{"type": "set_viewport", "width": 0, "height": 9}], "steps[0].width", "greater"),
         ([{"type": "click", "target": {"css": 5}}], "steps[0].target.css", "string"),
         ([{"type": "click", "target": [{"id": "a"}, {"css": ""}]}], "steps[0].target[1].css", "at least 1"),
         ([{"type": "navigate"}], "steps[0].url", "required"),
@@ -65,8 +71,29 @@ def test_steps_survive_being_written_and_read():
     assert parse_steps(dump_steps(steps)) == steps
 
 
-def test_unknown_fields_are_ignored_and_the_schema_names_every_type():
-    assert parse_steps([{**CLICK, "colour": "red"}])[0].type == "click"
+@pytest.mark.parametrize(
+    ("step", "path", "words"),
+    [
+        ({**CLICK, "colour": "red"}, "steps[0].colour", "unknown field"),
+        ({**CLICK, "timeoutms": 5}, "steps[0].timeoutms", "did you mean 'timeoutMs'?"),
+        ({"type": "clik"}, "steps[0].type", "did you mean 'click'?"),
+        ({"type": "Wait-For"}, "steps[0].type", "did you mean 'wait_for'?"),
+        ({"type": "click", "target": [{"css": "a", "hasTxt": "b"}]}, "steps[0].target[0].hasTxt", "'hasText'?"),
+        ({"type": "if", "when": {"urls": "x"}}, "steps[0].when.urls", "did you mean 'url'?"),
+        ({"type": "loop", "count": 1, "steps": [{**CLICK, "retry": 1}]}, "steps[0].steps[0].retry", "'retries'?"),
+        ({"type": "extract", "name": "x", "fields": {"css": {"xpaht": "b"}}}, "steps[0].fields.css.xpaht", "'xpath'?"),
+        ({**CLICK, "position": {"x": 1, "why": 2}}, "steps[0].position.why", "unknown field"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_nearest_known_one(step, path, words):
+    with pytest.raises(InvalidParameters) as caught:
+        parse_steps([step])
+    assert caught.value.field == path
+    assert words in caught.value.message
+
+
+def test_the_schema_names_every_type_and_admits_nothing_else():
+    assert step_schema()["$defs"]["Click"]["additionalProperties"] is False
     text = str(step_schema())
     for kind in [
         "navigate",

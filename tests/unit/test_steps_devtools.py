@@ -23,59 +23,101 @@ def test_every_kind_of_selector_becomes_an_alternative_in_the_recordings_order()
         {
             "type": "click",
             "selectors": [
-                ['aria/Buy[role="button"]'], ["#buy"], ["xpath///*[@id='buy']"], ["pierce/.x"], ["text/Buy"], ".y",
-                ["#frame", "#inner"],
+                ['aria/Buy[role="button"]'], ["aria/Buy now"], ["#buy"], ["xpath///*[@id='buy']"], ["pierce/.x"],
+                ["text/Buy"], ".y", ["#card", "aria/Side", "#inner"],
             ],
         }
     )  # fmt: skip
     assert step == {
         "type": "click",
+        "newTab": "stay",
         "target": [
-            {"role": "button", "name": "Buy"}, {"css": "#buy"}, {"xpath": "//*[@id='buy']"}, {"css": ".x"},
-            {"text": "Buy"}, {"css": ".y"}, {"css": "#inner"},
+            {"role": "button", "name": "Buy", "exact": True}, {"name": "Buy now"}, {"css": "#buy", "pierce": False},
+            {"xpath": "//*[@id='buy']"}, {"css": ".x"}, {"text": "Buy"}, {"css": ".y", "pierce": False},
+            {"css": "#inner", "pierce": False, "within": [{"css": "#card", "pierce": False}, {"name": "Side"}]},
         ],
     }  # fmt: skip
 
 
-def test_a_name_without_a_role_is_looked_for_as_what_the_step_needs():
-    (step,) = imported({"type": "change", "value": "x", "selectors": [["aria/Search"]], "frame": [0, 2]})
-    assert step["target"][0] == {
-        "role": "textbox", "name": "Search",
-        "frame": ":nth-match(:is(iframe, frame), 1) >> :nth-match(:is(iframe, frame), 3)",
+def test_all_that_a_click_says_is_kept():
+    (step,) = imported(
+        {
+            "type": "doubleClick", "selectors": ["#a"], "offsetX": 3.5, "offsetY": 7, "button": "auxiliary",
+            "deviceType": "pen", "duration": 120, "timeout": 900, "frame": [0, 2],
+            "assertedEvents": [{"type": "navigation", "url": "http://x/", "title": ""}, {"type": "navigation"}],
+        }
+    )  # fmt: skip
+    frame = ":nth-match(:is(iframe, frame), 1) >> :nth-match(:is(iframe, frame), 3)"
+    assert step == {
+        "type": "double_click", "target": [{"css": "#a", "pierce": False, "frame": frame}], "newTab": "stay",
+        "position": {"x": 3.5, "y": 7.0}, "button": "middle", "device": "pen", "holdMs": 120, "timeoutMs": 900,
+        "expectNavigation": [{"url": "http://x/"}, {}],
     }  # fmt: skip
-    assert {"label": "Search"}.items() <= step["target"][-3].items()
 
 
-def test_keys_that_are_held_make_a_chord_and_what_sets_the_scene_is_left_out():
+def test_keys_are_held_as_they_were_and_each_step_is_in_its_tab():
     steps = imported(
-        {"type": "setViewport", "width": 1, "height": 1},
-        {"type": "keyDown", "key": "Control"},
-        {"type": "keyDown", "key": "a"},
-        {"type": "keyUp", "key": "a"},
-        {"type": "keyUp", "key": "Control"},
-        {"type": "keyDown", "key": "Enter"},
-        {"type": "close"},
-    )
-    assert [step["key"] for step in steps] == ["Control+a", "Enter"]
-
-
-def test_scrolls_are_told_by_where_the_page_was_and_tabs_by_their_address():
-    steps = imported(
-        {"type": "scroll", "y": 500},
+        {"type": "keyDown", "key": "Control", "target": "main"},
+        {"type": "keyUp", "key": "Control", "target": "https://example.com/pop"},
+        {"type": "close", "target": "https://example.com/pop"},
         {"type": "scroll", "y": 200},
-        {"type": "click", "selectors": [["#a"]], "target": "https://example.com/pop"},
-        {"type": "hover", "selectors": [["#b"]], "target": "main", "timeout": 5000},
-        {"type": "waitForElement", "selectors": [["#gone"]], "visible": False},
+        {"type": "scroll", "frame": [1], "x": 5},
+    )
+    inner = {"css": ":root", "frame": ":nth-match(:is(iframe, frame), 2)"}
+    assert steps == [
+        {"type": "key_down", "key": "Control"},
+        {"type": "switch_tab", "url": "https://example.com/pop", "frames": True},
+        {"type": "key_up", "key": "Control"},
+        {"type": "close_tab"},
+        {"type": "switch_tab", "index": 0},
+        {"type": "scroll", "to": {"y": 200.0}},
+        {"type": "scroll", "to": {"x": 5.0}, "target": [inner]},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        ({}, {"state": "attached"}),
+        ({"visible": False}, {"state": "hidden"}),
+        ({"count": 0}, {"state": "attached", "count": 0, "operator": "=="}),
+        ({"count": 2, "operator": "<="}, {"state": "attached", "count": 2, "operator": "<="}),
+        ({"attributes": {"a": "b"}, "properties": {"x": {"y": 1}}},
+         {"state": "attached", "attributes": {"a": "b"}, "properties": {"x": {"y": 1}}}),
+    ],
+)  # fmt: skip
+def test_what_is_waited_for_is_told_whole(step, expected):
+    (made,) = imported({"type": "waitForElement", "selectors": ["#a"], **step})
+    assert made == {"type": "wait_for", "target": [{"css": "#a", "pierce": False}], **expected}
+
+
+def test_screens_and_networks_are_told_whole():
+    screen = {"width": 390, "height": 844, "deviceScaleFactor": 3, "isMobile": True, "hasTouch": True}
+    steps = imported(
+        {"type": "setViewport"},
+        {"type": "setViewport", **screen, "isLandscape": False},
+        {"type": "emulateNetworkConditions", "download": 500, "upload": -1, "latency": 20},
+        {"type": "emulateNetworkConditions", "download": 0, "upload": 0, "latency": 0},
     )
     assert steps == [
-        {"type": "scroll", "distance": 500.0},
-        {"type": "scroll", "direction": "up", "distance": 300.0},
-        {"type": "switch_tab", "url": "https://example.com/pop"},
-        {"type": "click", "target": [{"css": "#a"}]},
-        {"type": "switch_tab", "index": 0},
-        {"type": "hover", "target": [{"css": "#b"}], "timeoutMs": 5000},
-        {"type": "assert", "when": {"target": [{"css": "#gone"}], "visible": False}},
+        {"type": "set_viewport", **screen},
+        {"type": "emulate_network", "latencyMs": 20.0, "downloadBytesPerSecond": 500.0},
+        {"type": "emulate_network", "offline": True},
     ]
+
+
+def test_a_recordings_time_limit_is_that_of_steps_without_one():
+    recording = {"timeout": 700, "steps": [{"type": "keyUp", "key": "a"}, {"type": "keyUp", "key": "b", "timeout": 9}]}
+    assert [step.timeout_ms for step in import_devtools(recording)] == [700, 9]
+    with pytest.raises(InvalidParameters) as caught:
+        import_devtools({**recording, "timeout": 0})
+    assert caught.value.field == "sortedData.timeout"
+
+
+def test_a_page_that_was_recorded_for_another_row_is_only_waited_for():
+    told = [{"type": "navigation", "url": "http://x/lamps", "title": "Lamps"}]
+    (step,) = imported({"type": "navigate", "url": "http://x/{{row.what}}", "assertedEvents": told})
+    assert step["expectNavigation"] == [{}]
 
 
 @pytest.mark.parametrize(
@@ -91,12 +133,49 @@ def test_scrolls_are_told_by_where_the_page_was_and_tabs_by_their_address():
         ({"type": "navigate"}, "url"),
         ({"type": "scroll", "y": "far"}, "y"),
         ({"type": "hover", "selectors": ["#a"], "timeout": 0}, "timeout"),
+        ({"type": "click", "selectors": ["#a"], "force": 1}, "force"),
+        ({"type": "click", "selectors": ["#a"], "offsetx": 1}, "offsetx"),
+        ({"type": "click", "selectors": ["#a"], "offsetX": "left", "offsetY": 1}, "offsetX"),
+        ({"type": "click", "selectors": ["#a"], "offsetX": 1}, "offsetY"),
+        ({"type": "click", "selectors": ["#a"], "button": "left"}, "button"),
+        ({"type": "click", "selectors": ["#a"], "button": "secondary", "deviceType": "touch"}, "button"),
+        ({"type": "click", "selectors": ["#a"], "deviceType": "finger"}, "deviceType"),
+        ({"type": "doubleClick", "selectors": ["#a"], "deviceType": "touch"}, "deviceType"),
+        ({"type": "click", "selectors": ["#a"], "duration": -1}, "duration"),
+        ({"type": "click", "selectors": ["a >>> b"]}, "selectors[0]"),
+        ({"type": "click", "selectors": [["#a", "::-p-text(x)"]]}, "selectors[0]"),
+        ({"type": "click", "selectors": ["#a"] * 21}, "selectors"),
+        ({"type": "click", "selectors": ["aria/"]}, "selectors[0]"),
+        ({"type": "click", "selectors": ["#a"], "target": 5}, "target"),
+        ({"type": "change", "selectors": ["#a"]}, "value"),
+        ({"type": "waitForElement", "selectors": ["#a"], "operator": "!="}, "operator"),
+        ({"type": "waitForElement", "selectors": ["#a"], "count": 1.5}, "count"),
+        ({"type": "waitForElement", "selectors": ["#a"], "visible": "no"}, "visible"),
+        ({"type": "waitForElement", "selectors": ["#a"], "attributes": {"busy": None}}, "attributes.busy"),
+        ({"type": "waitForElement", "selectors": ["#a"], "properties": []}, "properties"),
+        ({"type": "keyUp", "key": "a", "assertedEvents": {}}, "assertedEvents"),
+        ({"type": "keyUp", "key": "a", "assertedEvents": [{"type": "load"}]}, "assertedEvents[0].type"),
+        (
+            {"type": "keyUp", "key": "a", "assertedEvents": [{"type": "navigation", "uri": "x"}]},
+            "assertedEvents[0].uri",
+        ),
+        ({"type": "setViewport", "width": 5}, "height"),
+        ({"type": "setViewport", "width": 5, "height": 5, "isMobile": 1}, "isMobile"),
+        ({"type": "emulateNetworkConditions", "download": 0, "upload": 9}, "download"),
+        ({"type": "customStep", "name": "x", "frame": [0]}, "frame"),
     ],
 )
 def test_a_wrong_step_is_named(step, field):
     with pytest.raises(InvalidParameters) as caught:
         import_devtools({"title": "t", "steps": [{"type": "navigate", "url": "x"}, step]})
     assert caught.value.field == f"sortedData.steps[1].{field}"
+
+
+def test_a_wrong_member_of_the_recording_is_named_with_the_nearest_known_one():
+    with pytest.raises(InvalidParameters) as caught:
+        import_devtools({"title": "t", "timeuot": 5, "steps": []})
+    assert caught.value.field == "sortedData.timeuot"
+    assert caught.value.message.endswith("unknown field: did you mean 'timeout'?")
 
 
 JSON = st.recursive(

@@ -76,6 +76,110 @@ def test_events_are_sorted_by_time_only_when_every_one_has_a_time():
     assert order(scroll(1, late), scroll(2, "noon")) == [1, 2]
 
 
+def test_the_events_of_a_loop_keep_the_order_of_their_list():
+    inner = [{"type": "scroll", "distance": at, "time": f"2024-01-01T00:00:0{at}Z"} for at in (3, 1, 2)]
+    first = {"type": "scroll", "distance": 9, "time": "2024-01-01T00:00:00Z"}
+    loop = {"type": "loop", "loopCount": 1, "loopEvents": inner, "time": "2024-01-01T00:00:01Z"}
+    steps = imported([loop, first])
+    assert [step["type"] for step in steps] == ["scroll", "loop"]
+    assert [step["distance"] for step in steps[1]["steps"]] == [3, 1, 2]
+
+
+def test_canonical_steps_stand_among_events_and_hold_events():
+    events = [
+        {"type": "navigation", "url": "http://x/", "time": "2024-01-01T00:00:09Z"},
+        {"type": "wait_for", "target": {"css": "#a"}},
+        {"type": "keydown", "key": "Tab", "time": "2024-01-01T00:00:01Z"},
+        {"type": "if", "when": {"url": "x"}, "then": [{"type": "click", "target": {"css": "b"}}, {"type": "scroll"}],
+         "else": [{"type": "click", "element": BUTTON}]},
+        {"type": "loop", "loopCount": 2, "loopEvents": [{"type": "extract", "name": "n", "target": {"css": "c"}}]},
+        {"type": "output", "name": "shown", "value": "kept as it is"},
+    ]  # fmt: skip
+    steps = imported(events, rows=[{"kept as it is": 1}])
+    kinds = ["navigate", "wait_for", "press", "if", "loop", "output"]
+    assert [step["type"] for step in steps] == kinds
+    assert (steps[3]["else"][0]["target"][0], steps[3]["then"][1]["type"]) == ({"id": "go"}, "scroll")
+    assert steps[4]["steps"][0]["name"] == "n"
+    assert (steps[5]["name"], steps[5]["value"]) == ("shown", "kept as it is")
+
+
+def test_canonical_steps_with_times_are_sorted_with_the_events():
+    timed = {"type": "wait_for", "timeMs": 1, "time": "2024-01-01T00:00:02Z"}
+    events = [timed, *({"type": "keydown", "key": key, "time": f"2024-01-01T00:00:0{at}Z"} for key, at in ("b3", "a1"))]
+    assert [step.get("key") for step in imported(events)] == ["a", None, "b"]
+
+
+@pytest.mark.parametrize(
+    ("event", "field", "words"),
+    [
+        ({"type": "extract", "name": "x", "target": {"css": "a"}, "feilds": {}}, "feilds", "did you mean 'fields'?"),
+        ({"type": "loop", "count": 1, "steps": [{"type": "press"}]}, "steps[0].key", "required"),
+        ({"type": "waitfor", "timeMs": 1}, "type", "unknown event type 'waitfor': did you mean 'wait_for'?"),
+        ({"type": "if", "when": {"url": "x"}, "then": {}}, "then", "must be a list"),
+    ],
+)
+def test_a_wrong_canonical_step_among_events_is_named(event, field, words):
+    with pytest.raises(InvalidParameters) as caught:
+        import_recording([{"type": "keydown", "key": "Tab"}, event], Recording())
+    assert caught.value.field == f"sortedData[1].{field}"
+    assert words in caught.value.message
+
+
+def test_a_raw_export_is_put_in_order_by_time():
+    at = "2024-01-01T00:00:0{}Z".format
+    export = {
+        "clicks": [{"element": BUTTON, "time": at(5)}], "recordedBy": "somebody", "gestures": [],
+        "navigations": [{"url": "http://x/", "time": at(1)}, {"url": "http://x/2", "time": at(7)}],
+        "inputs": [{"element": FIELD, "value": "lamp", "time": at(3)}], "keydowns": [],
+        "scrolls": [{"type": "scroll", "action": "scroll", "distance": 5, "direction": "up", "time": at(6)}],
+    }  # fmt: skip
+    assert [step["type"] for step in imported(export)] == ["navigate", "input", "click", "scroll", "navigate"]
+    alone = {"clicks": [{"element": BUTTON}, {"element": FIELD}]}
+    assert len(imported(alone)) == 2, "one list alone needs no times"
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"gestures": [{"kind": "pinch"}]}, "gestures"),
+        ({"meta": {"version": 2}}, "meta"),
+        ({"inputs": [{"element": FIELD, "value": "x"}]}, "inputs[0].time"),
+        ({"inputs": [{"element": FIELD, "value": "x", "time": "noon"}]}, "inputs[0].time"),
+        ({"inputs": [{"type": "click", "element": FIELD, "time": "2024-01-01"}]}, "inputs[0].type"),
+        ({"inputs": [5]}, "inputs[0]"),
+        ({"scrolls": [{"distance": "far", "time": "2024-01-01"}]}, "scrolls[0].distance"),
+    ],
+)
+def test_what_is_wrong_in_a_raw_export_is_named(change, field):
+    with pytest.raises(InvalidParameters) as caught:
+        import_recording({"clicks": [{"element": BUTTON, "time": "2024-01-01"}], **change}, Recording())
+    assert caught.value.field == f"sortedData.{field}"
+
+
+@pytest.mark.parametrize(
+    ("keys", "pressed"),
+    [
+        (["Meta", "c"], ["Meta+c"]),
+        (["Control", "Control", "a", "c", "Tab", "x"], ["Control+a", "Control+c", "Control+Tab", "x"]),
+        (["Control", "Shift", "Z"], ["Control+Shift+Z"]),
+        (["Control"], ["Control"]),
+        (["Shift", "A"], ["Shift", "A"]),
+        (["Control", "AltGraph", "@"], ["@"]),
+        (["a", "Enter"], ["a", "Enter"]),
+    ],
+)
+def test_a_letter_after_control_or_meta_is_a_chord(keys, pressed):
+    assert [step["key"] for step in imported([{"type": "keydown", "key": key} for key in keys])] == pressed
+
+
+def test_a_chord_ends_with_any_other_event_and_is_told_by_its_marks_as_well():
+    click, key = {"type": "click", "element": BUTTON}, {"type": "keydown", "key": "c"}
+    steps = imported([{"type": "keydown", "key": "Control"}, click, key, {**key, "ctrlKey": True}])
+    assert [step.get("key") for step in steps] == ["Control", None, "c", "Control+c"]
+    (written,) = imported([{**key, "ctrlKey": True, "altKey": True}])
+    assert written["key"] == "c"
+
+
 def test_only_the_navigation_after_enter_may_be_left_out():
     enter, nav = {"type": "keydown", "key": "Enter"}, {"type": "navigation", "url": "http://x/"}
     scroll, click = {"type": "scroll", "distance": 1}, {"type": "click", "element": BUTTON}
@@ -92,6 +196,18 @@ def test_loops_over_rows_come_after_all_other_steps():
     assert [step["type"] for step in steps] == ["press", "loop"]
     assert steps[1]["rows"] is True
     assert steps[1]["steps"][0]["value"] == "{{row.keyword}}"
+
+
+@pytest.mark.parametrize("leixing", ["自定义2.1", "自定义2-1", " 自定义７ ", "自定义3a", "自定义", "自定义 8"])
+def test_an_action_of_ones_own_is_never_a_click(leixing):
+    (step,) = imported([{"type": "click", "element": {**BUTTON, "leixing": leixing}}], task_name="shop")
+    assert step["type"] == "custom"
+    assert step["name"].startswith("shop:自定义")
+
+
+def test_an_output_may_be_called_anything():
+    (step,) = imported([{"type": "output", "element": {"leixing": "自定义字段", "id": "t"}}])
+    assert (step["type"], step["name"]) == ("output", "自定义字段")
 
 
 def test_custom_actions_are_named_by_task_and_leixing():

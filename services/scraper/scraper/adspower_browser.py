@@ -18,6 +18,7 @@ from scraper.adspower import AdsPowerApi, AdsPowerRules, Place
 from scraper.browser_chromium import browser_crashed, first_line, within
 from scraper.executor import ExecutorError, RunContext
 from scraper.playwright_trace import TraceFolder
+from scraper.selector_engines import register_selectors
 
 log = get_logger("adspower")
 CONNECT_SECONDS = 20.0
@@ -113,6 +114,7 @@ class OpenedProfile:
         """Connect. Raises `ExecutorError`."""
         before = {child.pid for child in psutil.Process().children()}
         self._driver = await async_playwright().start()
+        await register_selectors(self._driver)
         ours = [child.pid for child in psutil.Process().children() if child.pid not in before]
         self._driver_pid = ours[0] if len(ours) == 1 else None
         try:

@@ -29,6 +29,7 @@ from scraper.browser_process import (
 )
 from scraper.executor import ExecutorError, Json
 from scraper.playwright_trace import TraceFolder
+from scraper.selector_engines import register_selectors
 
 log = get_logger("browser")
 
@@ -144,6 +145,7 @@ async def launch(settings: PoolSettings, proxy: str) -> Chromium:
     """A started browser behind that proxy. Raises `ExecutorError`."""
     profile = await asyncio.to_thread(make_profile, settings.work_dir, settings.marker)
     driver = await async_playwright().start()
+    await register_selectors(driver)
     sandbox = settings.sandbox if settings.sandbox is not None else not is_root()
     environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
     try:
@@ -192,6 +194,9 @@ async def new_context(
     context = await chromium.browser.new_context(
         user_agent=options.user_agent,
         viewport={"width": options.viewport.width, "height": options.viewport.height},
+        device_scale_factor=options.viewport.device_scale_factor,
+        is_mobile=options.viewport.is_mobile,
+        has_touch=options.viewport.has_touch,
         locale=options.locale,
         timezone_id=options.timezone,
         accept_downloads=True,

@@ -11,11 +11,14 @@ from scraper.executor import InvalidParameters, Json
 
 
 class Viewport(BaseModel):
-    """Size of the page in CSS pixels."""
+    """Size of the page in CSS pixels, and what kind of screen it is on."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
     width: Annotated[int, Field(ge=100, le=4000)] = 1366
     height: Annotated[int, Field(ge=100, le=10_000)] = 800
+    device_scale_factor: Annotated[float, Field(gt=0, le=10)] = 1
+    is_mobile: bool = False
+    has_touch: bool = False
 
 
 class DialogText(BaseModel):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from scraper.executor import InvalidParameters, Json
 from scraper.grpc_definitions import Check
-from scraper.http_surface import check_without_browser
+from scraper.http_check import check_without_browser
 from scraper.page_readers import PageReaders, RunReader
 from scraper.rpa_parameters import parse_rpa
 from scraper.scrape_definition import read_definition

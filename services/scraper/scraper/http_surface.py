@@ -6,7 +6,6 @@ first step is done. Reading happens in a thread: selectors from outside may take
 
 import asyncio
 import contextlib
-import fnmatch
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -19,9 +18,10 @@ from scraper.addresses import shown_url
 from scraper.custom_actions import CustomActions, CustomCall
 from scraper.documents import Document, parse_document
 from scraper.exchanges import Fetched, FetchRequest
-from scraper.executor import ExecutorError, InvalidParameters, Json, RunContext
+from scraper.executor import ExecutorError, Json, RunContext
 from scraper.fetch import FetchSession
 from scraper.http_targets import find, text_of
+from scraper.step_addresses import holds_address, is_address, is_title
 from scraper.step_error import StepError, TargetMissingError
 from scraper.step_extract import convert
 from scraper.step_results import StepResults
@@ -35,25 +35,7 @@ MAX_TEXT = 200_000
 BUSY = frozenset({429, 500, 502, 503, 504})
 BUSY_TRIES = 3
 BUSY_SECONDS = 1.0
-MAX_LINKS = 1000
-SUPPORTED = frozenset({
-    "navigate", "click", "scroll", "wait_for", "extract", "set_variable", "output", "assert", "if", "loop", "custom",
-})  # fmt: skip
-
-
-def check_without_browser(steps: Sequence[kinds.Step], root: str) -> None:
-    """Raises `InvalidParameters` that names the first step which needs a browser."""
-    for index, step in enumerate(steps):
-        here = f"{root}[{index}]"
-        if step.type not in SUPPORTED or (isinstance(step, kinds.WaitFor) and step.network_idle):
-            source = f" ({step.source})" if step.source else ""
-            message = f"{step.type}{source} needs a browser: use /scrape"
-            raise InvalidParameters(message, field=here)
-        if isinstance(step, kinds.Loop):
-            check_without_browser(step.steps, f"{here}.steps")
-        elif isinstance(step, kinds.If):
-            check_without_browser(step.then, f"{here}.then")
-            check_without_browser(step.otherwise, f"{here}.else")
+MAX_LINKS = 10_000
 
 
 class HttpSurface:
@@ -75,6 +57,7 @@ class HttpSurface:
             "navigate": self._navigate,
             "click": self._click,
             "scroll": self._nothing,
+            "set_viewport": self._nothing,
             "wait_for": self._wait_for,
             "extract": self._extract,
             "set_variable": self._set_variable,
@@ -90,8 +73,10 @@ class HttpSurface:
         """Nothing: nothing is recorded here."""
 
     async def do(self, step: kinds.Step, deadline: float) -> None:
-        """Do one step that holds no others."""
+        """Do one step that holds no others, and see whether it has led where it was to lead."""
         await self._by_type[step.type](step, deadline)
+        for expected in step.expect_navigation:
+            self._check_arrival(expected)
 
     async def holds(self, when: kinds.Condition) -> bool:
         """Whether the condition is true of the page as it was fetched."""
@@ -125,10 +110,20 @@ class HttpSurface:
             raise StepError(error.message, code=error.code, fatal=not error.retryable) from error
 
     async def summary(self) -> dict[str, Json]:
-        """Title, address, text and links of the page, the long ones cut."""
+        """Title, address, text and links of the page. `truncated` has the whole length of what was cut."""
         return await asyncio.to_thread(_summary, self._page())
 
     # --- pages
+
+    def _check_arrival(self, expected: kinds.ExpectedPage) -> None:
+        url = None if expected.url is None else self._scope.text(expected.url)
+        title = None if expected.title is None else self._scope.text(expected.title)
+        if (url is None or is_address(self.address(), url)) and (
+            title is None or is_title(_title(self._root()), title)
+        ):
+            return
+        message = "the step did not lead to the page which was expected"
+        raise StepError(message, code="ASSERTION_FAILED", done=True)
 
     def _page(self) -> Document:
         if self._document is None:
@@ -191,10 +186,23 @@ class HttpSurface:
     async def _wait_for(self, step: kinds.WaitFor, _deadline: float) -> None:
         if step.time_ms is not None:
             await asyncio.sleep(step.time_ms / 1000)
+        elif step.target is not None and step.about_elements:
+            await self._check_elements(step, step.target)
         elif step.target is not None:
             await self._find(step.target)
-        elif step.url is not None and not _is_at(self.address(), self._scope.text(step.url)):
+        elif step.url is not None and not holds_address(self.address(), self._scope.text(step.url)):
             raise StepError("the page has another address", code="STEP_TIMEOUT")
+
+    async def _check_elements(self, step: kinds.WaitFor, targets: tuple[kinds.Target, ...]) -> None:
+        """Nothing will change here, and whatever is there counts as visible."""
+        try:
+            found = await self._find(targets)
+        except TargetMissingError:
+            found = []
+        wanted = (step.attributes or {}).items()
+        good = all(node.get(name) == self._scope.text(value) for node in found for name, value in wanted)
+        if not step.fits(len(found), good=good):
+            raise StepError(f"{len(found)} matched, which is not what is waited for", code="STEP_TIMEOUT")
 
     # --- elements
 
@@ -207,10 +215,7 @@ class HttpSurface:
         """The elements of the first alternative with any. Raises `TargetMissingError` with what was tried."""
         try:
             filled = [
-                kinds.Target.model_validate(
-                    {key: self._scope.text(value) for key, value in one.model_dump(exclude_none=True).items()}
-                )
-                for one in targets
+                kinds.Target.model_validate(self._scope.texts(one.model_dump(exclude_defaults=True))) for one in targets
             ]
         except ValidationError as error:
             raise StepError("a template leaves the target empty", code="INVALID_TARGET", fatal=True) from error
@@ -279,7 +284,7 @@ class HttpSurface:
             raise StepError(self._scope.text(step.message or "the condition is not true"), code="ASSERTION_FAILED")
 
     async def _holds(self, when: kinds.Condition) -> bool:
-        if when.url is not None and not _is_at(self.address(), self._scope.text(when.url)):
+        if when.url is not None and not holds_address(self.address(), self._scope.text(when.url)):
             return False
         if when.equals is not None and self._scope.text(when.equals[0]) != self._scope.text(when.equals[1]):
             return False
@@ -305,10 +310,6 @@ class HttpSurface:
 
     def _log(self, level: str, message: str, **data: Json) -> None:
         self._run.log(level, f"{self.where}: {message}", **data)
-
-
-def _is_at(url: str, wanted: str) -> bool:
-    return fnmatch.fnmatchcase(url, wanted) if "*" in wanted else wanted in url
 
 
 def _read_all(
@@ -341,18 +342,23 @@ def _raw(node: Node, field: kinds.ExtractField) -> str | None:
     return text_of(node)[:MAX_TEXT]
 
 
+def _title(root: Node) -> str:
+    return str(root.xpath("string((.//title)[1])")).strip()
+
+
 def _summary(page: Document) -> dict[str, Json]:
-    if page.root is None:
-        return {"title": "", "url": page.url, "text": page.text[:MAX_TEXT], "links": []}
     links: list[dict[str, str]] = []
-    for link in page.root.iter("a"):
-        if len(links) >= MAX_LINKS:
-            break
-        href = link.get("href")
-        url = to_url(href, page.base_url, page.encoding) if href else None
-        if url is not None:
-            links.append({"text": text_of(link)[:500], "url": url})
-    title = page.root.xpath("string((.//title)[1])").strip()
-    body = page.root.find(".//body")
-    text = text_of(body if body is not None else page.root)[:MAX_TEXT]
-    return {"title": title, "url": page.url, "text": text, "links": links}
+    title, text = "", page.text
+    if page.root is not None:
+        for link in page.root.iter("a"):
+            href = link.get("href")
+            url = to_url(href, page.base_url, page.encoding) if href else None
+            if url is not None:
+                links.append({"text": text_of(link)[:500], "url": url})
+        title = _title(page.root)
+        body = page.root.find(".//body")
+        text = text_of(body if body is not None else page.root)
+    whole = {"links": (len(links), MAX_LINKS), "text": (len(text), MAX_TEXT)}
+    truncated = {name: length for name, (length, most) in whole.items() if length > most}
+    summary = {"title": title, "url": page.url, "text": text[:MAX_TEXT], "links": links[:MAX_LINKS]}
+    return {**summary, "truncated": truncated} if truncated else summary

@@ -52,9 +52,12 @@ def _ways(target: Target) -> Iterator[tuple[str, str, Callable[[Node], list[Node
     if t.id:
         yield "id", t.id, lambda root: _xpath(root, ".//*[@id=$value]", t.id)
     if t.text:
-        yield "text", t.text, lambda root: _by_text(root, t.text or "")
+        yield "text", t.text, lambda root: _by_text(root, t.text or "", loosely=not t.exact)
     if t.role:
-        yield "role", f"{t.role} {t.name or ''}".strip(), lambda root: _by_role(root, t.role or "", t.name)
+        said = f"{t.role} {t.name or ''}".strip()
+        yield "role", said, lambda root: _by_role(root, t.role or "", t.name, loosely=not t.exact)
+    elif t.name:
+        yield "name", t.name, lambda root: _by_name(root, t.name or "")
     if t.label or t.placeholder:
         by = "label" if t.label else "placeholder"
         attribute = "aria-label" if t.label else "placeholder"
@@ -85,26 +88,33 @@ def _xpath(root: Node, expression: str, value: str | None = None) -> list[Node]:
     return [node for node in found if is_element(node)][:MAX_FOUND] if isinstance(found, list) else []
 
 
-def _by_text(root: Node, text: str) -> list[Node]:
+def _by_text(root: Node, text: str, *, loosely: bool) -> list[Node]:
     """The innermost elements with that whole text, or else those that contain it, whatever the case."""
     wanted = " ".join(text.split())
     exact = _xpath(root, f".//*[{_NOT_TEXT}][normalize-space()=$value]", wanted)
     found = exact or [
         node
         for node in _xpath(root, f".//*[{_NOT_TEXT}][not(self::html or self::body or self::head)]")
-        if wanted.lower() in text_of(node).lower()
+        if loosely and wanted.lower() in text_of(node).lower()
     ]
     inner = set(found)
     return [node for node in found if not any(child in inner for child in node.iterdescendants())]
 
 
-def _by_role(root: Node, role: str, name: str | None) -> list[Node]:
+def _by_role(root: Node, role: str, name: str | None, *, loosely: bool) -> list[Node]:
     found = _xpath(root, _ROLES.get(role) or ".//*[@role=$value]", None if role in _ROLES else role)
     if not name:
         return found
     named = [(node, " ".join((text_of(node) or node.get("value") or node.get("alt") or "").split())) for node in found]
     exact = [node for node, said in named if said == name]
-    return exact or [node for node, said in named if name.lower() in said.lower()]
+    return exact or [node for node, said in named if loosely and name.lower() in said.lower()]
+
+
+def _by_name(root: Node, name: str) -> list[Node]:
+    """Whatever says of itself that it is called so."""
+    found = [node for role in _ROLES for node in _by_role(root, role, name, loosely=False)]
+    found += _xpath(root, ".//*[@aria-label=$value or @alt=$value or @placeholder=$value]", name)
+    return list(dict.fromkeys(found))
 
 
 def _containing(nodes: list[Node], text: str | None) -> list[Node]:

@@ -1,10 +1,10 @@
-"""Actions that fill in: hover, input, type_keys, select, check, upload."""
+"""Actions that fill in: input, type_keys, select, check, upload."""
 
 import base64
 import binascii
 from pathlib import Path
 
-from playwright.async_api import FilePayload
+from playwright.async_api import FilePayload, Locator
 
 from scraper import step_kinds as kinds
 from scraper.executor import KeptFiles
@@ -14,6 +14,7 @@ from scraper.step_templates import uses_secret
 
 # Recordings know one event for every kind of field.
 _KIND = "element => element.localName === 'select' ? 'select' : (element.type || '')"
+_VALUES = "element => Array.from(element.options || [], one => one.value)"
 _UNTICKED = frozenset({"", "false", "0", "off", "no"})
 
 
@@ -22,10 +23,6 @@ class PageForms:
 
     def __init__(self, tools: PageTools) -> None:
         self._tools = tools
-
-    async def hover(self, step: kinds.Hover, deadline: float) -> None:
-        """Move the pointer there."""
-        await (await self._tools.one(step.target, deadline)).hover(timeout=left_ms(deadline))
 
     async def input(self, step: kinds.Input, deadline: float) -> None:
         """Fill a field, or press its keys one by one."""
@@ -39,7 +36,7 @@ class PageForms:
             if self._tools.before_secret is not None:
                 await self._tools.before_secret()
         if kind == "select":
-            await element.select_option(value, timeout=left_ms(deadline))
+            await _choose(element, [value], deadline)
         elif kind in ("checkbox", "radio"):
             await element.set_checked(value.strip().lower() not in _UNTICKED, timeout=left_ms(deadline))
         elif step.type == "input":
@@ -51,7 +48,7 @@ class PageForms:
         """Choose options by value or label."""
         value = self._tools.scope.fill(step.value)
         wanted = [self._tools.scope.text(one) for one in (value if isinstance(value, list) else [value])]
-        await (await self._tools.one(step.target, deadline)).select_option(wanted, timeout=left_ms(deadline))
+        await _choose(await self._tools.one(step.target, deadline), wanted, deadline)
 
     async def check(self, step: kinds.Check, deadline: float) -> None:
         """Tick or untick."""
@@ -82,3 +79,13 @@ class PageForms:
         else:
             data = self._tools.scope.text(value.text).encode()
         return {"name": Path(name).name or "file", "mimeType": value.content_type, "buffer": data}
+
+
+async def _choose(element: Locator, wanted: list[str], deadline: float) -> None:
+    """Choose options by their values; by what they show where there is no such value."""
+    values: list[str] = await element.evaluate(_VALUES, timeout=left_ms(deadline))
+    if all(one in values for one in wanted):
+        # By number: given a text, Playwright takes the first option with that value or that label.
+        await element.select_option(index=[values.index(one) for one in wanted], timeout=left_ms(deadline))
+    else:
+        await element.select_option(wanted, timeout=left_ms(deadline))

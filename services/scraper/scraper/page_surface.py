@@ -16,9 +16,14 @@ from scraper.custom_actions import CustomActions, CustomCall, NoCustomActions
 from scraper.executor import ExecutorError, Json
 from scraper.page_downloads import PageDownloads
 from scraper.page_forms import PageForms
-from scraper.page_moves import PageMoves, is_at
+from scraper.page_keys import PageKeys
+from scraper.page_moves import PageMoves
+from scraper.page_pointer import PagePointer
+from scraper.page_screen import PageScreen
 from scraper.page_tools import PageTools, now
 from scraper.page_values import WHOLE, PageValues
+from scraper.page_waits import PageWaits
+from scraper.step_addresses import holds_address
 from scraper.step_error import StepError, TargetMissingError
 from scraper.step_extract import read_values
 
@@ -32,16 +37,23 @@ class PageSurface:
         self.tools = tools
         self._custom = custom or NoCustomActions()
         moves, forms, values = PageMoves(tools), PageForms(tools), PageValues(tools)
+        pointer, keys, screen = PagePointer(tools), PageKeys(tools), PageScreen(tools)
+        self._waits = PageWaits(tools)
         self._by_type: Mapping[str, Callable[[Any, float], Awaitable[None]]] = {
             "navigate": moves.navigate,
-            "click": moves.click,
-            "double_click": moves.click,
-            "press": moves.press,
             "scroll": moves.scroll,
-            "wait_for": moves.wait_for,
             "switch_tab": moves.switch_tab,
             "switch_frame": moves.switch_frame,
-            "hover": forms.hover,
+            "click": pointer.click,
+            "double_click": pointer.click,
+            "hover": pointer.hover,
+            "press": keys.press,
+            "key_down": keys.hold,
+            "key_up": keys.hold,
+            "wait_for": self._waits.wait_for,
+            "set_viewport": screen.set_viewport,
+            "emulate_network": screen.emulate_network,
+            "close_tab": screen.close_tab,
             "input": forms.input,
             "type_keys": forms.input,
             "select": forms.select,
@@ -83,8 +95,11 @@ class PageSurface:
         await self.tools.unless_secret(step)
 
     async def do(self, step: kinds.Step, deadline: float) -> None:
-        """Do one step that holds no others."""
+        """Do one step that holds no others, and wait for the pages that it is to lead to, as long again."""
+        before = self._waits.before() if step.expect_navigation else None
         await self._by_type[step.type](step, deadline)
+        if before is not None:
+            await self._waits.arrived(step.expect_navigation, before, now() + step.timeout_ms / 1000)
 
     async def elements(self, targets: tuple[kinds.Target, ...], deadline: float) -> Sequence[Locator]:
         """The elements of the first alternative that matches any."""
@@ -132,7 +147,7 @@ class PageSurface:
 
     async def _holds(self, when: kinds.Condition) -> bool:
         tools = self.tools
-        if when.url is not None and not is_at(tools.page.url, tools.scope.text(when.url)):
+        if when.url is not None and not holds_address(tools.page.url, tools.scope.text(when.url)):
             return False
         if when.equals is not None and tools.scope.text(when.equals[0]) != tools.scope.text(when.equals[1]):
             return False

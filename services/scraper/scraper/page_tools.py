@@ -4,18 +4,19 @@ Must not know which types of steps there are.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from playwright.async_api import Error as PlaywrightError
-from playwright.async_api import FrameLocator, Locator, Page
+from playwright.async_api import Frame, FrameLocator, Locator, Page
 from pydantic import BaseModel, ValidationError
 
 from scraper import step_kinds as kinds
 from scraper.browser_chromium import browser_crashed, is_driver_end
 from scraper.browser_lease import HeldBrowser
 from scraper.executor import ExecutorError, Json, RunContext
+from scraper.page_protocol import PageProtocol
 from scraper.step_error import StepError
 from scraper.step_results import StepResults
 from scraper.step_templates import Scope
@@ -37,6 +38,10 @@ class PageTools:
         self.tabs = tabs or Tabs(held)
         self.tabs.on_trouble = self._trouble
         self.finder = Finder(self.tabs)
+        self.protocol = PageProtocol()
+        # Modifier keys that steps hold down, and what `Tabs.navigations` was before the last move.
+        self.held_keys: set[kinds.Modifier] = set()
+        self.before_move = 0
         self.base_url = base_url
         self.in_loop = False
         self.where = ""
@@ -53,9 +58,13 @@ class PageTools:
         return self.tabs.page
 
     @property
-    def root(self) -> Page | FrameLocator:
+    def root(self) -> Page | FrameLocator | Frame:
         """The page, or the frame that was switched to."""
         return self.finder.frame or self.tabs.page
+
+    def held_with(self, modifiers: Sequence[kinds.Modifier]) -> list[kinds.Modifier] | None:
+        """Those that are held, and these. None: whatever the keyboard itself knows of."""
+        return sorted({*modifiers, *self.held_keys}) or None
 
     def log(self, level: str, message: str, **data: Json) -> None:
         """A line about the step under way."""
@@ -84,10 +93,7 @@ class PageTools:
         """The targets with their templates filled in."""
         try:
             return [
-                kinds.Target.model_validate(
-                    {key: self.scope.text(value) for key, value in one.model_dump(exclude_none=True).items()}
-                )
-                for one in targets
+                kinds.Target.model_validate(self.scope.texts(one.model_dump(exclude_defaults=True))) for one in targets
             ]
         except ValidationError as error:
             raise StepError("a template leaves the target empty", code="INVALID_TARGET", fatal=True) from error

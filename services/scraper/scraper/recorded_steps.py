@@ -1,31 +1,47 @@
 """Recorded SmartRPA events (`sortedData`) as canonical steps. Owns: that format and its rules. Must not know a browser.
 
 Values that equal a key of `row` become `{{row.key}}`, so that one recording runs for any row; what was recorded as text
-of the page is taken literally. Each step keeps its event's place (`sortedData[3]`) for messages.
+of the page is taken literally. Canonical steps may stand among the events. Each step keeps its event's place
+(`sortedData[3]`) for messages.
 """
 
 import random
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal
 
 from scraper.executor import InvalidParameters, Json
+from scraper.recorded_lists import (
+    RECORDED_ALONE,
+    SHARED,
+    Event,
+    Placed,
+    is_canonical,
+    is_recorded,
+    listed,
+    ordered,
+    time_of,
+)
+from scraper.recorded_targets import as_text, click_targets, input_targets, literal
 from scraper.step_kinds import Step
-from scraper.steps import MAX_DEPTH, MAX_STEPS, parse_steps
+from scraper.steps import MAX_DEPTH, MAX_STEPS, NESTED, TYPES, nearest, parse_step, parse_steps
 
 Pacing = Literal["none", "recorded", "human"]
 Raw = dict[str, Json]
-Event = Mapping[str, Json]
 
 LONGEST_PAUSE_MS = 120_000
 SHORTEST_PAUSE_MS = 2_000
-_CUSTOM = re.compile(r"自定义\d{1,9}")
-_TAG = re.compile(r"[a-z][a-z0-9-]{0,60}")
+# 自定义2, 自定义2.1, 自定义2-3: an action of one's own. An `output` may be called anything else that begins so.
+_NUMBERED = re.compile(r"自定义\s*\d[\w.-]{0,50}")
+_OWN = re.compile(r"自定义.{0,60}")
 # Keys that an input method reports; they can't be pressed, and the text they make is in the next input event.
-_NO_KEYS = frozenset({"Process", "Unidentified", "Dead"})
-_MAX_LABEL = 300
+_NO_KEYS = frozenset({"Process", "Unidentified", "Dead", "AltGraph"})
+# A letter that follows one of these writes nothing.
+_CHORD_KEYS = frozenset({"Control", "Meta"})
+_WITH_CHORD = frozenset({"Shift", "Alt"})
 _AFTER_ENTER = frozenset({"keydown", "scroll"})
 
 
@@ -39,7 +55,7 @@ class Recording:
 
     def key(self, value: Json) -> str | None:
         """The template for a value that equals a key of any row."""
-        text = _text(value)
+        text = as_text(value)
         if not text or "{" in text or "}" in text or text != text.strip():
             return None
         return f"{{{{row.{text}}}}}" if any(text in row for row in self.rows) else None
@@ -74,7 +90,7 @@ def parse_pacing(value: Json) -> Pacing:
 
 def import_recording(events: Json, recording: Recording, root: str = "sortedData") -> tuple[Step, ...]:
     """The steps of recorded events; raises `InvalidParameters` naming the event that is wrong."""
-    return parse_steps(_Importer(recording).steps(events, root, depth=1), root)
+    return parse_steps(_Importer(recording).steps(ordered(events, root), root, depth=1), root)
 
 
 class _Importer:
@@ -92,51 +108,67 @@ class _Importer:
             "output": self._output,
         }
 
-    def steps(self, events: Json, root: str, depth: int) -> list[Raw]:
-        """The events' steps, loops over rows after all others."""
+    def steps(self, events: Sequence[Placed], root: str, depth: int, *, doubtful: bool = True) -> list[Raw]:
+        """The events' steps, loops over rows after all others. `doubtful`: what may be either is a recorded event."""
         self._bound(events, root, depth)
         steps: list[Raw] = []
         last: list[Raw] = []
         entered = False
         before: datetime | None = None
-        for index, event in _in_time_order(events, root):
-            path = f"{root}[{index}]"
+        for event, path in _with_chords(events):
             kind = _required_text(event, "type", path)
-            if kind == "keydown" and _text(event.get("key")) in _NO_KEYS:
+            if kind == "keydown" and as_text(event.get("key")) in _NO_KEYS:
                 continue
-            now = _time(event)
+            now = time_of(event)
             pause = _pause(self._recording.pacing, before, now)
+            before = now
+            if is_canonical(event) or not (doubtful or is_recorded(event)):
+                steps.append({"source": path[:200], **self._canonical(event, path, depth)})
+                entered = False
+                continue
             step = {**self._step(kind, event, path, depth), "source": path[:200], "pauseMs": pause}
             if kind == "navigation" and entered:
                 step["unlessNavigated"] = True
             entered = event.get("key") == "Enter" if kind == "keydown" else entered and kind in _AFTER_ENTER
-            before = now
             (last if kind == "loop_new" else steps).append(step)
         return steps + last
 
-    def _bound(self, events: Json, root: str, depth: int) -> None:
-        if not isinstance(events, list | tuple):
-            raise InvalidParameters("must be a list of events", field=root)
+    def _bound(self, events: Sequence[Placed], root: str, depth: int) -> None:
         self._events += len(events)
         if self._events > MAX_STEPS:
             raise InvalidParameters(f"has more than {MAX_STEPS} events", field=root)
         if depth > MAX_DEPTH:
             raise InvalidParameters(f"is nested deeper than {MAX_DEPTH} levels", field=root)
 
+    def _canonical(self, event: Event, path: str, depth: int) -> Raw:
+        """A canonical step, whose own steps may be recorded events. Its time only says where it belongs."""
+        kind = str(event["type"])
+        if kind not in TYPES:
+            message = f"unknown event type {kind[:100]!r}{nearest(kind, {*TYPES, *SHARED, *RECORDED_ALONE})}"
+            raise InvalidParameters(message, field=f"{path}.type")
+        step = {name: value for name, value in event.items() if name != "time"}
+        for name in NESTED:
+            if step.get(name) is not None:
+                inner = f"{path}.{name}"
+                step[name] = self.steps(listed(step[name], inner), inner, depth + 1, doubtful=False)
+        parse_step(step, path)
+        return step
+
     def _step(self, kind: str, event: Event, path: str, depth: int) -> Raw:
         element = _element(event, path)
-        leixing = _text(element.get("leixing"))
-        if _CUSTOM.fullmatch(leixing):
+        leixing = unicodedata.normalize("NFKC", as_text(element.get("leixing"))).strip()
+        if (_NUMBERED if kind == "output" else _OWN).fullmatch(leixing):
             name = f"{self._recording.task_name}:{leixing}"[:200]
             return {"type": "custom", "name": name, "value": event.get("value")}
         if kind in ("loop", "loop_new"):
             times = {"rows": True} if kind == "loop_new" else {"count": self._count(event, path)}
-            inner = self.steps(event.get("loopEvents"), f"{path}.loopEvents", depth + 1)
-            return {"type": "loop", "steps": inner, **times}
-        maker = self._makers.get(kind)
-        if maker is None:
-            raise InvalidParameters(f"unknown event type {kind[:100]!r}", field=f"{path}.type")
-        return maker(event, element, path)
+            inner = f"{path}.loopEvents"
+            # In the order of their list: people arrange them by hand, and the times stay as they were.
+            events = listed(event.get("loopEvents"), inner)
+            return {"type": "loop", "steps": self.steps(events, inner, depth + 1), **times}
+        made = self._makers[kind](event, element, path)
+        parse_step(made, path)
+        return made
 
     def _count(self, event: Event, path: str) -> Json:
         count = self._recording.value(event.get("loopCount"))
@@ -149,7 +181,8 @@ class _Importer:
         return {"type": "navigate", "url": self._recording.value(_required_text(event, "url", path))}
 
     def _click(self, event: Event, element: Event, path: str) -> Raw:
-        return {"type": "click", "target": _required_target(_click_targets(event, element, self._recording), path)}
+        target = _required_target(click_targets(event, element, self._recording.key), path)
+        return {"type": "click", "target": target}
 
     def _keydown(self, event: Event, _element: Event, path: str) -> Raw:
         return {"type": "press", "key": _required_text(event, "key", path, strip=False)}
@@ -158,16 +191,16 @@ class _Importer:
         value = event.get("value", element.get("value"))
         if isinstance(value, Mapping | list):
             raise InvalidParameters("must be a text", field=f"{path}.value")
-        kind = "select" if _text(element.get("tagName")).lower() == "select" else "input"
-        target = _required_target(_input_targets(element), path)
+        kind = "select" if as_text(element.get("tagName")).lower() == "select" else "input"
+        target = _required_target(input_targets(element), path)
         return {"type": kind, "target": target, "value": self._recording.value("" if value is None else value)}
 
     def _output(self, event: Event, element: Event, path: str) -> Raw:
-        target = _click_targets({}, element, self._recording) or _input_targets(element)
+        target = click_targets({}, element, self._recording.key) or input_targets(element)
         value = event.get("value")
         if not target and value is None:
             raise InvalidParameters("needs an element that can be found, or a value", field=path)
-        step: Raw = {"type": "output", "name": (_literal(element.get("leixing")) or "output")[:200]}
+        step: Raw = {"type": "output", "name": (literal(element.get("leixing")) or "output")[:200]}
         if target:
             step["target"] = target
         if value is not None:
@@ -175,28 +208,37 @@ class _Importer:
         return step
 
 
-def _in_time_order(events: Sequence[Json], root: str) -> list[tuple[int, Event]]:
-    """Array order, unless every event has a time: then by time, stably. Indexes stay the sender's."""
-    for index, event in enumerate(events):
-        if not isinstance(event, Mapping):
-            raise InvalidParameters("must be an object", field=f"{root}[{index}]")
-    numbered = list(enumerate(events))
-    times = [_time(event) for event in events]
-    known = [time for time in times if time is not None]
-    if len(known) == len(numbered):
-        numbered.sort(key=lambda entry: known[entry[0]])
-    return numbered
+def _with_chords(events: Sequence[Placed]) -> list[tuple[Event, str]]:
+    """The events, with Control or Meta and the letters that follow made chords: recorders write no `keyup`.
+
+    A letter right after a chord belongs to it as well: it would be written otherwise, and what people write is in
+    `input` events.
+    """
+    made: list[tuple[Event, str]] = []
+    held: list[str] = []
+    for index, one in enumerate(events):
+        event, key = one.event, as_text(one.event.get("key"))
+        if event.get("type") != "keydown" or key in _NO_KEYS:
+            held = []
+        elif key in _CHORD_KEYS or (held and key in _WITH_CHORD):
+            held = [*held, key] if key not in held else held
+            after = events[index + 1].event if index + 1 < len(events) else {}
+            if after.get("type") == "keydown":
+                continue
+        elif len(key) != 1:
+            event = {**event, "key": "+".join([*held, key])} if held else event
+            held = []
+        elif chord := held or _marked(event):
+            event = {**event, "key": "+".join([*chord, key])}
+        made.append((event, one.path))
+    return made
 
 
-def _time(event: Event) -> datetime | None:
-    raw = event.get("time")
-    if not isinstance(raw, str):
-        return None
-    try:
-        time = datetime.fromisoformat(raw.strip())
-    except ValueError:
-        return None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+def _marked(event: Event) -> list[str]:
+    """What a recorder says was held. Control and Alt together write letters on some keyboards."""
+    if event.get("altKey") is True:
+        return []
+    return [name for name, mark in (("Control", "ctrlKey"), ("Meta", "metaKey")) if event.get(mark) is True]
 
 
 def _pause(pacing: Pacing, before: datetime | None, now: datetime | None) -> int:
@@ -222,48 +264,6 @@ def _scroll(event: Event, _element: Event, path: str) -> Raw:
     return {"type": "scroll", "direction": direction, "distance": abs(distance)}
 
 
-# --- targets
-
-
-def _click_targets(event: Event, element: Event, recording: Recording) -> list[Raw]:
-    """Id, tag with visible text, class; then what else may help. A row's value decides alone which element it is."""
-    tag = _tag(element)
-    chosen = recording.key(event.get("value")) or recording.key(event.get("label"))
-    if chosen:
-        return [*([{"css": tag, "hasText": chosen}] if tag else []), {"text": chosen}]
-    text = _label(element.get("innerText"))
-    targets: list[Raw] = []
-    _add(targets, "id", _literal(element.get("id")))
-    if text and tag:
-        targets += [{"xpath": _exact_text(tag, text)}, {"css": tag, "hasText": text}]
-    elif text:
-        targets.append({"text": text})
-    _add(targets, "css", _classes(element, tag))
-    _add(targets, "css", _named(element, tag))
-    _add(targets, "placeholder", _label(element.get("placeholder")))
-    _add(targets, "label", _label(event.get("label")))
-    return targets
-
-
-def _input_targets(element: Event) -> list[Raw]:
-    """Label, id, class, tag, text, placeholder; then the field's name."""
-    tag = _tag(element)
-    targets: list[Raw] = []
-    _add(targets, "label", _label(element.get("label")))
-    _add(targets, "id", _literal(element.get("id")))
-    _add(targets, "css", _classes(element, tag))
-    _add(targets, "css", tag)
-    _add(targets, "text", _label(element.get("innerText")))
-    _add(targets, "placeholder", _label(element.get("placeholder")))
-    _add(targets, "css", _named(element, tag))
-    return targets
-
-
-def _add(targets: list[Raw], by: str, value: str | None) -> None:
-    if value:
-        targets.append({by: value})
-
-
 def _required_target(targets: list[Raw], path: str) -> list[Raw]:
     if not targets:
         raise InvalidParameters("has nothing to find the element by", field=f"{path}.element")
@@ -277,48 +277,6 @@ def _element(event: Event, path: str) -> Event:
     if not isinstance(element, Mapping):
         raise InvalidParameters("must be an object", field=f"{path}.element")
     return element
-
-
-def _tag(element: Event) -> str | None:
-    tag = _text(element.get("tagName")).strip().lower()
-    return tag if _TAG.fullmatch(tag) else None
-
-
-def _classes(element: Event, tag: str | None) -> str | None:
-    names = (_literal(element.get("className")) or "").split()[:10]
-    return (tag or "") + "".join(f"[class~={_quoted(name)}]" for name in names) if names else None
-
-
-def _named(element: Event, tag: str | None) -> str | None:
-    name = _literal(element.get("name"))
-    return f"{tag or ''}[name={_quoted(name)}]" if name else None
-
-
-def _exact_text(tag: str, text: str) -> str:
-    """XPath for the innermost elements of that tag whose whole text it is."""
-    parts = text.split("'")
-    literal = f"'{text}'" if len(parts) == 1 else "concat(" + ', "\'", '.join(f"'{part}'" for part in parts) + ")"
-    return f"//{tag}[normalize-space(.)={literal}]"
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\a ") + '"'
-
-
-def _literal(value: Json) -> str | None:
-    """A recorded text as it stands; one that looks like a template can't be used."""
-    text = _text(value)
-    return text if text.strip() and "{{" not in text and len(text) <= 5000 else None
-
-
-def _label(value: Json) -> str | None:
-    """The first line of a visible text, its spaces made single."""
-    lines = [" ".join(line.split()) for line in (_literal(value) or "").splitlines()]
-    return next((line[:_MAX_LABEL] for line in lines if line), None)
-
-
-def _text(value: Json) -> str:
-    return value if isinstance(value, str) else str(value) if isinstance(value, int | float) else ""
 
 
 def _required_text(event: Event, key: str, path: str, *, strip: bool = True) -> str:

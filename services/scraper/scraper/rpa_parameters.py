@@ -1,8 +1,8 @@
 """The parameters of browser work. Owns: their names, and which of three formats steps come in. Must not know a browser.
 
-Parameters: `steps` or `sortedData` (canonical, recorded, or a Chrome DevTools recording); `row` (object or list),
-`BASE_URL`, `browser` (options), `pacing`, `浏览器id` / `browserId`, `adsPowerId`, `screenshots`, `filmstrip`,
-`playwrightTrace`.
+Parameters: `steps` or `sortedData` (canonical, recorded or both in one list, or a Chrome DevTools recording); `row`
+(object or list), `BASE_URL`, `browser` (options), `pacing`, `浏览器id` / `browserId`, `adsPowerId`, `screenshots`,
+`filmstrip`, `playwrightTrace`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,17 +13,12 @@ from scraper.browser_options import BrowserOptions, parse_browser_options
 from scraper.browser_profiles import browser_id_of
 from scraper.devtools_steps import import_devtools, is_devtools
 from scraper.executor import InvalidParameters, Json
+from scraper.recorded_lists import is_raw_export, looks_recorded
 from scraper.recorded_steps import Recording, import_recording, parse_pacing, rows_of
 from scraper.run_recording import NOTHING, RecordingWanted, parse_recording
 from scraper.step_engine import Pictures
 from scraper.step_kinds import Step
 from scraper.steps import parse_steps
-
-# What only one of the two list formats has.
-_RECORDED_TYPES = frozenset({"navigation", "keydown", "loop_new"})
-_RECORDED_MEMBERS = frozenset({"element", "loopEvents", "loopCount"})
-_SHARED_TYPES = frozenset({"click", "input", "scroll", "output", "loop"})
-_CANONICAL_MEMBERS = frozenset({"target", "steps"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,27 +81,10 @@ def parse_any_steps(
         return (), root, "canonical"
     if is_devtools(raw):
         return import_devtools(raw, root), root, "devtools"
-    if recorded and looks_recorded(recorded):
+    if recorded and (is_raw_export(recorded) or looks_recorded(recorded)):
         recording = Recording(rows=rows, task_name=task_name, pacing=parse_pacing(parameters.get("pacing")))
         return import_recording(recorded, recording), root, "recorded"
     return parse_steps(raw, root), root, "canonical"
-
-
-def looks_recorded(events: Json) -> bool:
-    """Whether a list in `sortedData` holds recorded events rather than canonical steps; in doubt it does."""
-    if not isinstance(events, list | tuple):
-        return True
-    canonical = False
-    for event in events:
-        if not isinstance(event, Mapping):
-            continue
-        kind = event.get("type")
-        if not isinstance(kind, str):
-            continue
-        if kind in _RECORDED_TYPES or _RECORDED_MEMBERS & event.keys():
-            return True
-        canonical |= kind not in _SHARED_TYPES or bool(_CANONICAL_MEMBERS & event.keys())
-    return not canonical
 
 
 def _base_url(value: Json) -> str | None:

@@ -8,14 +8,17 @@ from typing import Any, Literal
 from scraper.devtools_steps import is_devtools
 from scraper.executor import InvalidParameters, Json
 from scraper.recorded_steps import rows_of
-from scraper.rpa_parameters import parse_any_steps
-from scraper.step_kinds import If, Input, Loop, Step, Target
+from scraper.rpa_parameters import parse_any_steps, parse_rpa
+from scraper.step_kinds import If, Input, KeyHold, Loop, Press, Step, Target
 from scraper.steps import check_steps, dump_steps
 
 # Keys of a row that say something about the run, not to its steps.
 _ABOUT_THE_RUN = frozenset({"浏览器id", "browserId", "系统SKU", "taskId"})
 _ROW = re.compile(r"\{\{\s*row\.([^{}]{1,300}?)\s*\}\}")
-_MOVES = frozenset({"navigate", "click", "double_click", "press", "scroll", "switch_tab", "custom", "select", "check"})
+_MOVES = frozenset({
+    "navigate", "click", "double_click", "press", "key_down", "scroll", "switch_tab", "close_tab", "custom", "select",
+    "check",
+})  # fmt: skip
 _WAITS = frozenset({"wait_for", "assert", "navigate", "switch_tab", "switch_frame", "custom", "if"})
 _READS = frozenset({"extract"})
 _PASSWORD = re.compile(r"pass|pwd|密码|口令", re.IGNORECASE)
@@ -54,6 +57,9 @@ def check_definition(definition: Json) -> Checked:
         rows = rows_of(definition.get("row"))
         name = definition.get("task_name") or definition.get("taskName") or ""
         steps, root, kind = parse_any_steps(definition, rows, str(name))
+        if steps:
+            # What stands beside the steps is refused by the run as well.
+            parse_rpa(definition, str(name))
     except InvalidParameters as error:
         findings = _every_problem(definition) or [Finding("error", error.field, error.message)]
         return Checked(kind, [], findings[:MAX_FINDINGS])
@@ -93,9 +99,9 @@ def _doubts(steps: Sequence[Step], path: str, *, has_rows: bool) -> Iterator[Fin
         if moved and step.type in _READS:
             message = "what is read may not be there yet: wait for it after the click"
             yield Finding("warning", here, message, "no_wait")
-        if step.type in _WAITS or step.type in _READS:
+        if step.type in _WAITS or step.type in _READS or step.expect_navigation:
             moved = False
-        elif step.type in ("click", "double_click") or (step.type == "press" and step.key == "Enter"):
+        elif step.type in ("click", "double_click") or (isinstance(step, Press | KeyHold) and step.key == "Enter"):
             moved = True
         if isinstance(step, Input) and _types_password(step):
             message = "a password stands in the steps: use {{secret:NAME}}"

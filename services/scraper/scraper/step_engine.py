@@ -110,7 +110,7 @@ class StepEngine:
                 if attempt == retries:
                     raise await self._reported(step, path, where, failure, entry) from failure
             except StepError as failure:
-                if failure.fatal or attempt == retries:
+                if failure.fatal or failure.done or attempt == retries:
                     raise await self._reported(step, path, where, failure, entry) from failure
             else:
                 return False
@@ -135,10 +135,14 @@ class StepEngine:
         seconds = step.timeout_ms / 1000
         if isinstance(step, kinds.WaitFor) and step.time_ms is not None:
             seconds = max(seconds, step.time_ms / 1000 + 1)
+        if isinstance(step, kinds.Click):
+            seconds += step.hold_ms / 1000 * (2 if step.type == "double_click" else 1)
         deadline = asyncio.get_running_loop().time() + seconds
+        # The pages that it leads to have a time of their own.
+        longest = seconds + step.timeout_ms / 1000 if step.expect_navigation else seconds
         try:
             # A little later than the deadline that the action itself knows, whose words say more.
-            async with asyncio.timeout(seconds + 0.5):
+            async with asyncio.timeout(longest + 0.5):
                 await self._surface.do(step, deadline)
         except TimeoutError as error:
             raise StepError(f"took longer than {step.timeout_ms} ms", code="STEP_TIMEOUT") from error

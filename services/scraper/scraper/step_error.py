@@ -2,11 +2,14 @@
 
 
 class StepError(Exception):
-    """A step could not be done. `code` becomes the run's; a `fatal` one is not retried and can't be continued over."""
+    """A step could not be done. `code` becomes the run's; a `fatal` one is not retried and can't be continued over.
 
-    def __init__(self, message: str, *, code: str = "STEP_FAILED", fatal: bool = False) -> None:
+    `done`: what the step does has been done, only what should come of it has not. Such a step isn't tried again.
+    """
+
+    def __init__(self, message: str, *, code: str = "STEP_FAILED", fatal: bool = False, done: bool = False) -> None:
         super().__init__(message)
-        self.message, self.code, self.fatal = message, code, fatal
+        self.message, self.code, self.fatal, self.done = message, code, fatal, done
         # Set once the failure has its place, log line and picture, so that the steps around it don't repeat them.
         self.reported = False
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
-from scraper.step_kinds import Condition, Step, Target
+from scraper.step_kinds import Condition, Link, Step, Target
 
 T = TypeVar("T")
 # An element of the page, as the surface itself knows it.
@@ -56,6 +56,11 @@ def describe_target(step: Step) -> str:
 
 
 def _in_words(target: Target) -> str:
+    held = "".join(f" in {_link_in_words(link)}" for link in reversed(target.within))
+    return _link_in_words(target) + held
+
+
+def _link_in_words(target: Link) -> str:
     if target.css and target.has_text:
         narrowed = f"{target.css} with text {target.has_text!r}"
         return f"css {narrowed[:100]!r}"
@@ -65,5 +70,5 @@ def _in_words(target: Target) -> str:
     if target.role:
         named = f"{target.role} {target.name or ''}".strip()
         return f"role {named[:100]!r}"
-    by = "label" if target.label else "placeholder"
+    by = "name" if target.name else "label" if target.label else "placeholder"
     return f"{by} {str(getattr(target, by))[:100]!r}"

@@ -118,6 +118,16 @@ class Scope:
         """`value` filled in, as text."""
         return as_text(self.fill(value))
 
+    def texts(self, value: Json) -> Json:
+        """`value` with each of its strings filled in, as text."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, Mapping):
+            return {key: self.texts(inner) for key, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.texts(inner) for inner in value]
+        return value
+
     def reveals(self, value: Json) -> bool:
         """Whether `value` would bring in something that stays hidden, in any of its strings."""
         if isinstance(value, Mapping):

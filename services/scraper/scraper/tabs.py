@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
@@ -16,6 +17,8 @@ from scraper.step_error import StepError
 
 log = get_logger("tabs")
 
+# So many arrivals are remembered.
+MAX_ARRIVALS = 500
 # How long a click may take to show that it leads to another page, and how long that page may take to begin.
 START_SECONDS = 0.05
 LIKELY_SECONDS = 1.0
@@ -28,6 +31,8 @@ class Tabs:
     def __init__(self, lease: HeldBrowser) -> None:
         self._lease = lease
         self._page: Page | None = None
+        # The tab that the run began in.
+        self._main: Page | None = None
         self.follow = False
         self._watched: set[Page] = set()
         self._moving: set[Request] = set()
@@ -35,6 +40,9 @@ class Tabs:
         self._unreachable = ""
         # Counts every change of a current page's address, in-page ones included.
         self.navigations = 0
+        # Counts the documents and addresses that frames of watched tabs have come to; the newest are remembered.
+        self.arrivals = 0
+        self._arrived: deque[tuple[Frame, str]] = deque(maxlen=MAX_ARRIVALS)
         # Counts the tabs that were followed.
         self.followed = 0
         # Told of (kind, text, address) when a page complains: console errors, uncaught exceptions.
@@ -45,7 +53,8 @@ class Tabs:
     async def open(self) -> None:
         """Make sure that there is a page."""
         if self._page is None:
-            self._take(await self._lease.context.new_page())
+            self._main = await self._lease.context.new_page()
+            self._take(self._main)
 
     @property
     def page(self) -> Page:
@@ -59,8 +68,14 @@ class Tabs:
         return self._page
 
     def all(self) -> list[Page]:
-        """Every open tab, the oldest first."""
-        return [page for page in self._lease.context.pages if not page.is_closed()]
+        """Every open tab, the run's first one before those that were there already or came later."""
+        pages = [page for page in self._lease.context.pages if not page.is_closed()]
+        return sorted(pages, key=lambda page: page is not self._main)
+
+    def arrived_since(self, arrivals: int) -> list[tuple[Frame, str]]:
+        """The frames that have come to an address since `arrivals` was so, with that address."""
+        new = min(self.arrivals - arrivals, len(self._arrived))
+        return list(self._arrived)[len(self._arrived) - new :]
 
     async def take(self, page: Page) -> None:
         """Make another tab the current one."""
@@ -146,6 +161,8 @@ class Tabs:
         return f"{why}: {self._unreachable}", code
 
     def _navigated(self, frame: Frame) -> None:
+        self.arrivals += 1
+        self._arrived.append((frame, frame.url))
         if frame.parent_frame is None:
             parts = urlsplit(frame.url)
             if parts.scheme in ("http", "https"):

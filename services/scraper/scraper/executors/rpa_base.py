@@ -3,7 +3,8 @@
 from scraper.custom_actions import CustomActions, NoCustomActions
 from scraper.executor import ExecutorError, InvalidParameters, Json, RunContext
 from scraper.fetch import Fetcher
-from scraper.http_surface import HttpSurface, check_without_browser
+from scraper.http_check import check_without_browser
+from scraper.http_surface import HttpSurface
 from scraper.rpa_parameters import parse_rpa
 from scraper.step_engine import StepEngine
 from scraper.step_error import StepError
