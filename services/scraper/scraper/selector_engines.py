@@ -10,8 +10,8 @@ _INSIDE_SCRIPT = """{
 }"""
 
 # What plainly has that accessible name, by one look at each element: by its label, its alternative text, or as a
-# button, link or the like whose text is all of its name. The name is encoded as in addresses, so that no quote or `>>` in it is
-# taken for a part of the selector. Whatever needs the whole computation of names is left to role engines.
+# button, link or the like whose text is all of its name. The name is encoded as in addresses, so that no quote or `>>`
+# in it is taken for a part of the selector. Whatever needs the whole computation of names is left to role engines.
 CALLED = "called"
 _CALLED_SCRIPT = r"""{
   queryAll(root, encoded) {
