@@ -46,7 +46,6 @@ class PageProtocol:
         """All of it at once, as the page sees it; a page that is open learns of a finger when it is loaded again."""
         metrics: dict[str, Json] = {
             "width": screen.width, "height": screen.height, "deviceScaleFactor": screen.scale, "mobile": screen.mobile,
-            "screenWidth": screen.width, "screenHeight": screen.height,
         }  # fmt: skip
         if screen.mobile:
             metrics["screenOrientation"] = (
@@ -58,7 +57,9 @@ class PageProtocol:
         await self._send(page, "Emulation.setDeviceMetricsOverride", metrics)
         # Playwright needs to know the size for its pictures, and sets its own idea of the screen with it.
         await page.set_viewport_size({"width": screen.width, "height": screen.height})
-        await self._send(page, "Emulation.setDeviceMetricsOverride", metrics)
+        # Not quite the same as before: what a session has set already is not set again.
+        whole = metrics | {"screenWidth": screen.width, "screenHeight": screen.height}
+        await self._send(page, "Emulation.setDeviceMetricsOverride", whole)
 
     async def _touchable(self, page: Page, *, on: bool) -> None:
         points = {"maxTouchPoints": 1} if on else {}
