@@ -14,6 +14,7 @@ KINDS = {
     "code_336": "400 with code 336: unknown features",
     "changed_path": "a timeline at another place",
     "changed_tweets": "tweets and users with renamed parts",
+    "unknown_kinds": "more entries of kinds that nobody knows than there are others",
     "garbage": "200 with something that is no JSON",
     "html_block": "403 with a web page",
     "empty": "a page with cursors only",

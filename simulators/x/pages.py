@@ -43,11 +43,11 @@ function show(text) {
 }
 
 function render(entry) {
-  const content = entry.content;
+  const content = entry.content || {};
   if (content.cursorType) return content.cursorType === 'Bottom' ? content.value : null;
   for (const item of content.items ? content.items.map(one => one.item) : [content]) {
-    const tweet = item.itemContent.tweet_results, user = item.itemContent.user_results;
-    const result = (tweet || user).result;
+    const {tweet_results: tweet, user_results: user} = item.itemContent || {};
+    const result = (tweet || user || {}).result || {};
     show(tweet ? ((result.tweet || result).legacy || {full_text: 'unavailable'}).full_text : `user ${result.rest_id}`);
   }
   return null;

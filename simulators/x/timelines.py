@@ -65,12 +65,14 @@ class Timelines:
             return self._world.posts(key, replies=operation == "UserTweetsAndReplies")
         return self._world.people(key, following=operation == "Following")
 
-    def page(self, ask: Ask) -> list[Json]:
-        """The instructions of one page."""
+    def page(self, ask: Ask, *, strange: bool = False) -> list[Json]:
+        """The instructions of one page; `strange`: with more entries that nobody understands than others."""
         units = self.units(ask.operation, ask.key)
         offset = ask.cursor.offset if ask.cursor else 0
         end = min(offset + ask.count, len(units))
         entries = [self._entry(unit, index) for index, unit in enumerate(units[offset:end], offset)]
+        if strange:
+            entries = [*self._strange(offset, len(entries)), *entries]
         over = end >= len(units)
         instructions: list[Json] = [] if ask.cursor else [{"type": "TimelineClearCache"}]
         # Also after an empty page: the first one that has entries has the pinned one, too.
@@ -129,6 +131,17 @@ class Timelines:
             for one in unit.ids
         ]
         return self._module(f"{prefix}-{index:019d}", contents)
+
+    def _strange(self, offset: int, count: int) -> list[Json]:
+        """Tweets and users of new kinds, without their parts, and entries without anything."""
+        kinds: list[Json] = [
+            {"tweet_results": {"result": {"__typename": "TweetCollage", "rest_id": "1", "panels": {"first": "?"}}}},
+            {"tweet_results": {"result": {"__typename": "Tweet", "rest_id": "2"}}},
+            {"user_results": {"result": {"__typename": "UserChoir", "voices": [4]}}},
+            {"itemType": "TimelineSundial"},
+        ]
+        made = [self._item(f"tweet-{offset}0{number}", kinds[number % len(kinds)]) for number in range(count)]
+        return [*made, {"entryId": f"tweet-{offset}"}, {"entryId": f"odd-{offset}", "content": None}]
 
     def _item(self, entry_id: str, content: Json) -> Json:
         return {

@@ -39,6 +39,8 @@ def _tweets(world: World, user: User, parameters: dict[str, Any]) -> list[dict[s
 
 def _tweet(world: World, tweet_id: str) -> dict[str, Any]:
     tweet = world.tweets[tweet_id]
+    # What a repeated text names is named by what repeats it.
+    tags = tweet.tags if tweet.retweeted is None else (*tweet.tags, *world.tweets[tweet.retweeted].tags)
     return {
         "id": tweet.id,
         "text": _text(world, tweet),
@@ -49,7 +51,7 @@ def _tweet(world: World, tweet_id: str) -> dict[str, Any]:
         "is_retweet": tweet.retweeted is not None,
         "is_reply": tweet.replied is not None,
         "quoted_id": tweet.quoted,
-        "hashtags": list(tweet.tags),
+        "hashtags": list(dict.fromkeys(tags)),
         "media": {"media": 1, "video": 1}.get(tweet.kind, 0),
         "poll": [list(option) for option in tweet.poll],
     }

@@ -118,6 +118,16 @@ async def test_forged_and_expired_tokens_are_refused(stores: Stores) -> None:
             assert (await gateway.call("GET", "/api/tasks", key=forged)).status == 401
 
 
+async def test_a_token_ends_with_the_key_that_it_was_made_with(stores: Stores) -> None:
+    async with running_gateway(stores, key_cache_seconds=0) as gateway:
+        made = (await gateway.call("POST", "/api/auth/keys", body={"name": "op", "role": "operator"})).json["data"]
+        token = (await gateway.call("POST", "/api/auth/token", key=made["key"])).json["data"]["access_token"]
+        assert (await gateway.call("GET", "/api/tasks", key=token)).status == 200
+        assert (await gateway.call("DELETE", f"/api/auth/keys/{made['id']}")).status == 200
+        assert (await gateway.call("GET", "/api/tasks", key=token)).status == 401
+        assert (await gateway.call("POST", "/api/tasks", key=token, body=NEW)).status == 401
+
+
 async def test_a_token_ends_when_it_says(stores: Stores) -> None:
     async with running_gateway(stores, jwt_ttl_seconds=10, key_cache_seconds=300) as gateway:
         claims = jwt.decode(

@@ -98,6 +98,36 @@ async def test_a_last_id_that_is_not_ours_starts_now(gateway: Gateway, stores: S
         assert orjson.loads((await events.next())["data"])["data"]["task_id"] == 2
 
 
+async def test_streams_of_one_key_have_a_bound_that_leaves_room_for_others(stores: Stores) -> None:
+    async with running_gateway(stores, max_streams_per_key=2) as gateway:
+        await until_ready(gateway)
+        made = (await gateway.call("POST", "/api/auth/keys", body={"name": "v", "role": "viewer"})).json["data"]
+        mine = {"Authorization": f"Bearer {made['key']}"}
+        async with streaming(gateway, "/api/events", **mine), streaming(gateway, "/api/events", **mine):
+            refused = await gateway.call("GET", "/api/events", key=made["key"])
+            assert refused.status == 429
+            assert int(refused.headers["Retry-After"]) > 0
+            async with streaming(gateway, "/api/events"):
+                pass
+        async with asyncio.timeout(40):
+            while True:
+                with contextlib.suppress(AssertionError):
+                    async with streaming(gateway, "/api/events", **mine):
+                        break
+                await asyncio.sleep(0.05)
+
+
+async def test_a_stream_ends_with_the_key_that_opened_it(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_stream, "CHECK_SECONDS", 0.1)
+    async with running_gateway(stores, key_cache_seconds=0) as gateway:
+        await until_ready(gateway)
+        made = (await gateway.call("POST", "/api/auth/keys", body={"name": "v", "role": "viewer"})).json["data"]
+        async with streaming(gateway, "/api/events", Authorization=f"Bearer {made['key']}") as events:
+            await gateway.call("DELETE", f"/api/auth/keys/{made['id']}")
+            with pytest.raises(EOFError):
+                await events.next()
+
+
 async def test_streams_end_when_the_gateway_stops(stores: Stores) -> None:
     async with running_gateway(stores) as gateway:
         await until_ready(gateway)

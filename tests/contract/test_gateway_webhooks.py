@@ -2,9 +2,12 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from datetime import datetime, timedelta
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -149,8 +152,9 @@ async def test_a_failed_attempt_is_repeated_under_the_same_id_and_logged(stores:
         assert await deliveries(gateway, webhook_id, "?status=pending") == []
 
 
-async def test_retry_after_is_heeded(stores: Stores, receiver: Receiver) -> None:
-    receiver.answers = [(503, {"Retry-After": "3600"}), 204]
+@pytest.mark.parametrize("asked", ["3600", formatdate(time.time() + 80_000, usegmt=True)], ids=["seconds", "date"])
+async def test_retry_after_is_heeded(stores: Stores, receiver: Receiver, asked: str) -> None:
+    receiver.answers = [(503, {"Retry-After": asked}), 204]
     async with hooked(stores) as gateway:
         webhook_id, _ = await create(gateway, receiver.url, ["task.failed"])
         await publish(stores, subjects.RUN_EVENTS, run_event("failed"))
@@ -162,7 +166,8 @@ async def test_retry_after_is_heeded(stores: Stores, receiver: Receiver) -> None
         await eventually(tried)
         entry = (await deliveries(gateway, webhook_id))[0]
         assert entry["status"] == "pending"
-        assert entry["next_attempt_at"] > entry["created_at"][:14]
+        next_attempt, created = (datetime.fromisoformat(entry[name]) for name in ("next_attempt_at", "created_at"))
+        assert next_attempt - created > timedelta(minutes=50)
         assert len(receiver.heard) == 1
 
 

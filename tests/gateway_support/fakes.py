@@ -7,11 +7,19 @@ from chassis.clock import now_ms
 from chassis.errors import Conflict, InvalidInput, NotFound, TrawlError
 from chassis.grpc_server import GrpcServer
 from trawl.scheduler.v1 import events_pb2, lease_pb2_grpc, runs_pb2, runs_pb2_grpc, tasks_pb2, tasks_pb2_grpc
-from trawl.scraper.v1 import browser_pb2_grpc, papers_pb2, papers_pb2_grpc, results_pb2, results_pb2_grpc
+from trawl.scraper.v1 import (
+    browser_pb2_grpc,
+    definitions_pb2_grpc,
+    papers_pb2,
+    papers_pb2_grpc,
+    results_pb2,
+    results_pb2_grpc,
+)
 from trawl.workerregistry.v1 import workers_pb2, workers_pb2_grpc
 from wire.subjects import queue_of
 
 from gateway_support.fake_browser import FakeBrowser
+from gateway_support.fake_definitions import FakeDefinitions
 from gateway_support.fake_leases import FakeLeases
 
 LIVE = (runs_pb2.RUN_STATUS_PENDING, runs_pb2.RUN_STATUS_RUNNING)
@@ -261,7 +269,8 @@ class FakeRegistry(workers_pb2_grpc.WorkerServiceServicer):
     async def ListWorkers(  # noqa: N802
         self, request: workers_pb2.ListWorkersRequest, context: Any
     ) -> workers_pb2.ListWorkersResponse:
-        workers = [self.worker] if request.status in ("", self.worker.status) else []
+        offers = not request.task_type or request.task_type in self.worker.task_types
+        workers = [self.worker] if offers and request.status in ("", self.worker.status) else []
         return workers_pb2.ListWorkersResponse(workers=workers, total=len(workers))
 
     async def UpdateWorker(self, request: workers_pb2.UpdateWorkerRequest, context: Any) -> workers_pb2.Worker:  # noqa: N802
@@ -351,6 +360,7 @@ class FakeServices:
     def __init__(self) -> None:
         self.scheduler, self.registry, self.results = FakeScheduler(), FakeRegistry(), FakeResults()
         self.leases, self.papers, self.browser = FakeLeases(), FakePapers(), FakeBrowser()
+        self.definitions = FakeDefinitions()
         self.server = self._server(0)
 
     def _server(self, port: int) -> GrpcServer:
@@ -362,6 +372,7 @@ class FakeServices:
         server.add(results_pb2_grpc.add_ResultServiceServicer_to_server, self.results)
         server.add(papers_pb2_grpc.add_PaperServiceServicer_to_server, self.papers)
         server.add(browser_pb2_grpc.add_BrowserServiceServicer_to_server, self.browser)
+        server.add(definitions_pb2_grpc.add_DefinitionServiceServicer_to_server, self.definitions)
         return server
 
     async def restart(self) -> None:

@@ -56,6 +56,16 @@ async def test_http_executor_status_of_400_and_above_fails_the_attempt(status: i
     assert caught.value.retryable is retryable
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+async def test_http_executor_reads_json_behind_a_byte_order_mark(encoding: str) -> None:
+    async def tell(_: web.Request) -> web.Response:
+        return web.Response(body='{"n": "灯"}'.encode(encoding), content_type="application/json")
+
+    async with serve({"/": tell}) as base, fetching() as fetcher:
+        result = await HttpExecutor(fetcher=fetcher).run(context_of(command=base + "/"))
+    assert result["body"] == {"n": "灯"}
+
+
 async def test_http_executor_text_is_cut_and_says_so() -> None:
     async with serve({"/": "é" * 100_000, "/small": "x"}) as base, fetching() as fetcher:
         executor = HttpExecutor(fetcher=fetcher)

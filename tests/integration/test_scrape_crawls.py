@@ -1,73 +1,16 @@
 """Scrape runs that crawl: which pages they visit, in which bounds, and how they go on."""
 
-import asyncio
 import gzip
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from aiohttp import web
-from executor_kit import RecordingContext, context_of, fetching, serve
+from crawl_kit import Site, crawl, definition, names, page
+from executor_kit import context_of, fetching
 from scrape_kit import page_readers
 from scraper.executor import InvalidParameters, Parked
 from scraper.executors.scrape import ScrapeExecutor
 from scraper.frontier import Frontier
-from scraper.sitemaps import read_sitemap
-
-
-@dataclass
-class Site:
-    """Pages by path: their HTML, or a whole answer. `BASE` in a text stands for the site's address."""
-
-    pages: dict[str, str | web.Response]
-    hits: list[str] = field(default_factory=list)
-    base: str = ""
-
-    @asynccontextmanager
-    async def open(self) -> AsyncIterator[str]:
-        async with serve({"/{path:.*}": self._answer}) as self.base:
-            yield self.base
-
-    async def _answer(self, request: web.Request) -> web.Response:
-        self.hits.append(request.path_qs)
-        await asyncio.sleep(0.001)
-        page = self.pages.get(request.path_qs)
-        if page is None:
-            return web.Response(status=404)
-        if isinstance(page, web.Response):
-            return web.Response(status=page.status, headers=page.headers, body=page.body)
-        text = page.replace("BASE", self.base)
-        kind = "application/xml" if request.path.endswith(".xml") else "text/html"
-        return web.Response(text=text, content_type="text/plain" if request.path == "/robots.txt" else kind)
-
-    def visited(self) -> list[str]:
-        return sorted(path for path in self.hits if path != "/robots.txt" and "sitemap" not in path)
-
-
-def page(name: str, *links: str, head: str = "") -> str:
-    anchors = "".join(f'<a href="{link}">x</a>' for link in links)
-    return f"<html><head><title>{name}</title>{head}</head><body><h1>{name}</h1>{anchors}</body></html>"
-
-
-def definition(base: str, crawl: Mapping[str, Any] | bool = True, **changes: Any) -> dict[str, Any]:
-    fields = {"name": {"css": "h1", "required": True}}
-    return {"start_urls": [f"{base}/"], "render": "http", "items": {"fields": fields}, "crawl": crawl} | changes
-
-
-async def crawl(parameters: Mapping[str, Any], **job: Any) -> tuple[Any, RecordingContext]:
-    context = context_of("scrape", parameters=parameters, **job)
-    async with fetching() as fetcher:
-        executor = ScrapeExecutor(fetcher=fetcher, readers=page_readers())
-        try:
-            return await executor.run(context), context
-        finally:
-            await executor.close()
-
-
-def names(context: RecordingContext) -> list[str]:
-    return sorted(str(item.data["name"]) for item in context.items.values())
 
 
 async def test_a_crawl_visits_every_page_of_its_own_site_once() -> None:
@@ -179,14 +122,6 @@ async def test_a_crawl_without_a_sitemap_goes_by_links() -> None:
     assert any("names no sitemap" in message for message in context.messages())
 
 
-def test_a_sitemap_that_is_none_names_nothing() -> None:
-    for body in (b"", b"\x1f\x8bbroken", b"<html><p>x</p></html>", b"<urlset><url><loc>", b"\0\0"):
-        assert read_sitemap(body).pages == ()
-    assert read_sitemap(b"http://h/1\nhttp://h/2\n").pages == (("http://h/1", ""), ("http://h/2", ""))
-    feed = b"<feed xmlns='http://www.w3.org/2005/Atom'><entry><link href='http://h/3'/></entry></feed>"
-    assert read_sitemap(feed).pages == (("http://h/3", ""),)
-
-
 def wide(count: int) -> Site:
     pages: dict[str, str | web.Response] = {"/": page("home", *(f"/{n}" for n in range(count)))}
     return Site(pages | {f"/{n}": page(str(n), "/", f"/{n}/deep") for n in range(count)}
@@ -267,15 +202,15 @@ async def test_a_pause_longer_than_a_run_waits_parks_it_with_its_checkpoint() ->
 @pytest.mark.parametrize(
     ("change", "place"),
     [
-        ({"crawl": {"include": ["("]}}, "crawl.include.0"),
+        ({"crawl": {"include": ["("]}}, "crawl.include[0]"),
         ({"crawl": {"links": {"css": "a[["}}}, "crawl.links.css"),
         ({"crawl": {"links": {"css": "a", "xpath": "//a"}}}, "crawl.links"),
         ({"crawl": {"depth": -1}}, "crawl.depth"),
-        ({"crawl": {"sitemap": ["ftp://x/"]}}, "crawl.sitemap.0"),
+        ({"crawl": {"sitemap": ["ftp://x/"]}}, "crawl.sitemap[0]"),
         ({"crawl": {"modified_since": "yesterday"}}, "crawl.modified_since"),
         ({"crawl": "yes"}, "crawl"),
-        ({"next": {"css": "a"}}, "parameters: next"),
-        ({"changes": True}, "parameters: changes"),
+        ({"next": {"css": "a"}}, "next"),
+        ({"changes": True}, "changes"),
         ({"start_urls": []}, "start_urls"),
     ],
 )

@@ -102,3 +102,16 @@ async def test_scrape_render_http_never_opens_a_browser_and_browser_always_does(
         assert (result["items"], renderer.sessions, renderer.closed) == (6, 1, 1)
         with pytest.raises(ExecutorError, match="no browser"):
             await scrape(plain | {"render": "browser"})
+
+
+async def test_queries_of_a_rendered_page_go_out_in_the_encoding_it_was_written_in() -> None:
+    html = '<meta charset=gbk><li class="item"><b class="name">灯</b><a href="/q?w=灯">x</a></li>'
+
+    async def chinese(_: web.Request) -> web.Response:
+        return web.Response(body=html.encode("gbk"), content_type="text/html", charset="gbk")
+
+    async with serve({"/list": chinese}) as base:
+        parameters = definition(base, render="browser", detail=None, next=None, unique_by=[])
+        _, context = await scrape(parameters, renderer=FakeRenderer())
+    (item,) = context.emitted
+    assert (item.data["name"], item.data["url"]) == ("灯", f"{base}/q?w=%B5%C6")

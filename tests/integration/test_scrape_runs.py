@@ -210,15 +210,19 @@ async def test_scrape_pages_that_stay_away_are_named() -> None:
     assert lame.metadata["detail_failed"] == "HTTP 404 Not Found"
 
 
-async def test_scrape_without_any_start_page_fails_and_a_retry_begins_anew() -> None:
+@pytest.mark.parametrize(("status", "again"), [(404, False), (403, False), (408, True)])
+async def test_scrape_without_any_start_page_fails_and_only_what_may_change_is_tried_again(
+    status: int, again: bool
+) -> None:
     shop = Shop()
-    shop.trouble["/list"] = [web.Response(status=404)]
+    shop.trouble["/list"] = [web.Response(status=status, headers={"Retry-After": "0"}) for _ in range(9)]
     async with shop.open() as base:
         context = context_of("scrape", parameters=definition(base))
         async with fetching() as fetcher:
-            with pytest.raises(ExecutorError, match="HTTP 404") as caught:
+            with pytest.raises(ExecutorError, match=f"HTTP {status}") as caught:
                 await ScrapeExecutor(fetcher=fetcher, readers=page_readers()).run(context)
-    assert caught.value.retryable
+    assert caught.value.retryable is again
+    assert shop.hits.count("/list") == (3 if again else 1)
     assert context.checkpoints == []
 
 
@@ -327,7 +331,7 @@ async def test_scrape_credentials_go_only_to_the_start_sites() -> None:
     ("change", "field"),
     [
         ({"start_urls": []}, "start_urls"),
-        ({"start_urls": ["ftp://x/"]}, "start_urls.0"),
+        ({"start_urls": ["ftp://x/"]}, "start_urls[0]"),
         ({"start_urls": "http://x/"}, "start_urls"),
         ({"render": "magic"}, "render"),
         ({"items": None}, "items"),
@@ -341,12 +345,12 @@ async def test_scrape_credentials_go_only_to_the_start_sites() -> None:
         ({"items": {"fields": {"url": {"regex": "(?=a)"}}}}, "items.fields.url.regex"),
         ({"items": {"fields": {"url": {"jsonpath": "$["}}}}, "items.fields.url.jsonpath"),
         ({"items": {"select": {"regex": "a"}, "fields": {"url": {"css": "a"}}}}, "items.select.regex"),
-        ({"detail": {"follow": "nope", "fields": {"sku": {"css": "a"}}}}, "parameters"),
-        ({"unique_by": ["nope"]}, "parameters"),
+        ({"detail": {"follow": "nope", "fields": {"sku": {"css": "a"}}}}, "detail.follow"),
+        ({"unique_by": ["nope"]}, "unique_by"),
         ({"limits": {"pages": "many"}}, "limits.pages"),
         ({"limits": {"pages": 0}}, "limits.pages"),
         ({"changes": True}, "changes"),
-        ({"mode": "crawl"}, "parameters"),
+        ({"mode": "crawl"}, "next"),
         ({"proxy_id": "p"}, "proxy_id"),
     ],
 )
@@ -378,6 +382,42 @@ async def test_scrape_a_selector_that_never_ends_costs_its_page_and_holds_up_no_
         counting.cancel()
     assert [item.data for item in context.items.values()] == [{"a": 0}, {"a": 0}]
     assert [page["url"] for page in result["failed_pages"]] == [f"{base}/large"]
-    assert "took more than 0.5 s of processor time" in result["failed_pages"][0]["reason"]
+    assert "took more than 0.5 s of processor time: items.a costs too much" in result["failed_pages"][0]["reason"]
     # In the loop, or in a thread that holds the interpreter, there would have been a handful.
     assert len(laps) >= 10
+
+
+async def test_scrape_a_start_page_that_is_not_there_is_asked_for_once_and_not_tried_again() -> None:
+    shop = Shop()
+    shop.trouble["/list"] = [web.Response(status=404)]
+    async with shop.open() as base:
+        with pytest.raises(ExecutorError, match="HTTP 404") as caught:
+            await scrape(definition(base))
+    assert not caught.value.retryable
+    assert shop.hits.count("/list") == 1
+
+
+async def test_scrape_that_finds_nothing_says_so_and_fails_where_that_is_asked_for() -> None:
+    shop = Shop(pages=1)
+    async with shop.open() as base:
+        nowhere = definition(base, detail=None, unique_by=[], next=None) | {
+            "items": {"select": {"css": ".nowhere"}, "fields": {"a": {"css": "a"}}}
+        }
+        result, context = await scrape(nowhere)
+        assert result["items"] == 0
+        assert any(message.startswith("Nothing was found: none of the 1 pages") for message in context.messages("warn"))
+        with pytest.raises(ExecutorError) as caught:
+            await scrape(nowhere | {"fail_if_empty": True})
+        found, _ = await scrape(definition(base, fail_if_empty=True))
+    assert (caught.value.code, caught.value.retryable) == ("EMPTY_RESULT", False)
+    assert found["items"] == 4
+
+
+async def test_scrape_counts_the_items_that_lack_a_field() -> None:
+    shop = Shop(pages=1)
+    async with shop.open() as base:
+        fields = {"name": {"css": ".name"}, "colour": {"css": ".colour"}, "sizes": {"css": ".size", "many": True}}
+        items = {"select": {"css": "li.item"}, "fields": fields}
+        result, context = await scrape(definition(base, items=items, detail=None, unique_by=[]))
+    assert result["empty_fields"] == {"colour": 4, "sizes": 4}
+    assert "Fields without a value, of 4 items: colour in 4, sizes in 4" in context.messages("warn")

@@ -22,6 +22,7 @@ FEW = [
     Cell("HASHTAG_SEARCH", "code_88", "later"),
     Cell("USER_FOLLOWERS", "garbage", "always"),
     Cell("USER_FOLLOWING", "empty", "always"),
+    Cell("USER_TWEETS", "unknown_kinds", "always"),
 ]
 CHOSEN = list(cells()) if os.environ.get("X_MATRIX") == "all" else FEW
 

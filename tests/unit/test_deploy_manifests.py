@@ -23,7 +23,8 @@ SERVICES = {"gateway": "gateway", "scheduler": "scheduler", "scraper": "scraper"
 STORES = {"mongodb", "redis", "nats"}
 OVERLAYS = ("dev", "prod")
 SECRETS = {
-    "TRAWL_API_KEY", "MONGODB_PASSWORD", "MONGODB_REPLICA_KEY", "REDIS_PASSWORD", "NATS_TOKEN", "SECRETS_KEY",
+    "TRAWL_API_KEY", "MONGODB_PASSWORD", "MONGODB_REPLICA_KEY", "REDIS_PASSWORD", "NATS_TOKEN", "JWT_SECRET",
+    "SECRETS_KEY",
 }  # fmt: skip
 # What manifests say to each other and no service reads.
 BETWEEN_MANIFESTS = {"NATS_TOKEN", "REDIS_PASSWORD", "MONGODB_PASSWORD", "MONGODB_HOSTS"}

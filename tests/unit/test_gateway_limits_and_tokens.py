@@ -122,7 +122,7 @@ class Issuer:
         self.access = Access(
             None,  # type: ignore[arg-type]  # no key is looked up here
             Tokens(SECRET, 900),
-            admin_key=None,
+            admin_key="the administrator's",
             cache_seconds=0,
             outside=self.outside,
         )
@@ -200,7 +200,7 @@ async def test_the_kinds_of_tokens_can_not_be_confused(issuer: Issuer) -> None:
     for token in forged:
         with pytest.raises(Unauthenticated):
             await issuer.access.authenticate(token)
-    ours = issuer.access.tokens.issue(subject="k", name="k", role="viewer", now=time.time())
+    ours = issuer.access.tokens.issue(subject="admin", name="k", role="viewer", now=time.time())
     assert (await issuer.access.authenticate(ours)).role is Role.VIEWER
 
 

@@ -1,6 +1,8 @@
 """The gateway's pure parts: checks, times, roles, chunks, steps' types."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from chassis.errors import InvalidInput
@@ -102,17 +104,44 @@ def test_a_guard_knows_names_and_not_their_lookalikes() -> None:
         assert guard.refusal("GET", {b"host": host}) is not None, host
 
 
+SECRETS: dict[str, Any] = {"trawl_api_key": "k" * 7 + "-of-a-kind", "jwt_secret": "a secret of some length"}
+
+
 def test_open_ports_are_open_by_default_only_on_loopback() -> None:
     assert not GatewaySettings().open_ports_ask_for_key
-    assert GatewaySettings(gateway_host="0.0.0.0").open_ports_ask_for_key
-    assert GatewaySettings(gateway_host="::").open_ports_ask_for_key
-    assert not GatewaySettings(gateway_host="0.0.0.0", auth_required="native").open_ports_ask_for_key
+    assert GatewaySettings(gateway_host="0.0.0.0", **SECRETS).open_ports_ask_for_key
+    assert GatewaySettings(gateway_host="::", **SECRETS).open_ports_ask_for_key
+    assert not GatewaySettings(gateway_host="0.0.0.0", auth_required="native", **SECRETS).open_ports_ask_for_key
     assert GatewaySettings(auth_required="all").open_ports_ask_for_key
 
 
-def test_the_signing_secret_is_never_the_admin_key_itself() -> None:
-    derived = signing_secret(None, "admin")
-    assert derived == signing_secret(None, "admin")
-    assert b"admin" not in derived
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"gateway_host": "0.0.0.0", "trawl_api_key": "replace-me"}, "TRAWL_API_KEY is a placeholder"),
+        ({"gateway_host": "0.0.0.0", "trawl_api_key": "changemechangemechangeme"}, "TRAWL_API_KEY is a placeholder"),
+        ({"gateway_host": "10.0.0.1", "trawl_api_key": "tooshort"}, "TRAWL_API_KEY is a placeholder"),
+        ({"auth_required": "all", "trawl_api_key": "Development"}, "TRAWL_API_KEY is a placeholder"),
+        ({"gateway_host": "0.0.0.0", "jwt_secret": "replace-me"}, "JWT_SECRET is a placeholder"),
+        ({"gateway_host": "0.0.0.0", "jwt_secret": None}, "set JWT_SECRET or JWT_SECRET_FILE"),
+    ],
+)
+def test_placeholders_start_nothing_that_others_can_reach(changes: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        GatewaySettings(**(SECRETS | changes))
+
+
+def test_on_this_machine_alone_a_weak_key_is_only_noted() -> None:
+    assert GatewaySettings(trawl_api_key="replace-me").has_weak_key  # type: ignore[arg-type]  # read from text
+    assert not GatewaySettings(**SECRETS).has_weak_key
+
+
+def test_the_signing_secret_is_random_and_kept_where_it_is_asked_for(tmp_path: Path) -> None:
+    file = tmp_path / "jwt-secret"
+    kept = signing_secret(None, file)
+    assert kept == signing_secret(None, file)
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert [one.name for one in tmp_path.iterdir()] == ["jwt-secret"]
+    assert signing_secret(None, tmp_path / "another") != kept
     assert signing_secret(None, None) != signing_secret(None, None)
-    assert signing_secret("a", "admin") != derived
+    assert signing_secret("set", file) == signing_secret("set", None) != kept

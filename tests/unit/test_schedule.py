@@ -180,6 +180,23 @@ def test_a_bad_policy_is_refused_with_the_field(metadata: dict[str, object]) -> 
     assert refused.value.field == f"metadata.{next(iter(metadata))}"
 
 
+@pytest.mark.parametrize(
+    ("metadata", "field", "meant"),
+    [({"overlp": "skip"}, "metadata.overlp", "overlap"), ({"parms": {}}, "metadata.parms", "params"),
+     ({"Misfire": "once"}, "metadata.Misfire", "misfire"),
+     ({"retry": {"inital_seconds": 5}}, "metadata.retry.inital_seconds", "initial_seconds")],
+)  # fmt: skip
+def test_a_slip_in_metadata_is_refused_with_what_was_meant(metadata: dict[str, object], field: str, meant: str) -> None:
+    with pytest.raises(InvalidInput, match=f"did you mean '{meant}'") as refused:
+        check(task(metadata=metadata))
+    assert refused.value.field == field
+
+
+def test_what_an_owner_keeps_in_metadata_is_its_own() -> None:
+    own = {"team": "lamps", "parameters_of": [1], "overlap": "skip", "missing": 1, "retries": 2, "p": {}}
+    assert check(task(metadata=own)).metadata == own
+
+
 def task(schedule: str = "* * * * *", **fields: object) -> Task:
     """A task that is due at every full minute."""
     return Task(**{"id": 1, "name": "t", "task_type": "noop", "executor": "noop", "schedule": schedule, **fields})

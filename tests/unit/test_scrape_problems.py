@@ -32,6 +32,7 @@ WORKING: dict[str, Any] = {"start_urls": ["http://h/"], "items": {"fields": {"a"
             {"detail": {"follow": "a", "field": {}, "fields": {"b": {"css": "b"}}}},
             "detail.field: there is no such field; did you mean 'fields'?",
         ),
+        ({"items": None, "itemz": WORKING["items"]}, "itemz: there is no such field; did you mean 'items'?"),
         ({"mode": "crwal"}, "mode: must be list or crawl"),
     ],
 )

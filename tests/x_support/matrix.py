@@ -48,6 +48,7 @@ ENDS: dict[str, dict[str, str]] = {
     "silent": _PASSING,
     "slow": _HARMLESS,
     "partial_errors": _HARMLESS,
+    "unknown_kinds": _HARMLESS,
     # Not of an answer, but of the account that asks: `once` is the first account, `always` are all.
     "suspended": {"once": WHOLE, "always": "NO_ACCOUNT"},
     "locked": {"once": WHOLE, "always": "NO_ACCOUNT"},

@@ -35,6 +35,11 @@ class Home:
         return self.path / "api-key"
 
     @property
+    def secret_of_tokens(self) -> Path:
+        """The file that access tokens are signed by; the gateway makes it."""
+        return self.path / "jwt-secret"
+
+    @property
     def key_of_secrets(self) -> Path:
         """What encrypts stored secrets; the scraper makes it on first use."""
         return self.path / "secrets-key"

@@ -143,7 +143,6 @@ def _scraper(home: Home, environment: Mapping[str, str], tools: Mapping[str, str
         "WORKER_ID": "worker-001",
         "EXECUTORS": "http,scrape,rpa,noop,shell,python,pipeline,x",
         "SECRETS_KEY_FILE": str(home.key_of_secrets),
-        "ALLOWED_ADDRESSES": LOOPBACK,
         "CHROMIUM_PATH": tools.get(CHROMIUM.package, ""),
         "TESSERACT_PATH": tools.get(TESSERACT.package, ""),
         "ADSPOWER_HOSTS": "127.0.0.1,localhost",
@@ -154,7 +153,7 @@ def _scraper(home: Home, environment: Mapping[str, str], tools: Mapping[str, str
         "WORK_DIR": str(home.folder("work")),
         "SEARCH_DIR": str(home.folder("search")),
     }
-    return {name: value for name, value in (chosen | folders).items() if value}
+    return {name: value for name, value in (chosen | folders).items() if value} | _allowing_loopback(environment)
 
 
 def _service(
@@ -182,13 +181,16 @@ def _gateway(
 ) -> Program:
     environment = common | {variable: str(port) for variable, port in public.items()}
     environment |= {"TRAWL_API_KEY": key, "GATEWAY_HOST": HOST, **_allowing_loopback(common)}
+    if not environment.get("JWT_SECRET"):
+        environment.setdefault("JWT_SECRET_FILE", str(home.secret_of_tokens))
     ready = readiness.every(*(readiness.http(port) for port in public.values() if port))
     return Program("gateway", _python("gateway"), environment, _working_folder(home), ready, needs, 0)
 
 
 def _allowing_loopback(environment: Mapping[str, str]) -> dict[str, str]:
     """What may be called though it is private, for services that call for somebody."""
-    return {"ALLOWED_ADDRESSES": environment.get("ALLOWED_ADDRESSES") or LOOPBACK}
+    # Set and empty means none.
+    return {"ALLOWED_ADDRESSES": environment.get("ALLOWED_ADDRESSES", LOOPBACK)}
 
 
 def _working_folder(home: Home) -> Path:

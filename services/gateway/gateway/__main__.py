@@ -13,9 +13,10 @@ from pydantic import ValidationError
 from trawl.scheduler.v1 import runs_pb2
 from wire import subjects
 
-from gateway.access import make_access
+from gateway.access import Role, make_access
 from gateway.apps import Parts, build_apps, listeners
 from gateway.backend import Backend
+from gateway.connections import ConnectionLimits
 from gateway.event_feed import EventFeed
 from gateway.event_stream import Streams
 from gateway.log_follower import LogFollower
@@ -47,7 +48,9 @@ class Gateway:
         database = mongo_database(self._mongo, settings, "gateway")
         self._keys = MongoKeys(database)
         self._watcher = RunWatcher(self._events, self._fetch)
-        self._follower, self._streams = LogFollower(self._events, self._watcher, self._read_lines), Streams()
+        access = make_access(self._keys, settings)
+        self._follower = LogFollower(self._events, self._watcher, self._read_lines)
+        self._streams = Streams(partial(access.authorize, role=Role.VIEWER), per_key=settings.max_streams_per_key)
         probes = self._probes()
         self._webhooks = Webhooks(
             settings, database=database, redis=self._redis, events=self._events, backend=self._backend,
@@ -57,7 +60,7 @@ class Gateway:
             Parts(
                 settings=settings,
                 backend=self._backend,
-                access=make_access(self._keys, settings),
+                access=access,
                 idempotency=Idempotency(self._redis),
                 watcher=self._watcher,
                 probes=probes,
@@ -119,7 +122,8 @@ class Gateway:
 async def serve(settings: GatewaySettings, sockets: dict[str, socket.socket], life: Lifetime) -> None:
     """Serve the bound sockets until the lifetime ends."""
     gateway = Gateway(settings)
-    servers = Servers([(bound, gateway.apps[name]) for name, bound in sockets.items()])
+    limits = ConnectionLimits(settings.max_connections_per_address)
+    servers = Servers([(bound, gateway.apps[name]) for name, bound in sockets.items()], limits)
     serving = life.spawn("http", servers.serve())
     gateway.start(life)
     log.info("serving", **{name: bound.getsockname()[1] for name, bound in sockets.items()})

@@ -9,10 +9,10 @@ import hmac
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from chassis.errors import Forbidden, Unauthenticated
 from chassis.logs import get_logger
@@ -28,6 +28,8 @@ log = get_logger("access")
 MAX_CACHED = 10_000
 MAX_CREDENTIAL_CHARACTERS = 4_096
 KEY_PREFIX = "trawl"
+# The administrator's, whose key is a setting and in no store.
+ADMIN_ID = "admin"
 
 
 class Role(IntEnum):
@@ -94,7 +96,9 @@ def make_access(keys: KeyStore, settings: GatewaySettings) -> "Access":
     admin_key = plain(settings.trawl_api_key)
     if admin_key is None:
         log.warning("TRAWL_API_KEY is not set: only keys that are already in the database work")
-    tokens = Tokens(signing_secret(plain(settings.jwt_secret), admin_key), settings.jwt_ttl_seconds)
+    elif settings.has_weak_key:
+        log.warning("TRAWL_API_KEY is a placeholder or short: whoever reaches this machine's ports can guess it")
+    tokens = Tokens(signing_secret(plain(settings.jwt_secret), settings.jwt_secret_file), settings.jwt_ttl_seconds)
     return Access(
         keys, tokens, admin_key=admin_key, cache_seconds=settings.key_cache_seconds, outside=make_issuer(settings)
     )
@@ -150,7 +154,7 @@ class Access:
     async def _verify(self, credential: str, digest: bytes, now: float) -> tuple[Principal, float]:
         until = now + self._cache_seconds
         if self._admin_digest is not None and hmac.compare_digest(digest, self._admin_digest):
-            return Principal("admin", "admin", Role.ADMIN), until
+            return Principal(ADMIN_ID, "admin", Role.ADMIN), until
         if is_token(credential):
             if self._outside is not None and self._outside.signs(credential):
                 return _outside_principal(await self._outside.read(credential), until)
@@ -158,8 +162,7 @@ class Access:
             role = ROLES.get(str(claims["role"]))
             if role is None:
                 raise Unauthenticated("令牌无效")
-            limit = Limit(*claims["limit"]) if "limit" in claims else None
-            principal = Principal(str(claims["sub"]), str(claims.get("name", "")), role, limit)
+            principal = await self._behind(claims, role)
             return principal, min(until, float(claims["exp"]))
         parts = credential.split("_", 2)
         key = None
@@ -168,6 +171,18 @@ class Access:
         if key is None or not hmac.compare_digest(digest, bytes.fromhex(key.digest)):
             raise Unauthenticated("API密钥无效")
         return Principal(key.id, key.name, key.role, key.limit), until
+
+    async def _behind(self, claims: Mapping[str, Any], role: Role) -> Principal:
+        """For whom a token of ours speaks: it ends with the key that it was made with, and never may more than it."""
+        subject = str(claims["sub"])
+        if subject == ADMIN_ID:
+            if self._admin_digest is None:
+                raise Unauthenticated("令牌无效或已过期")
+            return Principal(subject, str(claims.get("name", "")), role)
+        key = await self.keys.find(subject)
+        if key is None:
+            raise Unauthenticated("令牌无效或已过期")
+        return Principal(key.id, key.name, min(role, key.role), key.limit)
 
     def forget(self, key_id: str) -> None:
         """Believe nothing any more that was found for the key; other processes forget within the cache's time."""

@@ -23,6 +23,7 @@ from trawl.scraper.v1 import (
     accounts_pb2_grpc,
     browser_pb2_grpc,
     collections_pb2_grpc,
+    definitions_pb2_grpc,
     papers_pb2_grpc,
     results_pb2_grpc,
 )
@@ -63,6 +64,7 @@ class Backend:
         self.papers: Any = self.scraper.stub(papers_pb2_grpc.PaperServiceStub)
         self.accounts: Any = self.scraper.stub(accounts_pb2_grpc.AccountServiceStub)
         self.browser: Any = self.scraper.stub(browser_pb2_grpc.BrowserServiceStub)
+        self.definitions: Any = self.scraper.stub(definitions_pb2_grpc.DefinitionServiceStub)
         self.workers: Any = self.registry.stub(workers_pb2_grpc.WorkerServiceStub)
         self.endpoints: Any = self.registry.stub(endpoints_pb2_grpc.EndpointServiceStub)
         self._starts: Batcher[runs_pb2.StartRun, runs_pb2.Run] = Batcher(

@@ -1,25 +1,33 @@
 """Server-sent events over HTTP. Owns: their notation, keep-alives, the number of open streams, and their end.
 Must not know what is streamed.
 
+A stream ends soon after the key that opened it: whoever may not open it any more may not listen either.
+
 Nothing is buffered here: a stream's source is read only as fast as its client takes. A client that takes nothing for
 `SEND_SECONDS` is dropped.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 import orjson
-from chassis.errors import Exhausted, TrawlError
+from chassis.errors import Exhausted, Forbidden, TrawlError, Unauthenticated
 from chassis.logs import get_logger
 from chassis.run import end_task
 
+from gateway.access import Role
 from gateway.exchange import Answer, Call, Send
 
 log = get_logger("streams")
 Json = Any
 MAX_STREAMS = 500
+# Of these so many are for administrators alone: others can't shut them out.
+KEPT_FOR_ADMINS = 20
+RETRY_SECONDS = 5
+CHECK_SECONDS = 3.0
 KEEP_ALIVE_SECONDS = 15.0
 SEND_SECONDS = 10.0
 # Keys may have been deleted since: clients come again with theirs, and with the last id.
@@ -42,21 +50,45 @@ def last_event_id(call: Call) -> str:
 
 
 class Streams:
-    """The open streams of this process."""
+    """The open streams of this process. `recheck` raises `Unauthenticated` once the caller's key is gone."""
 
-    def __init__(self) -> None:
-        self.count = 0
+    def __init__(self, recheck: Callable[[Call], Awaitable[object]], *, per_key: int = 20) -> None:
+        self.recheck, self._per_key = recheck, per_key
+        self.by_key: Counter[str] = Counter()
         self.closing = asyncio.Event()
 
     def open(self, call: Call, source: Source) -> "StreamAnswer":
         """An answer that streams what `source` yields. Raises `Exhausted` when too many are open."""
-        if self.count >= MAX_STREAMS:
-            raise Exhausted("打开的事件流过多", retry_after_seconds=5, rule="max_streams")
+        room = MAX_STREAMS if _is_admin(call) else MAX_STREAMS - KEPT_FOR_ADMINS
+        if self.by_key.total() >= room:
+            raise Exhausted("打开的事件流过多", retry_after_seconds=RETRY_SECONDS, rule="max_streams")
+        if not _is_admin(call) and self.by_key[_key_of(call)] >= self._per_key:
+            message = f"每个密钥最多打开{self._per_key}个事件流"
+            raise Exhausted(message, retry_after_seconds=RETRY_SECONDS, rule="max_streams_per_key")
         return StreamAnswer(self, call, source)
+
+    def begin(self, call: Call) -> None:
+        """One more is open."""
+        self.by_key[_key_of(call)] += 1
+
+    def end(self, call: Call) -> None:
+        """One less."""
+        key = _key_of(call)
+        self.by_key[key] -= 1
+        if self.by_key[key] <= 0:
+            del self.by_key[key]
 
     def close(self) -> None:
         """End all of them."""
         self.closing.set()
+
+
+def _key_of(call: Call) -> str:
+    return call.principal.id if call.principal is not None else ""
+
+
+def _is_admin(call: Call) -> bool:
+    return call.principal is not None and call.principal.role is Role.ADMIN
 
 
 class StreamAnswer(Answer):
@@ -72,9 +104,9 @@ class StreamAnswer(Answer):
 
     async def send(self, send: Send) -> None:
         """Stream until source, client or gateway end it."""
-        self._streams.count += 1
+        self._streams.begin(self._call)
         gone = asyncio.create_task(self._call.gone())
-        closing = asyncio.create_task(self._streams.closing.wait())
+        closing = asyncio.create_task(self._until_over())
         try:
             headers = [(b"content-type", self.content_type), *self.headers]
             await send({"type": "http.response.start", "status": self.status, "headers": headers})
@@ -88,11 +120,25 @@ class StreamAnswer(Answer):
         except _Slow:
             log.info("a slow client is dropped", request_id=self._call.request_id)
         finally:
-            self._streams.count -= 1
+            self._streams.end(self._call)
             for task in (gone, closing):
                 task.cancel()
             await asyncio.gather(gone, closing, return_exceptions=True)
             await self._source.aclose()
+
+    async def _until_over(self) -> None:
+        """Return when the gateway closes, or the key that opened the stream is gone."""
+        closing = asyncio.create_task(self._streams.closing.wait())
+        try:
+            while not (await asyncio.wait({closing}, timeout=CHECK_SECONDS))[0]:
+                try:
+                    await self._streams.recheck(self._call)
+                except (Unauthenticated, Forbidden):
+                    return
+                except TrawlError:
+                    continue  # Nobody can say: the next time they can.
+        finally:
+            closing.cancel()
 
     async def _pump(self, send: Send, gone: "asyncio.Task[None]", closing: "asyncio.Task[Any]") -> None:
         upcoming: asyncio.Task[bytes] | None = None

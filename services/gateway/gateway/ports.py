@@ -12,6 +12,8 @@ from typing import Any
 
 import uvicorn
 
+from gateway.connections import ConnectionLimits, bounded
+
 BACKLOG = 2048
 # Requests under way may take this long to end once the gateway stops.
 GRACE_SECONDS = 5
@@ -71,8 +73,8 @@ class _Server(uvicorn.Server):
 class Servers:
     """One HTTP server for each bound socket, all in this loop."""
 
-    def __init__(self, apps: Sequence[tuple[socket.socket, Any]]) -> None:
-        self._servers = [(_server(app), bound) for bound, app in apps]
+    def __init__(self, apps: Sequence[tuple[socket.socket, Any]], limits: ConnectionLimits) -> None:
+        self._servers = [(_server(app, limits), bound) for bound, app in apps]
         self._tasks: list[asyncio.Task[None]] = []
 
     async def serve(self) -> None:
@@ -86,11 +88,11 @@ class Servers:
             server.should_exit = True
 
 
-def _server(app: Any) -> uvicorn.Server:
+def _server(app: Any, limits: ConnectionLimits) -> uvicorn.Server:
     return _Server(
         uvicorn.Config(
             app,
-            http="httptools",
+            http=bounded(limits),
             ws="none",
             lifespan="off",
             log_config=None,

@@ -11,6 +11,12 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 MEGABYTE = 1024 * 1024
+MIN_SECRET_CHARACTERS = 16
+# Repetitions of them are none either.
+PLACEHOLDERS = (
+    "replace-me", "replaceme", "changeme", "change-me", "development", "admin", "secret", "password", "test",
+    "your-api-key", "your-secret", "example",
+)  # fmt: skip
 MINUTE, HOUR = 60.0, 3_600.0
 # Between one attempt and the next, as the Standard Webhooks convention suggests: ten attempts in 76 hours.
 RETRY_SECONDS = (5.0, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR)
@@ -34,8 +40,10 @@ class GatewaySettings(ServiceSettings):
     auth_required: Literal["native", "all"] | None = None
     # The key that always works, as an administrator, and needs no database.
     trawl_api_key: SecretStr | None = None
-    # Signs access tokens; unset: derived from the API key, so that all replicas agree.
+    # Signs access tokens: the same for all replicas. Unset: the file's content, which is made on first use; without
+    # both a random one of this process, on loopback only.
     jwt_secret: SecretStr | None = None
+    jwt_secret_file: Path | None = None
     jwt_ttl_seconds: int = Field(default=900, ge=10, le=86_400)
     # How long a key that was checked against the database is believed: a deleted key works on for that long.
     key_cache_seconds: float = Field(default=5, ge=0, le=300)
@@ -68,8 +76,12 @@ class GatewaySettings(ServiceSettings):
     health_event_seconds: float = Field(default=60, ge=0.1, le=86_400)
     heartbeat_event_seconds: float = Field(default=60, ge=0.1, le=86_400)
 
+    # Event streams that one key may hold open, administrators' excepted.
+    max_streams_per_key: int = Field(default=20, ge=1, le=480)
     # Names, besides the loopback ones, that ports without authentication answer to (comma list).
     allowed_hosts: str = ""
+    # Connections that one address may hold open, on all ports together; 0: any number (behind a proxy of one's own).
+    max_connections_per_address: int = Field(default=1_000, ge=0, le=1_000_000)
     max_body_bytes: int = Field(default=50 * MEGABYTE, ge=1024, le=60 * MEGABYTE)
     # Longest time that one `scrape_dengdai` is waited for.
     wait_seconds: float = Field(default=1_800, gt=0, le=7_200)
@@ -102,6 +114,26 @@ class GatewaySettings(ServiceSettings):
             raise ValueError("set JWKS_URL or JWKS_FILE, not both")
         return self
 
+    @model_validator(mode="after")
+    def _secrets_are_secret(self) -> Self:
+        if is_loopback(self.gateway_host) and self.auth_required != "all":
+            return self
+        for name in ("trawl_api_key", "jwt_secret"):
+            secret: SecretStr | None = getattr(self, name)
+            if secret is not None and is_placeholder(secret.get_secret_value()):
+                raise ValueError(
+                    f"{name.upper()} is a placeholder or has fewer than {MIN_SECRET_CHARACTERS} characters: "
+                    "set a secret of your own, since this port is not for this machine alone"
+                )
+        if self.jwt_secret is None and self.jwt_secret_file is None and not is_loopback(self.gateway_host):
+            raise ValueError("set JWT_SECRET or JWT_SECRET_FILE: access tokens need a secret that replicas share")
+        return self
+
+    @property
+    def has_weak_key(self) -> bool:
+        """Whether somebody could guess the administrator's key."""
+        return self.trawl_api_key is not None and is_placeholder(self.trawl_api_key.get_secret_value())
+
     @property
     def open_ports_ask_for_key(self) -> bool:
         """Whether the contracts that document no authentication ask for the key all the same."""
@@ -114,6 +146,12 @@ class GatewaySettings(ServiceSettings):
         """What may stand in `Host` on a port without authentication."""
         listed = (name.strip().lower() for name in self.allowed_hosts.split(","))
         return frozenset({"localhost", "127.0.0.1", "::1", self.gateway_host.lower(), *filter(None, listed)})
+
+
+def is_placeholder(secret: str) -> bool:
+    """Whether it is one of the words that stand in examples, or short enough to be tried out."""
+    word = secret.strip().lower()
+    return len(word) < MIN_SECRET_CHARACTERS or any(word == one * (len(word) // len(one)) for one in PLACEHOLDERS)
 
 
 def is_loopback(host: str) -> bool:

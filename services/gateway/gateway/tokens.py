@@ -1,9 +1,11 @@
 """Short-lived access tokens (JWT, HS256). Owns: their claims and the signing key. Must not know where keys are kept."""
 
+import contextlib
 import hashlib
-import hmac
 import os
+import secrets
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -12,6 +14,7 @@ from chassis.errors import Unauthenticated
 ISSUER = "trawl"
 AUDIENCE = "trawl-api"
 ALGORITHM = "HS256"
+SECRET_BYTES = 32
 
 
 class Tokens:
@@ -51,10 +54,27 @@ class Tokens:
         return claims
 
 
-def signing_secret(jwt_secret: str | None, admin_key: str | None) -> bytes:
-    """The secret to sign with: the one that is set, else derived from the admin key, else random for this process."""
+def signing_secret(jwt_secret: str | None, file: Path | None) -> bytes:
+    """The secret to sign with: the one that is set, else the file's (made when it isn't there), else random for this
+    process. Never one that a key can be guessed from.
+    """
     if jwt_secret:
         return hashlib.sha256(jwt_secret.encode()).digest()
-    if admin_key:
-        return hmac.digest(admin_key.encode(), b"trawl access tokens, version 1", "sha256")
-    return os.urandom(32)
+    if file is not None:
+        return hashlib.sha256(_kept(file)).digest()
+    return os.urandom(SECRET_BYTES)
+
+
+def _kept(file: Path) -> bytes:
+    """What the file holds. It appears whole or not at all, and who makes it second takes the first one's."""
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        draft = file.with_name(f"{file.name}.{os.getpid()}")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as made:
+            made.write(secrets.token_hex(SECRET_BYTES))
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, file)
+        draft.unlink()
+        return file.read_bytes()

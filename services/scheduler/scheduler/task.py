@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from chassis.errors import InvalidInput
+from chassis.suggestions import did_you_mean, nearest
 from wire.subjects import DEFAULT_PRIORITY, PRIORITIES, is_queue_name, queue_of
 
 from scheduler.misfires import Policy, policy_of
@@ -25,6 +26,10 @@ MAX_TEXT: Final = 10_000
 MAX_COMMAND: Final = 100_000
 MAX_ARGUMENTS: Final = 1_000
 MAX_LIST: Final = 100
+# What Trawl reads of `metadata` and of its `retry`; the rest is the owner's own.
+METADATA: Final = frozenset({"params", "retry", "misfire", "misfire_window_seconds", "misfire_cap", "overlap"})
+RETRY: Final = frozenset({"initial_seconds", "factor", "max_seconds"})
+SLIP: Final = 0.8
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -128,10 +133,16 @@ def check(task: Task) -> Task:
 
 
 def _check_metadata(metadata: Mapping[str, Json]) -> None:
+    """Its members are the owner's own; one that nearly has the name of a documented one is a slip of the pen."""
+    for name in sorted(metadata.keys() - METADATA):
+        near = nearest(name, METADATA, SLIP)
+        _refuse(near is not None, f"metadata.{name}", "known", f"is no member; did you mean {near!r}?", None)
     params = metadata.get("params", {})
     _refuse(not isinstance(params, dict), "metadata.params", "type", "must be an object", None)
     tuning = metadata.get("retry", {})
     _refuse(not isinstance(tuning, dict), "metadata.retry", "type", "must be an object", None)
+    for name in sorted(tuning.keys() - RETRY):
+        _refuse(True, f"metadata.retry.{name}", "known", f"is no member{did_you_mean(name, RETRY)}", None)
     for name, low, high in (
         ("initial_seconds", 0.0, 86_400.0),
         ("factor", 1.0, 100.0),

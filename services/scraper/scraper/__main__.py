@@ -16,6 +16,7 @@ from trawl.scraper.v1 import (
     accounts_pb2_grpc,
     browser_pb2_grpc,
     collections_pb2_grpc,
+    definitions_pb2_grpc,
     papers_pb2_grpc,
     results_pb2_grpc,
 )
@@ -29,6 +30,7 @@ from scraper.exports import Exports
 from scraper.grpc_accounts import AccountApi
 from scraper.grpc_browser import BrowserApi
 from scraper.grpc_collections import CollectionApi
+from scraper.grpc_definitions import DefinitionApi
 from scraper.grpc_papers import PaperApi
 from scraper.grpc_results import ResultApi
 from scraper.held import HeldRuns
@@ -79,6 +81,7 @@ async def serve(settings: ScraperSettings, life: Lifetime) -> None:
         (accounts_pb2_grpc.add_AccountServiceServicer_to_server, AccountApi(accounts.manage)),
         (collections_pb2_grpc.add_CollectionServiceServicer_to_server, collections),
         (browser_pb2_grpc.add_BrowserServiceServicer_to_server, browser),
+        (definitions_pb2_grpc.add_DefinitionServiceServicer_to_server, DefinitionApi(executors.checks)),
     ):
         server.add(register, api)
 

@@ -159,9 +159,7 @@ class Attempt:
             _forget(task)
             return Ending(None, started, now_ms(), stop=stop)
         try:
-            result = _outcome(task)
-            if isinstance(result, bytes):
-                await self.context.complete()
+            result = await self._outcome(task)
         except ExecutorError as error:
             result = error
         except Unavailable as error:
@@ -184,9 +182,22 @@ class Attempt:
             )  # fmt: skip
         return Ending("completed", started, ended, result_json=result)
 
+    async def _outcome(self, task: "asyncio.Task[Any]") -> bytes | ExecutorError:
+        """The executor's result as JSON once all items are stored, or why there is none."""
+        failure = _failure(task)
+        if failure is not None:
+            return failure
+        encoded = _encode(result := self.context.result(task.result()))
+        if isinstance(encoded, bytes):
+            await self.context.complete()
+            if self.context.problems:
+                # The last items may have added some.
+                return _encode(self.context.result(result))
+        return encoded
 
-def _outcome(task: "asyncio.Task[Any]") -> bytes | ExecutorError:
-    """The executor's result as JSON, or why there is none."""
+
+def _failure(task: "asyncio.Task[Any]") -> ExecutorError | None:
+    """Why there is no result."""
     if not task.done():
         _forget(task)
         return ExecutorError("the executor did not stop when it was told to", code="UNRESPONSIVE")
@@ -199,7 +210,7 @@ def _outcome(task: "asyncio.Task[Any]") -> bytes | ExecutorError:
         # A defect of an executor must not take the worker with it; the run's owner learns its kind, the log the rest.
         log.error("an executor failed unexpectedly", exc_info=error)
         return ExecutorError(f"internal error of the executor: {type(error).__name__}", code="INTERNAL")
-    return _encode(task.result())
+    return None
 
 
 def _encode(result: Json) -> bytes | ExecutorError:

@@ -17,6 +17,7 @@ from scraper.browser import BrowserPool, PoolSettings
 from scraper.browser_process import machine_memory_bytes, reap_browsers
 from scraper.browser_profiles import Profiles
 from scraper.custom_actions import RegisteredActions
+from scraper.definition_checks import definition_checks
 from scraper.executor import Executor
 from scraper.executors.http import HttpExecutor
 from scraper.executors.noop import NoopExecutor
@@ -124,6 +125,8 @@ class Executors:
         unknown = sorted(set(settings.executors) - builders.keys())
         if unknown:
             raise ValueError(f"EXECUTORS names {', '.join(unknown)}; there are {', '.join(sorted(builders))}")
+        checks = definition_checks(self._readers)
+        self.checks = {name: checks[name] for name in settings.executors if name in checks}
         self.by_name = {name: builders[name]() for name in settings.executors}
 
     def _x_parts(self, settings: ScraperSettings, accounts: AccountParts) -> XParts:

@@ -9,19 +9,23 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import re2
+from chassis.addresses import MAX_URL_CHARACTERS
 from lxml import etree
 from w3lib.url import canonicalize_url
 
-from scraper.documents import Document
+from scraper.documents import Document, Element
 from scraper.executor import Json
-from scraper.extract import Compiler, ValueFinder
+from scraper.problems import LINKS_LEFT_OUT
+from scraper.robots import product_token, says_nofollow
 from scraper.scrape_definition import Crawl, Links, Selector
-from scraper.values import to_url
+from scraper.selectors import Compiler, ValueFinder
+from scraper.urls import parameter_rule, to_url, without_fragment, without_parameters
 
-MAX_URL = 2000
+# Longer ones are refused by the guard of addresses, and hardly any server takes them.
+MAX_URL = MAX_URL_CHARACTERS
 ANCHORS = etree.XPath("//a[@href]|//area[@href]")
-NOFOLLOW_PAGE = etree.XPath("//meta[@name='robots' or @name='ROBOTS' or @name='Robots']/@content", smart_strings=False)
-CANONICAL = etree.XPath("//link[contains(concat(' ', @rel, ' '), ' canonical ')][1]/@href", smart_strings=False)
+META = etree.XPath("//meta[@name and @content]")
+CANONICAL = etree.XPath("//link[@rel and @href]")
 # What such a name leads to is no page; asking for it would cost its whole size.
 _NO_PAGES = """
 7z avi bin bmp bz2 css csv deb dmg doc docx eot epub exe flac gif gz ico ics iso jar jpeg jpg js m4a m4v mkv mov mp3 mp4
@@ -56,6 +60,12 @@ class LinkRules:
         self._sites = frozenset(_site_of(url) for url in first_urls) if crawl.links.same_site else None
         self._include = _patterns(crawl.include, compiler, "crawl.include")
         self._exclude = _patterns(crawl.exclude, compiler, "crawl.exclude")
+        self._stripped = parameter_rule(crawl.strip_parameters)
+
+    def asked_for(self, url: str) -> str:
+        """The form of `url` that is asked for: without fragment and the parameters that the crawl strips."""
+        url = without_fragment(url)
+        return url if self._stripped is None else without_parameters(url, self._stripped)
 
     def takes(self, url: str) -> bool:
         """Whether the crawl may go to `url`."""
@@ -77,16 +87,17 @@ class LinkRules:
 
 def _patterns(expressions: Sequence[str], compiler: Compiler, place: str) -> list[Any]:
     for index, expression in enumerate(expressions):
-        compiler.regex(expression, f"{place}.{index}")
+        compiler.regex(expression, f"{place}[{index}]")
     return [re2.compile(expression) for expression in expressions]
 
 
 class LinkFinder:
     """Takes the links of a page that the rules let through."""
 
-    def __init__(self, links: Links, rules: LinkRules, compiler: Compiler, *, obey: bool) -> None:
-        """`obey`: leave out what pages ask crawlers not to follow."""
+    def __init__(self, links: Links, rules: LinkRules, compiler: Compiler, *, obey: bool, user_agent: str = "") -> None:
+        """`obey`: leave out what pages ask crawlers, or the one of that `user_agent`, not to follow."""
         self._rules, self._obey = rules, obey
+        self._names = frozenset({"robots", product_token(user_agent)} - {""})
         self._finder: ValueFinder | None = None
         if links.css or links.xpath or links.regex or links.attribute:
             selector = Selector.model_construct(**links.model_dump(exclude={"same_site"}))
@@ -102,20 +113,30 @@ class LinkFinder:
         """Absolute URLs without fragments, each once, in the page's order."""
         if document.root is None:
             return () if self._finder is None else self._checked(self._finder.find(document.json, document), document)
-        if self._obey and any("nofollow" in str(text).lower() for text in NOFOLLOW_PAGE(document.root)):
+        if self._obey and self._asks_not_to(document.root):
             return ()
         if self._finder is not None:
             return self._checked(self._finder.find(document.root, document), document)
         anchors = ANCHORS(document.root)
         if self._obey:
-            anchors = [one for one in anchors if "nofollow" not in (one.get("rel") or "").lower()]
+            anchors = [one for one in anchors if "nofollow" not in (one.get("rel") or "").lower().split()]
         return self._checked((one.get("href") for one in anchors), document)
+
+    def _asks_not_to(self, root: Element) -> bool:
+        return any(
+            says_nofollow(meta.get("content")) for meta in META(root) if meta.get("name").strip().lower() in self._names
+        )
 
     def _checked(self, values: Iterable[Json], document: Document) -> tuple[str, ...]:
         found: dict[str, None] = {}
         for value in values:
-            url = to_url(value, document.base_url) if isinstance(value, str) else None
-            if url is not None and (whole := url.partition("#")[0]) not in found and self._rules.takes(whole):
+            url = to_url(value, document.base_url, document.encoding) if isinstance(value, str) else None
+            if url is None or (whole := self._rules.asked_for(url)) in found:
+                continue
+            if len(whole) > MAX_URL:
+                message = f"a link of more than {MAX_URL} characters can't be followed"
+                document.problems.note(LINKS_LEFT_OUT, "crawl.links", message, example=whole, url=document.url)
+            elif self._rules.takes(whole):
                 found[whole] = None
         return tuple(found)
 
@@ -124,6 +145,6 @@ def canonical_of(document: Document) -> str | None:
     """The address that the page names as its own."""
     if document.root is None:
         return None
-    found = CANONICAL(document.root)
-    url = to_url(found[0], document.base_url) if found else None
-    return url.partition("#")[0] if url else None
+    named = (link.get("href") for link in CANONICAL(document.root) if "canonical" in link.get("rel").lower().split())
+    found = next(named, None)
+    return to_url(found, document.base_url, document.encoding) if found and found.strip() else None

@@ -1,101 +1,37 @@
-"""How one page is fetched over HTTP. Owns: bounds, redirects, cookies, decoding. Must not know robots or runs.
+"""How one page is fetched over HTTP. Owns: redirects, cookies, bounds while reading. Must not know robots or runs.
 
-Every hop of a redirect passes the address guard. A fetch ends within its deadline and holds at most `max_bytes` of
-body, counted after decompression; aiohttp decompresses piece by piece, so a bomb stops at that bound too.
+Every hop of a redirect passes the address guard, in the one form in which it is then called. A fetch ends within its
+deadline and holds at most `max_bytes` of body, counted after unpacking, which is done piece by piece.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
-from typing import Protocol
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import aiohttp
-from multidict import CIMultiDict, CIMultiDictProxy
-from w3lib.encoding import html_to_unicode
+from multidict import CIMultiDict
+from yarl import URL
 
 from scraper.addresses import AddressGuard, shown_url
-from scraper.executor import ExecutorError
+from scraper.answer_bodies import Body
+from scraper.content_codings import ACCEPTED, CodingError
+from scraper.cookies import CookieJar
+from scraper.exchanges import MAX_BODY_BYTES, MAX_REDIRECTS, Fetched, FetchFailed, FetchRequest, Receiver
+from scraper.http_messages import EMPTY_QUERY, MAX_HEAD, MAX_HEADERS, OctetRequest, make_tolerant
+from scraper.refresh import refresh_of
 from scraper.socks_connector import PROXY_ERRORS, is_socks, socks_connector
+from scraper.urls import join, normal_url, with_fragment_of, without_fragment
 
 DEFAULT_USER_AGENT = "Trawl/0.1 (automated retrieval; obeys robots.txt)"
-MAX_BODY_BYTES = 10 * 1024 * 1024
-MAX_REDIRECTS = 10
-READ_BYTES = 64 * 1024
 KEEPALIVE_SECONDS = 15
+# So many bodies of a process may grow beyond MAX_BODY_BYTES at once, whatever their requests allow.
+LARGE_AT_ONCE = 4
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # Never carried to another origin by a redirect.
 PRIVATE_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
-
-
-class FetchFailed(ExecutorError):
-    """No answer could be had: no connection, no name, no time, or an answer that isn't HTTP."""
-
-    def __init__(self, message: str, *, code: str = "FETCH_FAILED") -> None:
-        super().__init__(message, code=code, retryable=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """An answer. `url` is where the redirects ended; `truncated` means that `body` stops at the bound."""
-
-    url: str
-    status: int
-    reason: str
-    headers: CIMultiDictProxy[str]
-    body: bytes
-    truncated: bool
-    seconds: float
-
-    @property
-    def content_type(self) -> str:
-        """The media type in lower case, without parameters; empty when the answer names none."""
-        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-
-    def text(self) -> str:
-        """The body decoded by its header, byte order mark or markup; undeclared: UTF-8, or else Windows-1252."""
-        return html_to_unicode(self.headers.get("Content-Type"), self.body, auto_detect_fun=_guess_charset)[1]
-
-
-def _guess_charset(body: bytes) -> str:
-    try:
-        body.decode()
-    except UnicodeDecodeError as error:
-        # A body cut at the bound may end inside a character.
-        return "utf-8" if error.start >= len(body) - 3 else "cp1252"
-    return "utf-8"
-
-
-class Receiver(Protocol):
-    """Takes a body piece by piece, so that what came before the line broke is not lost."""
-
-    def begin(self, status: int, headers: CIMultiDictProxy[str]) -> int | None:
-        """Called with each answer: how many bytes of the whole are there already, or None to leave the body in the
-        answer. Raises ExecutorError to refuse it.
-        """
-
-    async def write(self, piece: bytes) -> None:
-        """The next piece."""
-
-
-@dataclass(frozen=True, slots=True)
-class FetchRequest:
-    """What to fetch, and within which bounds. `follow`: called with each redirect's target, may refuse by raising.
-    `receiver`: gets the body instead of the answer; `max_bytes` counts what it had before.
-    """
-
-    url: str
-    method: str = "GET"
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes | None = None
-    timeout_seconds: float = 30
-    max_bytes: int = MAX_BODY_BYTES
-    max_redirects: int = MAX_REDIRECTS
-    verify_tls: bool = True
-    follow: Callable[[str], Awaitable[None]] | None = None
-    receiver: Receiver | None = None
 
 
 class FetchSession:
@@ -104,30 +40,55 @@ class FetchSession:
     """
 
     def __init__(
-        self, client: aiohttp.ClientSession, guard: AddressGuard, *, proxied: bool, http_proxy: str | None
+        self,
+        client: aiohttp.ClientSession,
+        guard: AddressGuard,
+        *,
+        proxied: bool,
+        http_proxy: str | None,
+        large: asyncio.Semaphore,
     ) -> None:
         self._client, self._guard, self._proxied, self._http_proxy = client, guard, proxied, http_proxy
+        self._large = large
+        self._cookies = CookieJar()
 
     async def fetch(self, request: FetchRequest) -> Fetched:
         """The answer, whatever its status. Raises FetchFailed, or AddressNotAllowed for a target or a hop."""
+        shown = shown_url(request.url)
         try:
             async with asyncio.timeout(request.timeout_seconds):
                 return await self._follow(request)
         except PROXY_ERRORS as error:
             raise FetchFailed(f"the proxy does not work: {_shown_error(error)}", code="PROXY_FAILED") from error
         except TimeoutError as error:
-            message = f"no full answer from {shown_url(request.url)} within {request.timeout_seconds:g} s"
+            message = f"no full answer from {shown} within {request.timeout_seconds:g} s"
             raise FetchFailed(message, code="FETCH_TIMEOUT") from error
+        except CodingError as error:
+            raise FetchFailed(f"{shown}: {error}", code="ANSWER_UNREADABLE", retryable=False) from error
         except aiohttp.InvalidURL as error:
-            raise FetchFailed(f"{shown_url(request.url)} is not a URL that can be called") from error
+            raise FetchFailed(f"{shown} is not a URL that can be called", retryable=False) from error
+        except aiohttp.ClientPayloadError as error:
+            raise FetchFailed(f"the answer from {shown} was cut: {_shown_error(error)}", code="ANSWER_CUT") from error
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientConnectionResetError) as error:
+            raise FetchFailed(f"{shown} ended the connection without an answer", code="CONNECTION_LOST") from error
+        except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
+            raise FetchFailed(f"no answer from {shown}: {_shown_error(error)}", retryable=False) from error
+        except aiohttp.ClientResponseError as error:
+            # Also raised by proxies, whose state may change.
+            message = f"the answer from {shown} can't be read: {error.message[:300]}"
+            raise FetchFailed(message, code="ANSWER_UNREADABLE", retryable=self._http_proxy is not None) from error
         except (aiohttp.ClientError, OSError) as error:
-            raise FetchFailed(f"no answer from {shown_url(request.url)}: {_shown_error(error)}") from error
+            # Before there was a connection it is the host's matter, behind that the page's.
+            code = "FETCH_FAILED" if isinstance(error, aiohttp.ClientConnectorError) else "CONNECTION_LOST"
+            raise FetchFailed(f"no answer from {shown}: {_shown_error(error)}", code=code) from error
         except ValueError as error:
             # aiohttp refuses header values and hosts that can't be sent.
-            raise FetchFailed(f"{shown_url(request.url)} can't be called: {error}") from error
+            raise FetchFailed(f"{shown} can't be called: {error}", retryable=False) from error
 
     async def _follow(self, request: FetchRequest) -> Fetched:
-        hop = _Hop(request.url, request.method, CIMultiDict(request.headers), request.body)
+        # What isn't an address at all is the guard's to refuse.
+        url = normal_url(request.url) or request.url
+        hop = _Hop(url, request.method, CIMultiDict(request.headers), request.body)
         started = monotonic()
         for _ in range(request.max_redirects + 1):
             parts = self._guard.check_url(hop.url)
@@ -135,41 +96,78 @@ class FetchSession:
                 # The proxy connects, so its target is judged here by name.
                 await self._guard.check_host(parts.hostname or "")
             answer = await self._exchange(request, hop, started)
-            location = answer.headers.get("Location") if answer.status in REDIRECTS else None
-            if not location or request.max_redirects == 0:
+            if request.max_redirects == 0 or (following := self._next(request, hop, answer)) is None:
                 return answer
-            target = urljoin(hop.url, location.strip())
+            if isinstance(following, Fetched):
+                return following
             if request.follow is not None:
-                await request.follow(target)
-            hop = hop.redirected(answer.status, target)
-        raise FetchFailed(
-            f"{shown_url(request.url)} redirects more than {request.max_redirects} times", code="TOO_MANY_REDIRECTS"
-        )
+                await request.follow(following.url)
+            hop = following
+        message = f"{shown_url(request.url)} redirects more than {request.max_redirects} times"
+        raise FetchFailed(message, code="TOO_MANY_REDIRECTS", retryable=False)
+
+    def _next(self, request: FetchRequest, hop: "_Hop", answer: Fetched) -> "_Hop | Fetched | None":
+        """The hop that an answer sends on to; None or the answer itself when it is the last."""
+        location = answer.headers.get("Location", "").strip() if answer.status in REDIRECTS else ""
+        if location:
+            target = join(hop.url, _octets_escaped(location))
+            if target is None:
+                raise FetchFailed(f"{shown_url(hop.url)} redirects to what is no address", retryable=False)
+            return hop.redirected(answer.status, with_fragment_of(target, hop.url))
+        if not request.refresh or answer.status >= 400:
+            return None
+        refresh = refresh_of(hop.url, answer.headers, answer.body, charset=request.charset)
+        if refresh is None:
+            return None
+        if refresh.scripts_off:
+            return replace(answer, sends_on=refresh.url)
+        return hop.redirected(303, refresh.url)
 
     async def _exchange(self, request: FetchRequest, hop: "_Hop", started: float) -> Fetched:
+        EMPTY_QUERY.set(without_fragment(hop.url).endswith("?"))
         async with self._client.request(
             hop.method,
-            hop.url,
-            headers=hop.headers,
+            # Sent as it stands: a signed address works only so.
+            URL(hop.url, encoded=True),
+            headers=self._with_cookies(hop),
             data=hop.body,
             allow_redirects=False,
             proxy=self._http_proxy,
             ssl=request.verify_tls,
         ) as response:
-            held = request.receiver.begin(response.status, response.headers) if request.receiver else None
-            if request.receiver is not None and held is not None:
-                content, truncated = b"", await _pass_on(response, request.receiver, request.max_bytes - held)
-            else:
-                content, truncated = await _read_bounded(response, request.max_bytes)
-            return Fetched(
-                url=str(response.url),
-                status=response.status,
-                reason=response.reason or "",
-                headers=response.headers,
-                body=content,
-                truncated=truncated,
-                seconds=monotonic() - started,
+            self._cookies.take(
+                hop.url, (value for name, value in response.raw_headers if name.lower() == b"set-cookie")
             )
+            return await self._received(request, hop, response, started)
+
+    async def _received(
+        self, request: FetchRequest, hop: "_Hop", response: aiohttp.ClientResponse, started: float
+    ) -> Fetched:
+        body = Body(response, hop.method)
+        held = request.receiver.begin(response.status, response.headers) if request.receiver else None
+        if request.receiver is not None and held is not None:
+            content, truncated = b"", await body.pass_on(request.receiver, request.max_bytes - held)
+        else:
+            content, truncated = await body.read(request.max_bytes, self._large)
+        return Fetched(
+            url=hop.url,
+            status=response.status,
+            reason=response.reason or "",
+            headers=response.headers,
+            body=content,
+            truncated=truncated,
+            seconds=monotonic() - started,
+            incomplete=not truncated and not body.whole,
+        )
+
+    def _with_cookies(self, hop: "_Hop") -> CIMultiDict[str]:
+        """The headers with the jar's cookies behind those that the caller gave."""
+        kept = self._cookies.header(hop.url)
+        if kept is None:
+            return hop.headers
+        headers = hop.headers.copy()
+        headers["Cookie"] = f"{given}; {kept}" if (given := headers.get("Cookie")) else kept
+        return headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,26 +190,11 @@ class _Hop:
         return _Hop(target, method, headers, body)
 
 
-async def _read_bounded(response: aiohttp.ClientResponse, max_bytes: int) -> tuple[bytes, bool]:
-    content = bytearray()
-    while len(content) <= max_bytes:
-        piece = await response.content.read(min(READ_BYTES, max_bytes + 1 - len(content)))
-        if not piece:
-            return bytes(content), False
-        content += piece
-    response.close()
-    return bytes(content[:max_bytes]), True
-
-
-async def _pass_on(response: aiohttp.ClientResponse, receiver: Receiver, room: int) -> bool:
-    """Hand the body on; answers whether it has more bytes than there is room for."""
-    while piece := await response.content.read(READ_BYTES):
-        room -= len(piece)
-        if room < 0:
-            response.close()
-            return True
-        await receiver.write(piece)
-    return False
+def _octets_escaped(location: str) -> str:
+    """Octets that are no UTF-8 go out escaped, as they came."""
+    if location.isascii():
+        return location
+    return "".join(f"%{ord(one) - 0xDC00:02X}" if "\udc80" <= one <= "\udcff" else one for one in location)
 
 
 def same_origin(one: SplitResult, other: SplitResult) -> bool:
@@ -243,6 +226,7 @@ class Fetcher:
         self.guard, self.user_agent = guard, user_agent
         self._max_connections, self._connect_seconds = max_connections, connect_seconds
         self._connector: aiohttp.TCPConnector | None = None
+        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
 
     @asynccontextmanager
     async def session(self, *, user_agent: str | None = None, proxy: str | None = None) -> AsyncIterator[FetchSession]:
@@ -254,23 +238,40 @@ class Fetcher:
         client = aiohttp.ClientSession(
             connector=await self._socks(proxy) if proxy is not None and socks else self._shared(),
             connector_owner=socks,
-            # Hosts given as addresses have cookies as well.
-            cookie_jar=aiohttp.CookieJar(unsafe=True),
-            headers={"User-Agent": user_agent or self.user_agent, "Accept-Language": "en,*;q=0.5"},
+            # Each session has a jar of its own, which keeps octets as they came.
+            cookie_jar=aiohttp.DummyCookieJar(),
+            request_class=OctetRequest,
+            auto_decompress=False,
+            max_line_size=MAX_HEAD,
+            max_field_size=MAX_HEAD,
+            max_headers=MAX_HEADERS,
+            headers={
+                "User-Agent": user_agent or self.user_agent,
+                "Accept-Language": "en,*;q=0.5",
+                "Accept-Encoding": ACCEPTED,
+            },
             timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=self._connect_seconds),
             trust_env=False,
         )
         async with client:
-            yield FetchSession(client, self.guard, proxied=proxy is not None, http_proxy=None if socks else proxy)
+            yield FetchSession(
+                client,
+                self.guard,
+                proxied=proxy is not None,
+                http_proxy=None if socks else proxy,
+                large=self._large,
+            )
 
     def _shared(self) -> aiohttp.TCPConnector:
         if self._connector is None:
-            self._connector = self.guard.connector(limit=self._max_connections, keepalive_timeout=KEEPALIVE_SECONDS)
+            self._connector = make_tolerant(
+                self.guard.connector(limit=self._max_connections, keepalive_timeout=KEEPALIVE_SECONDS)
+            )
         return self._connector
 
     async def _socks(self, proxy: str) -> aiohttp.TCPConnector:
-        return await socks_connector(
-            proxy, self.guard, limit=self._max_connections, keepalive_seconds=KEEPALIVE_SECONDS
+        return make_tolerant(
+            await socks_connector(proxy, self.guard, limit=self._max_connections, keepalive_seconds=KEEPALIVE_SECONDS)
         )
 
     async def close(self) -> None:
@@ -278,3 +279,18 @@ class Fetcher:
         if self._connector is not None:
             await self._connector.close()
             self._connector = None
+
+
+__all__ = [
+    "DEFAULT_USER_AGENT",
+    "MAX_BODY_BYTES",
+    "MAX_REDIRECTS",
+    "PRIVATE_HEADERS",
+    "FetchFailed",
+    "FetchRequest",
+    "FetchSession",
+    "Fetched",
+    "Fetcher",
+    "Receiver",
+    "same_origin",
+]

@@ -9,8 +9,8 @@ import contextlib
 import fnmatch
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
-from urllib.parse import urljoin, urlsplit
 
+from chassis.retry_after import retry_after
 from lxml import etree
 from pydantic import ValidationError
 
@@ -18,14 +18,16 @@ from scraper import step_kinds as kinds
 from scraper.addresses import shown_url
 from scraper.custom_actions import CustomActions, CustomCall
 from scraper.documents import Document, parse_document
+from scraper.exchanges import Fetched, FetchRequest
 from scraper.executor import ExecutorError, InvalidParameters, Json, RunContext
-from scraper.fetch import Fetched, FetchRequest, FetchSession
+from scraper.fetch import FetchSession
 from scraper.http_targets import find, text_of
 from scraper.step_error import StepError, TargetMissingError
 from scraper.step_extract import convert
 from scraper.step_results import StepResults
 from scraper.step_templates import Scope
 from scraper.step_trace import Trace
+from scraper.urls import to_url
 
 T = TypeVar("T")
 Node = Any
@@ -140,13 +142,8 @@ class HttpSurface:
         return page.root
 
     async def _open(self, address: str, deadline: float) -> None:
-        base = self._base_url or (self._document.url if self._document is not None else "")
-        try:
-            url = urljoin(base, address.strip())
-            parts = urlsplit(url)
-        except ValueError:
-            url, parts = "", urlsplit("")
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        url = to_url(address, self._base_url or (self._document.url if self._document is not None else ""))
+        if url is None:
             raise StepError("the address must be an http or https URL", code="INVALID_URL", fatal=True)
         answer = await self._fetch(url, deadline)
         self.status = answer.status
@@ -154,8 +151,10 @@ class HttpSurface:
             self._log("warn", f"the server answered {answer.status}", status=answer.status)
         if answer.truncated:
             self._log("warn", f"only the beginning of {shown_url(answer.url)} was read")
-        text = answer.text()
-        self._document = await asyncio.to_thread(parse_document, text, url=answer.url, content_type=answer.content_type)
+        text, encoding = answer.decoded()
+        self._document = await asyncio.to_thread(
+            parse_document, text, url=answer.url, content_type=answer.content_type, encoding=encoding
+        )
         self._within = None
 
     async def _fetch(self, url: str, deadline: float) -> Fetched:
@@ -164,10 +163,11 @@ class HttpSurface:
         """
         loop = asyncio.get_running_loop()
         for attempt in range(1, BUSY_TRIES + 1):
-            answer = await self._session.fetch(FetchRequest(url, timeout_seconds=max(deadline - loop.time(), 0.1)))
+            seconds = max(deadline - loop.time(), 0.1)
+            answer = await self._session.fetch(FetchRequest(url, timeout_seconds=seconds, refresh=True))
             if answer.status not in BUSY or not self._strict:
                 return answer
-            wait = _retry_after(answer.headers.get("Retry-After")) or attempt * BUSY_SECONDS
+            wait = retry_after(answer.headers) or attempt * BUSY_SECONDS
             if attempt == BUSY_TRIES or loop.time() + wait >= deadline:
                 break
             self._log("info", f"the server answered {answer.status}, asking again in {wait:g} s")
@@ -182,7 +182,8 @@ class HttpSurface:
         links = [node for node in (element, *element.iterancestors()) if node.tag == "a" and node.get("href")]
         if not links:
             raise StepError("only a link can be followed without a browser", code="NEEDS_BROWSER", fatal=True)
-        await self._open(urljoin(self._page().base_url, links[0].get("href")), deadline)
+        page = self._page()
+        await self._open(to_url(links[0].get("href"), page.base_url, page.encoding) or "", deadline)
 
     async def _nothing(self, _step: kinds.Step, _deadline: float) -> None:
         self._log("debug", "nothing to do without a browser")
@@ -306,11 +307,6 @@ class HttpSurface:
         self._run.log(level, f"{self.where}: {message}", **data)
 
 
-def _retry_after(value: str | None) -> float:
-    """Seconds; 0 for a date or nothing."""
-    return float(value) if value is not None and value.isascii() and value.isdigit() and len(value) < 6 else 0.0
-
-
 def _is_at(url: str, wanted: str) -> bool:
     return fnmatch.fnmatchcase(url, wanted) if "*" in wanted else wanted in url
 
@@ -352,10 +348,10 @@ def _summary(page: Document) -> dict[str, Json]:
     for link in page.root.iter("a"):
         if len(links) >= MAX_LINKS:
             break
-        with contextlib.suppress(ValueError):
-            url = urljoin(page.base_url, (link.get("href") or "").strip())
-            if link.get("href") and url.startswith(("http://", "https://")):
-                links.append({"text": text_of(link)[:500], "url": url})
+        href = link.get("href")
+        url = to_url(href, page.base_url, page.encoding) if href else None
+        if url is not None:
+            links.append({"text": text_of(link)[:500], "url": url})
     title = page.root.xpath("string((.//title)[1])").strip()
     body = page.root.find(".//body")
     text = text_of(body if body is not None else page.root)[:MAX_TEXT]

@@ -1,4 +1,4 @@
-"""How a scrape run gets its pages. Owns: HTTP or browser, retries, pace. Must not know items."""
+"""How a scrape run gets its pages. Owns: HTTP or browser. Must not know items or retries."""
 
 from dataclasses import dataclass
 from typing import Generic
@@ -7,40 +7,34 @@ from urllib.parse import urlsplit
 from chassis.clock import now_ms
 
 from scraper.addresses import AddressGuard, shown_url
+from scraper.charsets import declared_label
+from scraper.exchanges import Fetched
 from scraper.executor import ExecutorError, InvalidParameters, Json, Parked, RunContext
-from scraper.fetch import MAX_BODY_BYTES, PRIVATE_HEADERS, Fetched, FetchFailed, FetchRequest, FetchSession, same_origin
+from scraper.fetch import FetchSession
 from scraper.host_pace import HostPaused
 from scraper.known_pages import PageMemory
 from scraper.page_browser import PageBrowser
 from scraper.page_readers import ReadPage, RunReader
-from scraper.politeness import Politeness, RunPace, is_slowing, retry_after_seconds
+from scraper.page_requests import PageFailed, PageRequests
+from scraper.politeness import Politeness
 from scraper.reading import Evidence, Reading, Source, T, Worth
 from scraper.render_choice import RenderChoices
 from scraper.scrape_definition import ScrapeDefinition
 
-# How often a page is asked for when the host is overloaded, or when no usable answer came.
-SLOWED_TRIES = 5
-FAILED_TRIES = 3
-RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
-ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,application/json;q=0.9,*/*;q=0.5"
 NO_TEXT = ("image/", "video/", "audio/", "font/", "application/pdf", "application/zip", "application/octet-stream")
-
-
-class PageFailed(ExecutorError):
-    """A page that could not be had; the run goes on without it."""
-
-    def __init__(self, url: str, error: ExecutorError, status: int | None = None) -> None:
-        super().__init__(error.message, code=error.code, retryable=error.retryable)
-        self.url, self.status = url, status
 
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """What was read from a page, where it was in the end, and how it was had (http, browser, unchanged)."""
+    """What was read from a page, where it was in the end, and how it was had (http, browser, unchanged).
+
+    `nofollow`: the answer's headers ask crawlers not to follow its links.
+    """
 
     url: str
     read: T
     modes: tuple[str, ...]
+    nofollow: bool = False
     # What of it did not come before it was read (`Problems.to_json`).
     problems: tuple[Json, ...] = ()
 
@@ -62,10 +56,9 @@ class PageLoader:
         memory: PageMemory | None = None,
     ) -> None:
         self._context, self._definition = context, definition
-        self._session, self._guard, self._politeness = session, guard, politeness
+        self._guard, self._politeness = guard, politeness
         self._browser, self._reader, self.choices, self._memory = browser, reader, choices, memory
-        self._trusted = [urlsplit(url) for url in definition.first_urls[:100]]
-        self._headers: dict[str, tuple[tuple[str, str], ...]] = {}
+        self._requests = PageRequests(context, definition, session, politeness)
         self._kinds: dict[str, bool] = {}
         self.rendered = 0
         self.unchanged = 0
@@ -88,7 +81,7 @@ class PageLoader:
         try:
             self._guard.check_url(url)
             await self._politeness.check(url)
-            return await self._fetch(url, max_bytes=max_bytes)
+            return await self._requests.file(url, max_bytes)
         except PageFailed:
             raise
         except HostPaused as pause:
@@ -119,19 +112,33 @@ class PageLoader:
                 raise ExecutorError("this worker has no browser", code="NO_BROWSER")
             return await self._render(self._browser, url, reading, ("browser",))
         known = await self._memory.find(url, reading.kind) if self._memory is not None else None
-        answer = await self._fetch(url, conditions=known.conditions if known is not None else ())
+        answer = await self._requests.page(url, conditions=known.conditions if known is not None else ())
         if known is not None and answer.status == 304:
             self.unchanged += 1
             return Page(known.url, reading.restore(known.read), ("unchanged",))
-        content_type = answer.headers.get("Content-Type", "")
-        source = Source(answer.url, answer.body, content_type, self._definition.charset, answer.truncated)
-        has = await self._read(source, reading, look=mode == "auto" and self._browser is not None)
+        has = await self._read(self._source_of(answer), reading, look=mode == "auto" and self._browser is not None)
         worth = reading.worth(has.read)
         if mode == "auto" and (page := await self._look(url, reading, has.evidence, worth)) is not None:
             return page
-        if self._memory is not None and worth.something:
+        if not worth.something and answer.sends_on is not None:
+            answer = await self._send_on(answer.sends_on)
+            has = await self._read(self._source_of(answer), reading, look=False)
+            worth = reading.worth(has.read)
+        nofollow = self._definition.robots and self._politeness.header_says_nofollow(answer.headers)
+        # What a later 304 restores has no headers, so such a page is read anew each time.
+        whole = not (answer.truncated or answer.incomplete)
+        if self._memory is not None and worth.something and whole and not nofollow:
             await self._memory.keep(url, reading.kind, answer, has.raw)
-        return Page(answer.url, has.read, ("http",))
+        return Page(answer.url, has.read, ("http",), nofollow)
+
+    async def _send_on(self, url: str) -> Fetched:
+        """Where a page with nothing in it sends readers that run no scripts."""
+        await self._politeness.check(url)
+        return await self._requests.page(url)
+
+    def _source_of(self, answer: Fetched) -> Source:
+        content_type = answer.headers.get("Content-Type", "")
+        return Source(answer.url, answer.body, content_type, self._definition.charset, _cut(answer))
 
     async def _look(self, url: str, reading: Reading[T], evidence: Evidence, worth: Worth) -> Page[T] | None:
         """The page as a browser has it, where that is more; None: what HTTP brought is as good."""
@@ -156,66 +163,6 @@ class PageLoader:
         self._context.log("info", f"{shown_url(url)}: {self.choices.reasons[reading.kind]}", url=url)
         return page if not worth.something else None
 
-    async def _fetch(
-        self, url: str, *, conditions: tuple[tuple[str, str], ...] = (), max_bytes: int = MAX_BODY_BYTES
-    ) -> Fetched:
-        pace = await self._politeness.pace_of(url)
-        request = FetchRequest(
-            url,
-            headers=(*self._headers_for(url), *conditions),
-            timeout_seconds=self._definition.page_seconds,
-            follow=self._politeness.check,
-            max_bytes=max_bytes,
-        )
-        tries = 0
-        while True:
-            tries += 1
-            try:
-                async with pace.turn():
-                    answer = await self._session.fetch(request)
-            except FetchFailed:
-                if tries >= FAILED_TRIES:
-                    raise
-                pace.host.slow_down(None)
-                continue
-            if answer.status in RETRIED and tries < (SLOWED_TRIES if is_slowing(answer) else FAILED_TRIES):
-                self._slow_down(pace, url, answer)
-                continue
-            return self._checked(url, answer, pace)
-
-    def _slow_down(self, pace: RunPace, url: str, answer: Fetched) -> None:
-        seconds = pace.host.slow_down(retry_after_seconds(answer))
-        host = urlsplit(url).hostname
-        self._context.log("warn", f"{host} answered {answer.status}: nothing is sent to it for {seconds:.1f} s")
-
-    def _checked(self, url: str, answer: Fetched, pace: RunPace) -> Fetched:
-        if answer.status >= 400:
-            retryable = answer.status in RETRIED
-            error = ExecutorError(
-                f"HTTP {answer.status} {answer.reason}".strip(), code="HTTP_STATUS", retryable=retryable
-            )
-            raise PageFailed(url, error, answer.status)
-        if answer.truncated:
-            raise PageFailed(
-                url, ExecutorError(f"larger than {len(answer.body)} bytes", code="PAGE_TOO_LARGE", retryable=False)
-            )
-        pace.host.answered(answer.seconds)
-        return answer
-
-    def _headers_for(self, url: str) -> tuple[tuple[str, str], ...]:
-        parts = urlsplit(url)
-        origin = f"{parts.scheme}://{parts.netloc}"
-        if (made := self._headers.get(origin)) is None:
-            # Credentials go only to the sites that the definition itself begins with.
-            trusted = any(same_origin(parts, other) for other in self._trusted)
-            own = [
-                (name, value)
-                for name, value in self._definition.headers.items()
-                if trusted or name.lower() not in PRIVATE_HEADERS
-            ]
-            made = self._headers[origin] = (("Accept", ACCEPT), *own)
-        return made
-
     async def _render(self, browser: PageBrowser, url: str, reading: Reading[T], modes: tuple[str, ...]) -> Page[T]:
         self._guard.check_url(url)
         await self._guard.check_host(urlsplit(url).hostname or "")
@@ -227,10 +174,13 @@ class PageLoader:
             pace.host.slow_down(None)
         if loaded.status >= 400:
             raise PageFailed(url, ExecutorError(f"HTTP {loaded.status}", code="HTTP_STATUS"), loaded.status)
+        # A browser tells the text alone, and queries go out in the encoding that the page was written in.
+        written_in = self._definition.charset or declared_label(loaded.html) or ""
         body = loaded.html.encode(errors="replace")
-        source = Source(loaded.url, body, "text/html; charset=utf-8", cut=loaded.cut)
+        cut = _longer(len(body)) if loaded.cut else ""
+        source = Source(loaded.url, body, "text/html; charset=utf-8", cut=cut, written_in=written_in)
         has = await self._read(source, reading, look=False)
-        return Page(loaded.url, has.read, modes, tuple(loaded.problems.to_json()))
+        return Page(loaded.url, has.read, modes, problems=tuple(loaded.problems.to_json()))
 
     async def _read(self, source: Source, reading: Reading[T], *, look: bool) -> ReadPage[T]:
         if source.media_type.startswith(NO_TEXT):
@@ -240,3 +190,17 @@ class PageLoader:
 
 def _parked(pause: HostPaused) -> Parked:
     return Parked(str(pause), resume_at_ms=now_ms() + int(pause.seconds * 1000), code="HOST_PAUSED")
+
+
+def _cut(answer: Fetched) -> str:
+    size = len(answer.body)
+    if answer.truncated:
+        return _longer(size)
+    return f"the packed page ends early: its first {size} bytes were read" if answer.incomplete else ""
+
+
+def _longer(size: int) -> str:
+    return f"the page is longer than limits.page_bytes: its first {size} bytes were read"
+
+
+__all__ = ["Page", "PageFailed", "PageLoader"]

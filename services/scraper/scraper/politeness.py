@@ -3,19 +3,22 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from protego import Protego
+from chassis.retry_after import retry_after
 
 from scraper.addresses import shown_url
+from scraper.exchanges import Fetched, FetchFailed, FetchRequest
 from scraper.executor import ExecutorError
-from scraper.fetch import Fetched, FetchFailed, FetchRequest, FetchSession
+from scraper.fetch import FetchSession
 from scraper.host_pace import HostPace, HostPaces, PolitenessRules
+from scraper.robots import MAX_BYTES, Rules, header_says_nofollow, read_robots
+from scraper.urls import normal_url
 
-ROBOTS_BYTES = 512 * 1024
+if TYPE_CHECKING:
+    from multidict import CIMultiDictProxy
+
 ROBOTS_SECONDS = 10
 ROBOTS_TRIES = 2
 SLOWING_STATUSES = frozenset({429, 503})
@@ -60,8 +63,8 @@ class Politeness:
         self._session, self._user_agent, self._hosts = session, user_agent, paces or HostPaces()
         self._paces: dict[str, RunPace] = {}
         self._joining: dict[str, asyncio.Task[RunPace]] = {}
-        self._robots: dict[str, asyncio.Task[Any]] = {}
-        self._allowed: dict[str, Any] = {}
+        self._robots: dict[str, asyncio.Task[Rules | None]] = {}
+        self._allowed: dict[str, Rules | None] = {}
 
     async def pace_of(self, url: str) -> RunPace:
         """The pace of the host of `url`."""
@@ -81,8 +84,10 @@ class Politeness:
         """Raise Disallowed or RobotsUnreachable unless the host's robots.txt lets `url` be fetched."""
         if not self.rules.robots:
             return
+        # Judged in the form in which it is called: `/a/../b` is `/b`.
+        url = normal_url(url) or url
         rules = await self._rules_of(_origin(url))
-        if rules is not None and not rules.can_fetch(url, self._user_agent):
+        if rules is not None and not rules.allow(url):
             raise Disallowed(f"robots.txt of {urlsplit(url).hostname} disallows {shown_url(url)}")
 
     async def sitemaps_of(self, url: str) -> list[str]:
@@ -90,7 +95,12 @@ class Politeness:
         rules = await self._rules_of(_origin(url))
         return list(rules.sitemaps) if rules is not None else []
 
-    async def _rules_of(self, origin: str) -> Any:
+    def header_says_nofollow(self, headers: "CIMultiDictProxy[str]") -> bool:
+        """Whether an answer asks this crawler not to follow the page's links."""
+        values = headers.getall("X-Robots-Tag", ())
+        return bool(values) and header_says_nofollow(values, self._user_agent)
+
+    async def _rules_of(self, origin: str) -> Rules | None:
         if origin in self._allowed:
             return self._allowed[origin]
         if origin not in self._robots:
@@ -110,7 +120,7 @@ class Politeness:
             self._hosts.leave(host, self.rules)
         self._paces.clear()
 
-    async def _read_robots(self, origin: str) -> Any:
+    async def _read_robots(self, origin: str) -> Rules | None:
         """The host's rules, or None when it has none."""
         pace = await self.pace_of(origin)
         answer: Fetched | None = None
@@ -121,18 +131,20 @@ class Politeness:
                     answer = await self._session.fetch(_robots_request(origin))
             except FetchFailed as error:
                 reason = error.message
+                if not error.retryable:
+                    break
                 continue
             if answer.status < 500 and answer.status != 429:
                 break
             reason = f"status {answer.status}"
-            pace.host.slow_down(retry_after_seconds(answer))
+            pace.host.slow_down(retry_after(answer.headers))
             answer = None
         if answer is None:
             raise RobotsUnreachable(f"{origin}/robots.txt can't be read ({reason}), which counts as disallowed")
         if not 200 <= answer.status < 300:
             return None
-        rules = Protego.parse(answer.body.decode(errors="replace"))
-        pace.host.ask_delay(rules.crawl_delay(self._user_agent) or 0)
+        rules = read_robots(answer.body, self._user_agent)
+        pace.host.ask_delay(rules.delay or 0)
         return rules
 
 
@@ -142,7 +154,7 @@ def _origin(url: str) -> str:
 
 
 def _robots_request(origin: str) -> FetchRequest:
-    return FetchRequest(f"{origin}/robots.txt", timeout_seconds=ROBOTS_SECONDS, max_bytes=ROBOTS_BYTES, max_redirects=5)
+    return FetchRequest(f"{origin}/robots.txt", timeout_seconds=ROBOTS_SECONDS, max_bytes=MAX_BYTES, max_redirects=5)
 
 
 def is_slowing(answer: Fetched) -> bool:
@@ -151,14 +163,5 @@ def is_slowing(answer: Fetched) -> bool:
 
 
 def retry_after_seconds(answer: Fetched) -> float | None:
-    """`Retry-After` in seconds from now, given as seconds or as a date; None without a usable one."""
-    text = answer.headers.get("Retry-After", "").strip()
-    if text.isascii() and text.isdecimal():
-        return float(text[:9])
-    try:
-        when = parsedate_to_datetime(text)
-    except (TypeError, ValueError, IndexError):
-        return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=UTC)
-    return max(0.0, (when - datetime.now(UTC)).total_seconds())
+    """As `retry_after`, of an answer."""
+    return retry_after(answer.headers)

@@ -13,6 +13,11 @@ from scraper.executor import Json
 VALUE_UNREADABLE = "value_unreadable"
 VALUE_AMBIGUOUS = "value_ambiguous"
 VALUE_CUT = "value_cut"
+# What every such thing has was not there; an entry of a list that is not understood at all.
+VALUE_MISSING = "value_missing"
+ENTRY_UNREADABLE = "entry_unreadable"
+# A value was kept in another form than the field's type has: an integer beyond 64 bits as its digits.
+VALUE_AS_TEXT = "value_as_text"
 # More items, values or matches than the bound; the page or answer itself is longer or deeper than its bound.
 VALUES_CUT = "values_cut"
 PAGE_CUT = "page_cut"
@@ -22,6 +27,9 @@ FIELD_FAILED = "field_failed"
 # Links that were left out of a crawl, and files or sitemaps that could not be read whole.
 LINKS_LEFT_OUT = "links_left_out"
 FILE_UNREADABLE = "file_unreadable"
+# A value of an item or result that was changed so that it can be stored; an item that can't be stored at all.
+VALUE_CHANGED = "value_changed"
+ITEM_LEFT_OUT = "item_left_out"
 
 # Kinds of problems that are told apart; further ones are counted together.
 MAX_KINDS = 200
@@ -68,8 +76,11 @@ class Problems:
         """How many problems there were."""
         return sum(problem.count for problem in self._kinds.values())
 
-    def note(self, what: str, where: str, message: str, *, example: str = "", url: str = "", count: int = 1) -> None:
-        """Count one. `what`: a constant of this module; `where`: the place in the definition or a part of the page."""
+    def note(self, what: str, where: str, message: str, *, example: str = "", url: str = "", count: int = 1) -> bool:
+        """Count one. `what`: a constant of this module; `where`: the place in the definition or a part of the page.
+
+        True when that kind had been met before.
+        """
         key = (what, where[:MAX_EXAMPLE])
         known = self._kinds.get(key)
         if known is None and len(self._kinds) >= MAX_KINDS:
@@ -78,8 +89,9 @@ class Problems:
             message = f"more than {MAX_KINDS} kinds of problems; the first of the others: {what} at {where}: {message}"
         if known is not None:
             known.count += count
-            return
+            return True
         self._kinds[key] = Problem(*key, message[:MAX_MESSAGE], count, example[:MAX_EXAMPLE], url[:MAX_URL])
+        return False
 
     def merge(self, others: Iterable[Mapping[str, Json]], *, url: str = "") -> None:
         """Add what `to_json` of another collection gave; `url`: of the page that they belong to, if they don't say."""

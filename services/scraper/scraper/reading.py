@@ -20,14 +20,16 @@ HEADER = struct.Struct("!II")
 class Source:
     """An answer to be read. `content_type`: the whole header. `charset`: what the definition says of the encoding.
 
-    `cut`: the body stops at a bound, after so many bytes as it has.
+    `cut`: in words, why the body is not the whole page; empty when it is. `written_in`: the encoding that its links'
+    queries go out in, where that is another than the body's.
     """
 
     url: str
     body: bytes
     content_type: str
     charset: str | None = None
-    cut: bool = False
+    cut: str = ""
+    written_in: str = ""
 
     @property
     def media_type(self) -> str:

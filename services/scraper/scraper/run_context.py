@@ -7,7 +7,7 @@ slows the attempt instead of growing its memory.
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 from chassis.clock import now_ms
@@ -16,6 +16,8 @@ from chassis.errors import NotFound, Unavailable
 from scraper.blobs import LocalBlobs
 from scraper.executor import ExecutorError, Guarded, Item, Job, Json
 from scraper.mongo_results import Checkpoint, Results
+from scraper.problems import ITEM_LEFT_OUT, VALUE_CHANGED, Problems
+from scraper.storable import storable
 
 MAX_BUFFERED_LINES = 2_000
 MAX_LINE = 8_192
@@ -45,6 +47,8 @@ class Context:
         self.job = job
         self.guarded: list[Guarded] = []
         self.done, self.total, self.step = 0, 0, ""
+        # What could not be stored as it was.
+        self.problems = Problems()
         self.dirty = False
         self.item_count = position
         self._results, self._blobs = results, blobs
@@ -102,13 +106,29 @@ class Context:
     async def emit(self, items: Sequence[Item]) -> None:
         """Take items; returns at once until a batch is full, then waits for the store."""
         for item in items:
-            self._items.append((self.item_count, item))
+            self._items.append((self.item_count, self._storable(item)))
             self.item_count += 1
         self.dirty = True
         if len(self._items) >= MAX_BATCH_ITEMS:
             await self.flush()
         elif self._flusher is None or self._flusher.done():
             self._flusher = asyncio.create_task(self._flush_later())
+
+    def _storable(self, item: Item) -> Item:
+        data = storable(item.data if type(item.data) is dict else dict(item.data), self._note_changed)
+        return item if data is item.data else replace(item, data=data)
+
+    def _note_changed(self, path: str, what: str) -> None:
+        if not self.problems.note(VALUE_CHANGED, path, what):
+            self.log("warn", f"{path}: {what}")
+
+    def result(self, result: Json) -> Json:
+        """The run's result as it can be stored; an object has the problems of the run's items as well."""
+        whole = storable(result, self._note_changed)
+        if not self.problems or not isinstance(whole, dict):
+            return whole
+        own = [one for one in whole.get("problems") or () if one["what"] not in (VALUE_CHANGED, ITEM_LEFT_OUT)]
+        return {**whole, "problems": [*own, *self.problems.to_json()]}
 
     async def _flush_later(self) -> None:
         await asyncio.sleep(FLUSH_SECONDS)
@@ -126,14 +146,26 @@ class Context:
             while self._items:
                 batch = self._items[:MAX_BATCH_ITEMS]
                 try:
-                    job = self.job
-                    await self._results.add(job.run_id, job.task_id, job.attempt, batch, collects=job.collects)
+                    await self._add(batch)
                 except Unavailable:
                     if not patient:
                         raise
                     await asyncio.sleep(RETRY_SECONDS)
                 else:
                     del self._items[: len(batch)]
+
+    async def _add(self, batch: list[tuple[int, Item]]) -> None:
+        """Store a batch; an item that can't be stored costs itself."""
+        job = self.job
+        try:
+            await self._results.add(job.run_id, job.task_id, job.attempt, batch, collects=job.collects)
+        except ExecutorError as error:
+            if len(batch) > 1:
+                for one in batch:
+                    await self._add([one])
+                return
+            if not self.problems.note(ITEM_LEFT_OUT, "items", error.message):
+                self.log("error", f"An item was left out: {error.message}")
 
     async def save_checkpoint(self, state: Json) -> None:
         """Store where to go on, after every item before it."""

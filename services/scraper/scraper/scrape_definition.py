@@ -6,10 +6,19 @@ An unknown field is refused with its place and the nearest known name; a wrong o
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from scraper.executor import ExecutorError, InvalidParameters, Json
-from scraper.unknown_fields import unknown_field
+from scraper.unknown_fields import path_of, unknown_field
 
 Expression = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -19,6 +28,14 @@ RenderMode = Literal["http", "browser", "auto"]
 
 def _selector_text(value: object) -> object:
     return value["css"] if isinstance(value, dict) and value.keys() == {"css"} else value
+
+
+def _known_zone(name: str) -> str:
+    from scraper.values.clock import is_zone
+
+    if not is_zone(name):
+        raise ValueError(f"there is no time zone {name!r}; they have names like Europe/Berlin")
+    return name
 
 
 class Model(BaseModel):
@@ -59,7 +76,7 @@ class FieldRule(Selector):
     decimal: Literal[".", ","] | None = None
     order: Literal["dmy", "mdy", "ymd"] | None = None
     language: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$")] | None = None
-    timezone: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
+    timezone: Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_known_zone)] | None = None
     # The text must be nothing but the value: "from 12.50 €" is then no number.
     strict: bool = False
 
@@ -259,12 +276,18 @@ def read_definition(parameters: Mapping[str, Json]) -> ScrapeDefinition:
 
 
 def _refused(error: ValidationError) -> InvalidParameters:
-    first = error.errors(include_url=False, include_context=False)[0]
+    errors = error.errors(include_url=False, include_context=False)
+    # A slip of the pen is named before what is missing because of it.
+    first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
     place = first["loc"]
     message = first["msg"].removeprefix("Value error, ")
+    field = path_of(place)
     if first["type"] == "extra_forbidden":
         message = unknown_field(ScrapeDefinition, place)
-    return InvalidParameters(message, field=".".join(str(part) for part in place) or "parameters")
+    elif not field:
+        # What concerns several members names the one to change, by itself.
+        field, _, message = message.partition(": ")
+    return InvalidParameters(message, field=field)
 
 
 def _with_mode(parameters: Mapping[str, Json]) -> dict[str, Json]:
@@ -285,4 +308,4 @@ def _check_urls(urls: Sequence[str], field: str) -> None:
         try:
             check_url(url)
         except ExecutorError as error:
-            raise InvalidParameters(error.message, field=f"{field}.{index}") from error
+            raise InvalidParameters(error.message, field=f"{field}[{index}]") from error

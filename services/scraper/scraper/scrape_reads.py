@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from scraper.crawl_links import LinkRules
 from scraper.executor import Json
-from scraper.extract import Compiler, FieldsRead
+from scraper.extract import FieldsRead
 from scraper.reading import Reading, Worth
 from scraper.scrape_definition import ScrapeDefinition
+from scraper.selectors import Compiler
 
 # What of a definition decides what is read from a page. The rest is about having it.
 READ_PARTS = frozenset({"items", "detail", "next", "crawl", "robots", "limits"})
@@ -70,8 +71,9 @@ DETAILS = Reading("detail", worth_of_fields, _fields_of)
 class Plan:
     """What is read from the pages of a definition. Raises InvalidParameters for a pattern that doesn't compile."""
 
-    def __init__(self, definition: ScrapeDefinition) -> None:
-        self.definition = definition
+    def __init__(self, definition: ScrapeDefinition, user_agent: str = "") -> None:
+        """`user_agent`: the crawler, as pages may name it, unless the definition has one of its own."""
+        self.definition, self._user_agent = definition, definition.user_agent or user_agent
         crawl = definition.crawl
         self.rules = LinkRules(crawl, definition.first_urls, Compiler()) if crawl is not None else None
         self.lists = LISTS if crawl is None else PAGES
@@ -81,7 +83,8 @@ class Plan:
         """The definition as far as reading a page needs it."""
         # Its sites are those whose links are followed.
         parts = READ_PARTS if self.definition.crawl is None else READ_PARTS | {"start_urls"}
-        return self.definition.model_dump(mode="json", include=set(parts), exclude_unset=True)
+        whole = self.definition.model_dump(mode="json", include=set(parts), exclude_unset=True)
+        return {**whole, "user_agent": self._user_agent} if self._user_agent else whole
 
     def tried(self) -> Json:
         """What is looked for on a list page, for the report of one where nothing matched."""

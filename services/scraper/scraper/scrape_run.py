@@ -81,6 +81,7 @@ class ScrapeRun:
             await self._report_gone(self._changes)
         await self.save(at_once=True)
         self.show_progress()
+        self._report_empty()
         return self._result()
 
     def _result(self) -> Json:
@@ -89,18 +90,37 @@ class ScrapeRun:
             result["changes"] = {**self._changes.counts, "complete": self.state.complete}
         return result
 
+    def _report_empty(self) -> None:
+        """Say that nothing was found, or which fields no item or not every item has. Raises ExecutorError."""
+        state = self.state
+        if state.items == 0 and not state.duplicates:
+            read = f"none of the {state.pages_read} pages that were read has an item"
+            if self.plan.definition.fail_if_empty:
+                raise ExecutorError(read, code="EMPTY_RESULT", retryable=False)
+            if state.pages_read:
+                self.context.log("warn", f"Nothing was found: {read}", tried=self.plan.tried())
+        empty = {name: count for name, count in state.empty_fields.items() if count}
+        if empty:
+            most = sorted(empty.items(), key=lambda one: -one[1])
+            named = ", ".join(f"{name} in {count}" for name, count in most[:10])
+            self.context.log("warn", f"Fields without a value, of {state.items} items: {named}", empty_fields=empty)
+        if state.problems:
+            self.context.log("warn", f"{state.problems.count} problems were counted", problems=state.problems.to_json())
+
     async def _report_gone(self, changes: Changes) -> None:
         async for items in changes.gone(self.plan.definition.data_type):
             await self.context.emit(items)
 
     def _all_failed(self) -> ExecutorError:
         first, count = self._start_errors[0], len(self._start_errors)
-        final = all(error.code in FINAL_CODES for error in self._start_errors)
+        # What won't change is not tried again: a refusal, a final status, an answer that can't be read.
+        final = all(not error.retryable for error in self._start_errors)
         message = "the start URL could not be read" if count == 1 else f"none of the {count} start URLs could be read"
         return ExecutorError(
             f"{message}: {shown_url(first.url)}: {first.message}",
             code=first.code if count == 1 or final else "ALL_PAGES_FAILED",
-            retryable=not final,
+            # What can't go better is not tried again (a page that isn't there, a robots.txt that forbids it).
+            retryable=any(error.retryable for error in self._start_errors),
         )
 
     async def load(self, url: str, reading: Reading[T]) -> Page[T] | None:

@@ -1,18 +1,16 @@
 """What to say of a field that a definition does not have. Owns: the nearest known name. Must not know definitions."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from difflib import get_close_matches
 from typing import Any, get_args
 
+from chassis.suggestions import did_you_mean
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'limits'?`, or nothing when no known name is near."""
-    names = list(known)
-    near = get_close_matches(name, names, n=1, cutoff=0.6) or [one for one in names if name and one.startswith(name)]
-    return f"; did you mean {near[0]!r}?" if near else ""
+def path_of(place: Iterable[str | int]) -> str:
+    """A pydantic error's `loc` as a path: `start_urls[0]`, `items.fields.price`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
 
 
 def unknown_field(model: type[BaseModel], place: Sequence[str | int]) -> str:

@@ -6,6 +6,7 @@ Codes, as X's web application meets them: 88 rate limit; 326 locked until a pers
 changed; 29, 130 and 131 trouble of X's own.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -130,8 +131,27 @@ def _parsed(body: bytes) -> dict[str, Any] | None:
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return None
+        value = _parsed_leniently(body)
     return value if isinstance(value, dict) else None
+
+
+def _parsed_leniently(body: bytes) -> Json:
+    """JSON with halves of characters, which X leaves where it cuts a text, a BOM, or `NaN`; None for what is none."""
+    try:
+        return _whole(json.loads(body.decode("utf-8-sig", "replace"), parse_constant=lambda _: None))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _whole(value: Json) -> Json:
+    """The value with whole characters only. Raises RecursionError."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_whole(one) for one in value]
+    if isinstance(value, dict):
+        return {_whole(key): _whole(one) for key, one in value.items()}
+    return value
 
 
 def _codes(parsed: Json) -> frozenset[int]:

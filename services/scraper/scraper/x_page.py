@@ -242,3 +242,28 @@ def _with_variables(request: Request, variables: Mapping[str, Json]) -> dict[str
         return {"url": urlunsplit(parts._replace(query=changed))}
     posted = orjson.loads(request.post_data_buffer or b"{}")
     return {"post_data": orjson.dumps({**posted, "variables": dict(variables)})}
+
+
+def storage_state(base_url: str, cookies: dict[str, str]) -> Json:
+    """The account's cookies as the browser takes them, valid for the site and its subdomains."""
+    parts = urlsplit(base_url)
+    host = parts.hostname or ""
+    labels = host.split(".")
+    wide = not labels[-1].isdigit() and len(labels) > 1
+    domain = f".{host.removeprefix('www.')}" if wide else host
+    return {
+        "cookies": [
+            {
+                "name": name,
+                "value": value,
+                "domain": domain,
+                "path": "/",
+                "expires": -1,
+                "httpOnly": name == "auth_token",
+                "secure": parts.scheme == "https",
+                "sameSite": "Lax",
+            }
+            for name, value in cookies.items()
+        ],
+        "origins": [],
+    }

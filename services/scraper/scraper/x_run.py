@@ -5,11 +5,10 @@ Must not know HTTP, databases or GraphQL's shapes.
 import asyncio
 import contextlib
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 from chassis.clock import now_ms
 
@@ -22,10 +21,10 @@ from scraper.executor import ExecutorError, Item, Json, Parked, RunContext
 from scraper.mongo_accounts import Breakers
 from scraper.proxy_chain import proxy_chain
 from scraper.x_answers import Answer, Limit, Meaning, Verdict, judge
-from scraper.x_page import LoggedOut, NoAnswer, Walled, XPage
+from scraper.x_page import LoggedOut, NoAnswer, Walled, XPage, storage_state
 from scraper.x_state import XState
 from scraper.x_tasks import PROFILE, XTask, keeps
-from scraper.x_timeline import Entry, read_profile, read_timeline
+from scraper.x_timeline import Entry, PageChanged, TimelinePage, read_profile, read_timeline
 from scraper.x_values import UpstreamChanged
 
 MAX_ACCOUNTS = 50
@@ -85,7 +84,7 @@ class XRun:
         self._parts, self._context, self._task, self._state = parts, context, task, state
         self._operations = tuple(dict.fromkeys((PROFILE, task.operation) if task.username else (task.operation,)))
         # In a row; a good answer of what is wanted clears them.
-        self._troubles, self._unreadable, self._ignored = 0, 0, 0
+        self._troubles, self._unreadable, self._missing, self._ignored = 0, 0, 0, 0
         self._account_id, self._proxy_id = "", ""
 
     async def collect(self) -> Json:
@@ -93,6 +92,7 @@ class XRun:
         await self._check_breaker()
         for _ in range(MAX_ACCOUNTS):
             if self._state.stop_reason:
+                self._report()
                 return self._result()
             async with self._parts.accounts.lease(self._want()) as account:
                 try:
@@ -183,7 +183,7 @@ class XRun:
             try:
                 await self._take(answer, verdict, account)
             except UpstreamChanged as changed:
-                await self._changed(f"{answer.operation}: {changed}", answer)
+                await self._changed(changed, answer, account)
                 raise _Trouble(f"an answer that can't be read: {changed}") from changed
             if verdict.limit is not None and verdict.limit.remaining == 0:
                 await self._at_limit(answer.operation, verdict.limit, account)
@@ -222,11 +222,18 @@ class XRun:
         self._context.log("warn", f"{reason}: the page is opened anew", cursor=self._state.cursor)
         await asyncio.sleep(self._parts.settings.trouble_seconds * 2 ** (self._troubles - 1))
 
-    async def _changed(self, reason: str, answer: Answer) -> None:
-        """Seen once it may be an accident; seen again the breaker opens, and the run ends without blaming anybody."""
+    async def _changed(self, changed: UpstreamChanged, answer: Answer, account: AccountLease) -> None:
+        """Seen once it may be an accident; seen again the breaker opens, and the run ends without blaming anybody.
+
+        What could be read of that page is kept before.
+        """
         self._unreadable += 1
         if self._unreadable < 2:
             return
+        if isinstance(changed, PageChanged) and (answer.asked_cursor or None) == self._state.cursor:
+            await self._emit(self._state.keep(changed.page, partial(keeps, self._task), self._task.limit), account)
+            await self._context.save_checkpoint(self._state.checkpoint())
+        reason = f"{answer.operation}: {changed}"
         run_id = self._context.job.run_id
         name = f"changed-{answer.operation}.json"
         evidence = await self._context.save_blob(name, answer.body[:EVIDENCE_BYTES], "application/json")
@@ -240,15 +247,43 @@ class XRun:
         if answer.operation == PROFILE:
             await self._take_profile(verdict.json, account)
             return
-        page = read_timeline(verdict.json)
+        page = self._page_of(verdict.json)
         if self._is_other(answer):
             return
-        self._troubles, self._unreadable, self._ignored = 0, 0, 0
+        if page.missing:
+            self._tell_missing(page.missing)
+        self._troubles, self._unreadable, self._missing, self._ignored = 0, 0, 0, 0
         fresh = self._state.take(page, partial(keeps, self._task), self._task.limit)
         await self._emit(fresh, account)
+        self._say_unreadable(page)
         step = f"{self._task.operation}, page {self._state.pages}"
         self._context.progress(self._state.count, self._task.limit, step)
         await self._context.save_checkpoint(self._state.checkpoint())
+
+    def _page_of(self, json: Json) -> TimelinePage:
+        """The page. One odd entry alone, in a run that has read others, is no change of shape."""
+        try:
+            return read_timeline(json)
+        except PageChanged as changed:
+            if changed.unreadable > 1 or not self._state.count:
+                raise
+            return changed.page
+
+    def _tell_missing(self, reason: str) -> None:
+        """X tells no timeline of a user who was there a moment ago: seen again, it is so. Raises."""
+        self._missing += 1
+        if self._missing < 2:
+            raise _Trouble(f"no timeline is told: {reason}")
+        raise self._no_user(reason)
+
+    def _no_user(self, reason: str) -> ExecutorError:
+        code = "USER_NOT_FOUND" if reason == "NotFound" else "USER_UNAVAILABLE"
+        return ExecutorError(f"@{self._task.username}: {reason}", code=code, retryable=False)
+
+    def _say_unreadable(self, page: TimelinePage) -> None:
+        if page.unreadable:
+            message = f"{page.unreadable} entries are not understood: they are left out and counted"
+            self._context.log("warn", message, types=page.unreadable_types, cursor=self._state.cursor)
 
     def _is_other(self, answer: Answer) -> bool:
         """Whether the page asked for something else than what comes next, as when it looks for news at the top."""
@@ -262,16 +297,17 @@ class XRun:
 
     async def _take_profile(self, json: Json, account: AccountLease) -> None:
         profile = read_profile(json)
-        name = self._task.username
         if profile.user is None:
-            code = "USER_NOT_FOUND" if profile.missing == "NotFound" else "USER_UNAVAILABLE"
-            raise ExecutorError(f"@{name}: {profile.missing}", code=code, retryable=False)
+            raise self._no_user(profile.missing)
+        self._task = replace(self._task, user_id=profile.user["id"])
         if self._task.is_profile:
+            self._state.problems.merge(profile.problems.to_json())
             self._state.count, self._state.pages, self._state.stop_reason = 1, 1, "complete"
             await self._emit([Entry("user", profile.user)], account)
             self._context.progress(1, 1, PROFILE)
         elif not profile.visible:
-            raise ExecutorError(f"@{name} shows this to followers only", code="USER_PROTECTED", retryable=False)
+            message = f"@{self._task.username} shows this to followers only"
+            raise ExecutorError(message, code="USER_PROTECTED", retryable=False)
 
     async def _emit(self, entries: list[Entry], account: AccountLease) -> None:
         moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -285,6 +321,15 @@ class XRun:
         }
         await self._context.emit([Item(one.data, one.kind, one.data["id"], metadata) for one in entries])
 
+    def _report(self) -> None:
+        """Say that nothing was found, and what could not be read."""
+        state = self._state
+        if not state.count:
+            self._context.log("warn", f"Nothing was found on {state.pages} pages: {state.stop_reason}")
+        if state.problems:
+            message = f"{state.problems.count} problems were counted"
+            self._context.log("warn", message, problems=state.problems.to_json())
+
     def _result(self) -> Json:
         state = self._state
         return {
@@ -294,33 +339,10 @@ class XRun:
             "gone": state.gone,
             "left_out": state.left_out,
             "unreadable": state.unreadable,
+            "unreadable_types": state.unreadable_types,
             "operation": self._task.operation,
             "accounts": state.accounts,
             "account_id": self._account_id,
             "proxy_id": self._proxy_id,
+            "problems": state.problems.to_json(),
         }
-
-
-def storage_state(base_url: str, cookies: dict[str, str]) -> Json:
-    """The account's cookies as the browser takes them, valid for the site and its subdomains."""
-    parts = urlsplit(base_url)
-    host = parts.hostname or ""
-    labels = host.split(".")
-    wide = not labels[-1].isdigit() and len(labels) > 1
-    domain = f".{host.removeprefix('www.')}" if wide else host
-    return {
-        "cookies": [
-            {
-                "name": name,
-                "value": value,
-                "domain": domain,
-                "path": "/",
-                "expires": -1,
-                "httpOnly": name == "auth_token",
-                "secure": parts.scheme == "https",
-                "sameSite": "Lax",
-            }
-            for name, value in cookies.items()
-        ],
-        "origins": [],
-    }

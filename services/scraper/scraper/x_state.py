@@ -7,7 +7,8 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from scraper.x_timeline import Entry, TimelinePage
+from scraper.problems import Problems
+from scraper.x_timeline import Entry, TimelinePage, add_types
 from scraper.x_values import Json
 
 EMPTY_PAGES = 3
@@ -26,6 +27,8 @@ class XState:
     gone: int = 0
     left_out: int = 0
     unreadable: int = 0
+    unreadable_types: dict[str, int] = field(default_factory=dict)
+    problems: Problems = field(default_factory=Problems, compare=False)
     stop_reason: str = ""
     ids: dict[str, None] = field(default_factory=dict)
     cursors: list[str] = field(default_factory=list)
@@ -33,13 +36,25 @@ class XState:
 
     def checkpoint(self) -> dict[str, Json]:
         """As JSON."""
-        return {name: getattr(self, name) for name in self.__slots__ if name != "ids"} | {"ids": list(self.ids)}
+        saved = {name: getattr(self, name) for name in self.__slots__}
+        return saved | {"ids": list(self.ids), "problems": self.problems.to_json()}
 
     def take(self, page: TimelinePage, keeps: Callable[[Entry], bool], limit: int) -> list[Entry]:
         """Count a page; answers the entries that are new results, and settles `stop_reason` and the next cursor."""
         self.pages += 1
+        fresh = self.keep(page, keeps, limit)
+        self.empty = self.empty + 1 if page.is_empty else 0
+        self.stop_reason = self._stop(page, limit)
+        if not self.stop_reason:
+            self._go_on(page.cursor)
+        return fresh
+
+    def keep(self, page: TimelinePage, keeps: Callable[[Entry], bool], limit: int) -> list[Entry]:
+        """Count what stands on a page, without going on from there; answers the entries that are new results."""
         self.gone, self.left_out = self.gone + page.gone, self.left_out + page.left_out
         self.unreadable += page.unreadable
+        add_types(self.unreadable_types, page.unreadable_types)
+        self.problems.merge(page.problems.to_json())
         fresh = []
         for entry in page.entries:
             identity = entry.data["id"]
@@ -51,10 +66,6 @@ class XState:
                 fresh.append(entry)
         while len(self.ids) > REMEMBERED_IDS:
             del self.ids[next(iter(self.ids))]
-        self.empty = self.empty + 1 if page.is_empty else 0
-        self.stop_reason = self._stop(page, limit)
-        if not self.stop_reason:
-            self._go_on(page.cursor)
         return fresh
 
     def _stop(self, page: TimelinePage, limit: int) -> str:
@@ -79,7 +90,8 @@ def restore(checkpoint: Json) -> XState:
     if not isinstance(checkpoint, Mapping) or "ids" not in checkpoint:
         return XState()
     values = {name: checkpoint[name] for name in XState.__slots__ if name in checkpoint}
-    return XState(**values | {"ids": dict.fromkeys(checkpoint["ids"])})
+    problems = Problems.from_json(checkpoint.get("problems", ()))
+    return XState(**values | {"ids": dict.fromkeys(checkpoint["ids"]), "problems": problems})
 
 
 def _digest(cursor: str) -> str:

@@ -32,7 +32,7 @@ TASK_TYPES = (
 class XTask:
     """One task, checked. `path` is the page's, `operation` what its timeline is asked by.
 
-    `data_type` is that of its items; `username` is empty for a search.
+    `data_type` is that of its items; `username` is empty for a search, `user_id` until the profile was read.
     """
 
     task_type: str
@@ -41,6 +41,7 @@ class XTask:
     data_type: str
     limit: int
     username: str = ""
+    user_id: str = ""
     include_replies: bool = False
     include_retweets: bool = False
     account_id: str = ""
@@ -97,14 +98,21 @@ def keeps(task: XTask, entry: Entry) -> bool:
     if task.task_type != "USER_TWEETS":
         return True
     tweet = entry.data
-    if tweet["user"]["username"].lower() != task.username.lower():
+    if not _is_by(task, tweet["user"]):
         return False
     if tweet["is_retweet"]:
         return task.include_retweets
     answered = tweet["in_reply_to"]
     if answered is None or task.include_replies:
         return True
-    return bool(answered["user_id"] == tweet["user"]["id"])
+    return answered["user_id"] is not None and bool(answered["user_id"] == tweet["user"]["id"])
+
+
+def _is_by(task: XTask, author: Mapping[str, Json]) -> bool:
+    """Whether the task's user is the author. One of whom X tells nothing is the user: it is their timeline."""
+    if author["username"] is not None:
+        return bool(author["username"].lower() == task.username.lower())
+    return not task.user_id or author["id"] is None or bool(author["id"] == task.user_id)
 
 
 def _username(parameters: Mapping[str, Json]) -> str:

@@ -6,38 +6,45 @@ from typing import Any
 
 from scraper.x_values import (
     Json,
+    Notes,
+    count_of,
     dig,
-    first_number,
     first_text,
     flag_of,
-    iso_time,
-    number_of,
+    id_of,
     objects_of,
     text_of,
     texts_of,
+    time_of,
 )
 
 WEB = "https://x.com"
-UNAVAILABLE = "UserUnavailable"
+USER, UNAVAILABLE = "User", "UserUnavailable"
+_AUTHOR = ("id", "username", "name", "verified", "blue_verified", "followers_count")
 
 
 def user_id(result: Json) -> str | None:
     """The user's id, if this is one."""
-    return first_text(text_of(result, "rest_id"), text_of(result, "legacy", "id_str"))
+    return first_text(id_of(result, "rest_id"), id_of(result, "legacy", "id_str"))
 
 
-def read_user(result: Json) -> dict[str, Any] | None:
+def user_name(result: Json) -> str | None:
+    """The name after the `@`."""
+    return first_text(text_of(result, "core", "screen_name"), text_of(result, "legacy", "screen_name"))
+
+
+def read_user(result: Json, notes: Notes) -> dict[str, Any] | None:
     """A user as data of an item, or None for what is not a readable user.
 
     Source: `user_results.result` of X's web application, `__typename` `User`.
     """
     if not isinstance(result, dict) or result.get("__typename") == UNAVAILABLE:
         return None
-    identity = user_id(result)
-    username = first_text(text_of(result, "core", "screen_name"), text_of(result, "legacy", "screen_name"))
+    identity, username = user_id(result), user_name(result)
     if identity is None or username is None:
         return None
     legacy = result.get("legacy")
+    notes = Notes(notes.problems, notes.place, f"{WEB}/{username}")
     return {
         "id": identity,
         "username": username,
@@ -46,44 +53,63 @@ def read_user(result: Json) -> dict[str, Any] | None:
         "location": first_text(text_of(result, "location", "location"), text_of(legacy, "location")),
         "website": _website(result),
         "url": f"{WEB}/{username}",
-        "created_at": iso_time(first_text(text_of(result, "core", "created_at"), text_of(legacy, "created_at"))),
-        **_counts(result),
+        "created_at": time_of(notes, "created_at", dig(result, "core", "created_at"), dig(legacy, "created_at")),
+        **_counts(result, notes),
         **_marks(result),
         "avatar_url": first_text(text_of(result, "avatar", "image_url"), text_of(legacy, "profile_image_url_https")),
         "banner_url": first_text(text_of(result, "banner", "image_url"), text_of(legacy, "profile_banner_url")),
         "pinned_tweet_ids": texts_of(result, "pinned_items", "tweet_ids_str")
         or texts_of(legacy, "pinned_tweet_ids_str"),
+        "withheld_in": texts_of(legacy, "withheld_in_countries"),
     }
 
 
-def read_author(result: Json) -> dict[str, Any] | None:
-    """A user as the author of a tweet: what every row needs, and no more."""
-    user = read_user(result)
-    if user is None:
-        return None
-    return {name: user[name] for name in ("id", "username", "name", "verified", "blue_verified", "followers_count")}
+def read_author(result: Json, known_id: str | None, notes: Notes) -> dict[str, Any]:
+    """A user as the author of a tweet: what every row needs, and no more.
+
+    What X does not tell of an author who is gone is null, and noted; `known_id` is what the tweet itself says.
+    """
+    shown = result if isinstance(result, dict) and unavailable_reason(result) is None else None
+    username = user_name(shown)
+    if username is None:
+        notes.missing("username", unavailable_reason(result) or "")
+        return dict.fromkeys(_AUTHOR) | {"id": user_id(shown) or known_id}
+    legacy, relations = dig(shown, "legacy"), dig(shown, "relationship_counts")
+    return {
+        "id": user_id(shown) or known_id,
+        "username": username,
+        "name": first_text(text_of(shown, "core", "name"), text_of(legacy, "name")) or "",
+        "verified": flag_of(shown, "verification", "verified") or flag_of(legacy, "verified"),
+        "blue_verified": flag_of(shown, "is_blue_verified"),
+        "followers_count": _followers(relations, legacy, notes),
+    }
 
 
 def unavailable_reason(result: Json) -> str | None:
     """Why a user can't be shown: `Suspended`, `Deactivated`, … ; None when it can."""
+    if isinstance(result, dict) and not any(result.values()):
+        return "Unavailable"
     if dig(result, "__typename") != UNAVAILABLE:
         return None
     return first_text(text_of(result, "reason"), text_of(result, "unavailable_reason")) or "Unavailable"
 
 
-def _counts(result: Json) -> dict[str, int | None]:
+def _counts(result: Json, notes: Notes) -> dict[str, int | None]:
     legacy = dig(result, "legacy")
     relations, tweets = dig(result, "relationship_counts"), dig(result, "tweet_counts")
-    return {
-        "followers_count": first_number(number_of(relations, "followers"), number_of(legacy, "followers_count")),
-        "following_count": first_number(number_of(relations, "following"), number_of(legacy, "friends_count")),
-        "tweet_count": first_number(number_of(tweets, "tweets"), number_of(legacy, "statuses_count")),
-        "media_count": first_number(number_of(tweets, "media_tweets"), number_of(legacy, "media_count")),
-        "favorites_count": first_number(
-            number_of(result, "action_counts", "favorites_count"), number_of(legacy, "favourites_count")
-        ),
-        "listed_count": number_of(legacy, "listed_count"),
+    places = {
+        "following_count": (dig(relations, "following"), dig(legacy, "friends_count")),
+        "tweet_count": (dig(tweets, "tweets"), dig(legacy, "statuses_count")),
+        "media_count": (dig(tweets, "media_tweets"), dig(legacy, "media_count")),
+        "favorites_count": (dig(result, "action_counts", "favorites_count"), dig(legacy, "favourites_count")),
+        "listed_count": (dig(legacy, "listed_count"),),
     }
+    counts = {name: count_of(notes, name, *candidates) for name, candidates in places.items()}
+    return {"followers_count": _followers(relations, legacy, notes)} | counts
+
+
+def _followers(relations: Json, legacy: Json, notes: Notes) -> int | None:
+    return count_of(notes, "followers_count", dig(relations, "followers"), dig(legacy, "followers_count"))
 
 
 def _marks(result: Json) -> dict[str, Any]:

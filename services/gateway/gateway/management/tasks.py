@@ -12,7 +12,9 @@ from trawl.workerregistry.v1 import workers_pb2
 from gateway.access import Role
 from gateway.backend import Backend
 from gateway.bodies import read_object
+from gateway.definitions import check_definition
 from gateway.exchange import Answer, Call
+from gateway.executor_names import check_executor
 from gateway.management import examples, translate
 from gateway.management.request import changed_schedule, new_task, query_of, task_name_of, with_total
 from gateway.routing import Doc, Endpoint
@@ -31,8 +33,10 @@ class TaskRoutes:
 
     async def create(self, call: Call) -> Answer:
         """Define a task."""
-        request = tasks_pb2.CreateTaskRequest(task=new_task(await read_object(call)))
-        created = await self._backend.task(self._backend.tasks.CreateTask, request)
+        task = new_task(await read_object(call))
+        await check_executor(self._backend, task.executor, "executor")
+        await check_definition(self._backend, task, "params")
+        created = await self._backend.task(self._backend.tasks.CreateTask, tasks_pb2.CreateTaskRequest(task=task))
         return Answer.json(translate.task_json(created), 201)
 
     async def schedule(self, call: Call) -> Answer:

@@ -53,9 +53,12 @@ def metadata(request_id: str) -> dict[str, str | None]:
     return {"timestamp": iso_seconds(int(time.time() * 1000)), "request_id": request_id, "version": VERSION}
 
 
-def ok(call: Call, data: Json, status: int = 200) -> Answer:
-    """A success."""
-    return Answer.json({"success": True, "data": data, "metadata": metadata(call.request_id)}, status)
+def ok(call: Call, data: Json, status: int = 200, *, warnings: Sequence[tuple[str, str]] = ()) -> Answer:
+    """A success. `warnings`: (field, message) of what was taken though it is doubtful."""
+    about: dict[str, Json] = {**metadata(call.request_id)}
+    if warnings:
+        about["warnings"] = [{"field": field, "message": message} for field, message in warnings]
+    return Answer.json({"success": True, "data": data, "metadata": about}, status)
 
 
 def _error_body(error: TrawlError, _status: int, request_id: str) -> Json:

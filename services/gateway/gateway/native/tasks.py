@@ -9,7 +9,9 @@ from gateway.access import Role
 from gateway.backend import Backend, RunOrError
 from gateway.bodies import decode_json, read_object
 from gateway.checks import Fields, invalid, path_id
+from gateway.definitions import check_definition
 from gateway.exchange import Answer, Call
+from gateway.executor_names import check_executor
 from gateway.native import examples
 from gateway.native.envelope import Page, ascending, code_of, ok, query_of
 from gateway.native.task_input import changed_task, new_task, start_of
@@ -29,6 +31,8 @@ Json = Any
 SORTS = ("created_at", "updated_at", "name", "id", "priority", "status", "next_run_at")
 STATUSES = ("active", "paused")
 MAX_BATCH = 10_000
+# Where a task has the definition that its executor works by.
+PARAMETERS = "metadata.params"
 TAG = "tasks"
 
 
@@ -70,8 +74,10 @@ class TaskRoutes:
     async def create(self, call: Call) -> Answer:
         """Create a task."""
         task = new_task(await read_object(call))
+        doubt = await check_executor(self._backend, task.executor, "executor")
+        await check_definition(self._backend, task, PARAMETERS)
         created = await self._backend.task(self._backend.tasks.CreateTask, tasks_pb2.CreateTaskRequest(task=task))
-        return ok(call, task_json(created), 201)
+        return ok(call, task_json(created), 201, warnings=[("executor", doubt)] if doubt else ())
 
     async def list_tasks(self, call: Call) -> Answer:
         """List tasks."""
@@ -102,7 +108,23 @@ class TaskRoutes:
         """Change what is given."""
         task_id = path_id("id", call.path_params["task_id"])
         task, members = changed_task(await read_object(call))
-        return ok(call, task_json(await self._update(task_id, task, members)))
+        doubt = await check_executor(self._backend, task.executor if "executor" in members else "", "executor")
+        await self._check_change(task_id, task, members)
+        updated = await self._update(task_id, task, members)
+        return ok(call, task_json(updated), warnings=[("executor", doubt)] if doubt else ())
+
+    async def _check_change(self, task_id: int, task: tasks_pb2.Task, members: list[str]) -> None:
+        if not {"metadata_json", "executor"}.intersection(members):
+            return
+        whole = task
+        if not {"metadata_json", "executor"}.issubset(members):
+            found = await self._backend.task(self._backend.tasks.GetTask, tasks_pb2.GetTaskRequest(id=task_id))
+            known: tasks_pb2.Task = found.task
+            whole = tasks_pb2.Task(
+                executor=task.executor if "executor" in members else known.executor,
+                metadata_json=task.metadata_json if "metadata_json" in members else known.metadata_json,
+            )
+        await check_definition(self._backend, whole, PARAMETERS)
 
     async def pause(self, call: Call) -> Answer:
         """Stop starting runs by schedule and dependency."""

@@ -11,6 +11,7 @@ import aiohttp
 from chassis.addresses import AddressGuard, AddressNotAllowed
 from chassis.clock import now_ms
 from chassis.logs import redact
+from chassis.retry_after import retry_after
 
 from gateway.webhooks.webhook import Attempt, Delivery, Webhook
 
@@ -36,7 +37,7 @@ class Sender:
     async def send(self, webhook: Webhook, delivery: Delivery) -> Attempt:
         """Try once. Never fails: what went wrong is in the attempt."""
         started_ms, started = now_ms(), time.perf_counter()
-        status, error, retry_after = 0, "", 0.0
+        status, error, asked = 0, "", 0.0
         try:
             self._guard.check_url(webhook.url)
             async with self._session.post(
@@ -44,14 +45,14 @@ class Sender:
             ) as answer:
                 await answer.content.read(MAX_ANSWER_BYTES)
                 status = answer.status
-                retry_after = _seconds(answer.headers.get("Retry-After", ""))
+                asked = retry_after(answer.headers) or 0.0
                 if 300 <= status < 400:
                     error = "redirects are not followed"
         except TimeoutError:
             error = "no answer in time"
         except (AddressNotAllowed, aiohttp.ClientError, OSError, ValueError) as failure:
             error = f"{type(failure).__name__}: {redact(str(failure))}"[:MAX_ERROR_CHARACTERS]
-        return Attempt(started_ms, status, error, int((time.perf_counter() - started) * 1000), retry_after)
+        return Attempt(started_ms, status, error, int((time.perf_counter() - started) * 1000), asked)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -67,8 +68,3 @@ def _headers(webhook: Webhook, delivery: Delivery) -> dict[str, str]:
         "webhook-timestamp": str(int(now.timestamp())),
         "webhook-signature": webhook.signatures(delivery.message_id, now, delivery.body),
     }
-
-
-def _seconds(text: str) -> float:
-    """A Retry-After in seconds; its other form, a date, counts as none."""
-    return float(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0.0

@@ -7,8 +7,9 @@ import orjson
 
 from scraper.addresses import shown_url
 from scraper.curl_arguments import read_arguments
+from scraper.exchanges import Fetched, FetchRequest
 from scraper.executor import ExecutorError, InvalidParameters, Json, RunContext
-from scraper.fetch import Fetched, Fetcher, FetchRequest
+from scraper.fetch import Fetcher
 from scraper.processes import command_of
 from scraper.templates import fill
 
@@ -79,7 +80,7 @@ async def result_of(context: RunContext, answer: Fetched) -> dict[str, Json]:
     result: dict[str, Json] = {"status": answer.status, "headers": headers, "body": None}
     if _is_json(answer.content_type) and len(answer.body) <= JSON_BYTES:
         try:
-            return result | {"body": orjson.loads(answer.body)}
+            return result | {"body": orjson.loads(answer.text())}
         except orjson.JSONDecodeError:
             context.log("warn", "The answer says that it is JSON, but it isn't")
     if b"\0" in answer.body[:1024]:

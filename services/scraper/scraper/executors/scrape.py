@@ -58,7 +58,7 @@ class ScrapeExecutor:
     async def run(self, context: RunContext) -> Json:
         """Counts, failed pages with reasons, and `stop_reason`."""
         definition = read_definition(context.job.parameters)
-        plan = Plan(definition)
+        plan = Plan(definition, self._fetcher.user_agent)
         parts = plan.parts()
         reader = RunReader(self._readers, parts, digest_of(parts))
         await reader.check()
@@ -95,7 +95,7 @@ class ScrapeExecutor:
         if not definition.conditional or definition.render == "browser" or self._known is None:
             return None
         # What was read depends on these alone: other limits or starts leave it as it is.
-        parts = {"items", "detail", "next", "crawl", "robots", "headers", "user_agent"}
+        parts = {"items", "detail", "next", "crawl", "robots", "headers", "user_agent", "charset"}
         if definition.crawl is not None:
             parts.add("start_urls")  # Their sites are those whose links are followed.
         reading = digest_of(definition.model_dump(mode="json", include=parts))

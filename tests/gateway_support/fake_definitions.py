@@ -1,0 +1,27 @@
+"""The scraper's check of definitions in memory. `asked` keeps what was checked; `away` makes it unavailable."""
+
+from typing import Any
+
+import orjson
+from chassis.errors import Unavailable
+from trawl.scraper.v1 import definitions_pb2, definitions_pb2_grpc
+
+
+class FakeDefinitions(definitions_pb2_grpc.DefinitionServiceServicer):
+    """Finds fault with whatever has a member `typo`."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, Any]] = []
+        self.away = False
+
+    async def CheckDefinition(  # noqa: N802
+        self, request: definitions_pb2.CheckDefinitionRequest, context: Any
+    ) -> definitions_pb2.CheckDefinitionResponse:
+        if self.away:
+            raise Unavailable("the reader is away", dependency="scraper")
+        parameters = orjson.loads(request.parameters_json)
+        self.asked.append((request.executor, parameters))
+        answer = definitions_pb2.CheckDefinitionResponse(checked=True)
+        if "typo" in parameters:
+            answer.problems.add(path="typo", message="there is no such field; did you mean 'type'?")
+        return answer
