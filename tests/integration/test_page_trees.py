@@ -69,7 +69,8 @@ async def site():
     async def page(request: web.Request) -> web.Response:
         other = f"http://localhost:{request.url.port}"
         text = PAGES[request.path[1:]].replace("{other}", other) if request.path[1:] in PAGES else ""
-        return web.Response(text=text, content_type="text/html")
+        charset = "gbk" if request.path == "/chinese" else "utf-8"
+        return web.Response(text=text, content_type="text/html", charset=charset)
 
     async with serve({"/{path:.*}": page}) as base:
         yield base
@@ -154,3 +155,8 @@ async def test_a_summary_has_what_roots_show(pool, site):
         await page.goto(f"{site}/slots")
         summary = await summarize_page(page)
     assert summary["text"].split() == ["strong", "rest", "assam", "sencha", "no", "note"]
+
+
+async def test_the_encoding_of_a_page_is_told(session, site):
+    assert (await session.load(f"{site}/open", PageOptions(timeout_seconds=120))).charset == "UTF-8"
+    assert (await session.load(f"{site}/chinese", PageOptions(timeout_seconds=120))).charset == "GBK"

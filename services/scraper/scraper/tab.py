@@ -55,7 +55,7 @@ class Tab:
         if seen.scripted or options.wait_for or options.scroll:
             await make_ready(page, self._activity, options, deadline, problems, scripted=seen.scripted)
             seen = await look_at(page, most)
-        return RenderedPage(seen.url, response.status if response else 0, seen.html, seen.cut, problems)
+        return RenderedPage(seen.url, response.status if response else 0, seen.html, seen.cut, seen.charset, problems)
 
     async def close(self) -> None:
         """Close it; the next load opens another one."""
