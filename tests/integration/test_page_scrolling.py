@@ -64,8 +64,12 @@ PAGES = {
     "<div style='height:900px'></div>",
     "frame": "<div style='height:1500px'></div><iframe src=/sections width=600 height=500></iframe>",
     "shadow": SHADOW,
+    "asking": "<p class=x></p><script>(function ask() { fetch('/rows').finally(ask); })()</script>",
     "endless": rows(total=1_000_000, more="add()"),
 }
+
+
+ASKING = "the page was still asking for more, and was read as it was: wait_for can say when it is ready"
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -104,6 +108,11 @@ async def test_every_place_of_a_page_is_passed_and_what_comes_late_is_waited_for
 async def test_the_end_of_a_page_is_found_by_itself(session, site):
     assert await gone_through(session, f"{site}/sections", Scrolling(wait=0.2)) == (12, [])
     assert await gone_through(session, f"{site}/empty", Scrolling(wait=0)) == (0, [])
+
+
+async def test_a_page_that_asks_again_and_again_has_an_end(session, site, monkeypatch):
+    monkeypatch.setattr("scraper.page_scrolling.REQUEST_SECONDS", 1.0)
+    assert await gone_through(session, f"{site}/asking", Scrolling(wait=0.2)) == (1, [ASKING])
 
 
 async def test_a_page_that_never_ends_is_stopped_and_says_so(session, site):

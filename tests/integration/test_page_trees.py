@@ -6,6 +6,8 @@ from aiohttp import web
 from executor_kit import serve
 from integration.browser_kit import pool_in, run_of
 from lxml import html
+from scraper.browser_options import BrowserOptions
+from scraper.page_reading import summarize_page
 from scraper.renderer import BrowserRenderer
 from scraper.rendering import PageOptions
 
@@ -50,11 +52,16 @@ PAGES["special/composed"] = SPECIAL.replace(
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def session(tmp_path_factory):
-    pool = pool_in(tmp_path_factory.mktemp("work"))
+async def pool(tmp_path_factory):
+    pool = pool_in(tmp_path_factory.mktemp("work"), slots=2)
+    yield pool
+    await pool.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def session(pool):
     async with BrowserRenderer(pool, {}.get).session(run_of({}), {}) as session:
         yield session
-    await pool.close()
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -62,7 +69,8 @@ async def site():
     async def page(request: web.Request) -> web.Response:
         other = f"http://localhost:{request.url.port}"
         text = PAGES[request.path[1:]].replace("{other}", other) if request.path[1:] in PAGES else ""
-        return web.Response(text=text, content_type="text/html")
+        charset = "gbk" if request.path == "/chinese" else "utf-8"
+        return web.Response(text=text, content_type="text/html", charset=charset)
 
     async with serve({"/{path:.*}": page}) as base:
         yield base
@@ -138,3 +146,17 @@ async def test_what_is_longer_than_the_bound_is_cut_by_whole_characters(session,
     assert len(page.html.encode()) <= 60
     whole = await session.load(f"{site}/special", PageOptions(timeout_seconds=120))
     assert whole.html.startswith(page.html)
+
+
+async def test_a_summary_has_what_roots_show(pool, site):
+    run = run_of({})
+    async with pool.lease(BrowserOptions(), run.guard) as lease:
+        page = await lease.context.new_page()
+        await page.goto(f"{site}/slots")
+        summary = await summarize_page(page)
+    assert summary["text"].split() == ["strong", "rest", "assam", "sencha", "no", "note"]
+
+
+async def test_the_encoding_of_a_page_is_told(session, site):
+    assert (await session.load(f"{site}/open", PageOptions(timeout_seconds=120))).charset == "UTF-8"
+    assert (await session.load(f"{site}/chinese", PageOptions(timeout_seconds=120))).charset == "GBK"

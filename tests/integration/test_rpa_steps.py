@@ -225,6 +225,16 @@ async def test_without_steps_the_page_is_read(pool, shop):
     assert (result["status"], result["text"]) == (404, "gone")
 
 
+async def test_a_run_without_steps_says_what_its_summary_leaves_out(pool, shop, monkeypatch):
+    monkeypatch.setattr("scraper.page_reading.MAX_LINKS", 2)
+    monkeypatch.setattr("scraper.page_reading.MAX_TEXT", 10)
+    _, result = await do(pool, {"BASE_URL": f"{shop.url}/shop"})
+    assert len(result["links"]) == 2
+    assert len(result["text"]) == 10
+    assert result["truncated"]["links"] > 2
+    assert result["truncated"]["text"] > 10
+
+
 @pytest.mark.parametrize(
     ("parameters", "field"),
     [

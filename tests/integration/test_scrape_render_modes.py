@@ -33,7 +33,7 @@ class FakeRenderer:
         self.loaded.append(url)
         self.asked.append(options)
         async with self._client.get(url, headers={"X-Scripts": "1"}) as answer:
-            return RenderedPage(url, answer.status, await answer.text())
+            return RenderedPage(url, answer.status, await answer.text(), charset=answer.charset or "UTF-8")
 
 
 async def scripted(request: web.Request) -> web.Response:

@@ -63,11 +63,6 @@ def decode_body(body: bytes, content_type: str, *, charset: str | None = None) -
     return _decoded(body, label), label
 
 
-def declared_label(text: str) -> str | None:
-    """The encoding that a page's markup says, where only its text is left."""
-    return _meta_charset(text[:PRESCAN_BYTES].encode("ascii", "replace"))
-
-
 def known_label(label: str) -> str | None:
     """The standard's name of an encoding, or None for a label that it doesn't know."""
     found = _lookup(label[:100])

@@ -52,6 +52,8 @@ class FileCatch:
         # An answer is being taken: it is the file, whatever else comes.
         self._taking = False
         self._pages: list[Page] = []
+        # Tabs that were there before: what they do is their own.
+        self._others = frozenset(held.context.pages) - {page}
         self._main_frames: set[str] = set()
         self._sessions: list[CDPSession] = []
         self._downloads: list[Download] = []
@@ -128,7 +130,7 @@ class FileCatch:
 
     def _is_of_new_tab(self, request: Request) -> bool:
         try:
-            return request.frame.page not in self._pages
+            return request.frame.page not in self._pages and request.frame.page not in self._others
         except PlaywrightError:
             return True  # The tab is so new that it has no frame yet.
 

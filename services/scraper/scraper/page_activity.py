@@ -75,10 +75,14 @@ class PageActivity:
 
     async def settle(
         self, page: Page, seconds: float, *, since: float = 0.0, composed_ms: int = COMPOSED_QUIET_MS
-    ) -> None:
-        """Wait until the page is at rest, `seconds` at most; requests from before `since` are not waited for."""
+    ) -> bool:
+        """Wait until the page is at rest, `seconds` at most; False: it was still asking for something then.
+
+        Requests from before `since` are not waited for.
+        """
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
+        asking = False
         while (left := end - loop.time()) > 0:
             begun = self._begun
             wanted = {"quiet": QUIET_MS, "composedQuiet": composed_ms, "most": left * 1000}
@@ -86,15 +90,15 @@ class PageActivity:
                 async with asyncio.timeout(left + 1):
                     found = await page.evaluate(_QUIET, wanted)
             except TimeoutError:
-                return
+                break
             except PlaywrightError as error:
                 if "Execution context was destroyed" not in str(error):
                     raise
                 continue  # The page moves on by itself; the next one is looked at.
-            if self.busy(since) or self._begun != begun:
-                continue
-            if not found["changed"] or found["several"]:
-                return
+            asking = self.busy(since) or self._begun != begun
+            if not asking and (not found["changed"] or found["several"]):
+                break
+        return not asking
 
     def _begin(self, request: Request) -> None:
         if request.resource_type in CONTENT:

@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 from chassis.clock import now_ms
 
 from scraper.addresses import AddressGuard, shown_url
-from scraper.charsets import declared_label
 from scraper.exchanges import Fetched
 from scraper.executor import ExecutorError, InvalidParameters, Json, Parked, RunContext
 from scraper.fetch import FetchSession
@@ -174,8 +173,8 @@ class PageLoader:
             pace.host.slow_down(None)
         if loaded.status >= 400:
             raise PageFailed(url, ExecutorError(f"HTTP {loaded.status}", code="HTTP_STATUS"), loaded.status)
-        # A browser tells the text alone, and queries go out in the encoding that the page was written in.
-        written_in = self._definition.charset or declared_label(loaded.html) or ""
+        # The text is Unicode by now; queries go out in the encoding that the page was written in.
+        written_in = self._definition.charset or loaded.charset
         body = loaded.html.encode(errors="replace")
         cut = _longer(len(body)) if loaded.cut else ""
         source = Source(loaded.url, body, "text/html; charset=utf-8", cut=cut, written_in=written_in)

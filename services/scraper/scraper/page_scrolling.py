@@ -16,7 +16,7 @@ from scraper.page_trees import TREES, matches
 from scraper.rendering import Scrolling
 
 # A step's own wait for what it brings; the end of the page has the longer one.
-STEP_SECONDS = 2.0
+STEP_SECONDS = 1.0
 # A request that is longer under way is a stream.
 REQUEST_SECONDS = 10.0
 _LOOK_SECONDS = 0.1
@@ -122,6 +122,8 @@ async def _grows(page: Page, activity: PageActivity, how: Scrolling, began: floa
     """Whether there is something to scroll, within the time that the page has for it at its end."""
     loop = asyncio.get_running_loop()
     end = loop.time() + how.wait
+    # A page that asks again and again is not waited for without end.
+    last = end + REQUEST_SECONDS
     while True:
         if await _step(page, None, move=False):
             return True
@@ -129,7 +131,7 @@ async def _grows(page: Page, activity: PageActivity, how: Scrolling, began: floa
             return True
         now = loop.time()
         if activity.busy(max(began, now - REQUEST_SECONDS)):
-            end = max(end, now + _SHOW_SECONDS)
+            end = min(max(end, now + _SHOW_SECONDS), last)
         if now >= min(end, deadline):
             return now >= deadline
         await asyncio.sleep(_LOOK_SECONDS)

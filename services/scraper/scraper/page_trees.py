@@ -109,7 +109,7 @@ _LOOK = (
     + """
   const code = [...document.scripts].some(one => !/json|template/.test(one.type));
   const scripted = code || !!document.querySelector('iframe, frame, object');
-  const seen = {scripted, html: '', bytes: 0, cut: false, url: location.href};
+  const seen = {scripted, html: '', cut: false, url: location.href, charset: document.characterSet};
   if (scripted && unlessScripted) return seen;
   const doctype = document.doctype ? new XMLSerializer().serializeToString(document.doctype) : '';
   const own = document.documentElement;
@@ -136,6 +136,8 @@ class Seen:
 
     url: str
     html: str
+    # What the answer was decoded by, as a WHATWG name.
+    charset: str
     scripted: bool
     cut: bool
 
@@ -150,7 +152,7 @@ async def look_at(page: Page, most_bytes: int, *, unless_scripted: bool = False)
                 raise
             await page.wait_for_load_state("domcontentloaded")
         else:
-            return Seen(seen["url"], seen["html"], scripted=seen["scripted"], cut=seen["cut"])
+            return Seen(seen["url"], seen["html"], seen["charset"], scripted=seen["scripted"], cut=seen["cut"])
     raise AssertionError("unreachable")
 
 

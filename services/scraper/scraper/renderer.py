@@ -120,7 +120,7 @@ class _Session:
         await BrowserSteps(self._lease, self._run, self._scope, tabs=tabs, base_url=url).run(steps)
         await activity.settle(tabs.page, READY_SECONDS)
         seen = await look_at(tabs.page, min(options.max_bytes, MAX_PAGE_BYTES))
-        return RenderedPage(seen.url, response.status if response else 0, seen.html, seen.cut, problems)
+        return RenderedPage(seen.url, response.status if response else 0, seen.html, seen.cut, seen.charset, problems)
 
     async def _failure(
         self, url: str, error: Exception, failure: tuple[str, str] | None, seconds: float

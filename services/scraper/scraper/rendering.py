@@ -52,6 +52,8 @@ class RenderedPage:
     html: str
     # Whether `html` stops at the bound.
     cut: bool = False
+    # What the browser decoded the page by (a WHATWG name): its links' queries are written in it.
+    charset: str = "UTF-8"
     # What did not come, or was stopped before its end.
     problems: Problems = field(default_factory=Problems)
 

@@ -55,7 +55,7 @@ class Tab:
         if seen.scripted or options.wait_for or options.scroll:
             await make_ready(page, self._activity, options, deadline, problems, scripted=seen.scripted)
             seen = await look_at(page, most)
-        return RenderedPage(seen.url, response.status if response else 0, seen.html, seen.cut, problems)
+        return RenderedPage(seen.url, response.status if response else 0, seen.html, seen.cut, seen.charset, problems)
 
     async def close(self) -> None:
         """Close it; the next load opens another one."""
@@ -93,11 +93,9 @@ async def make_ready(
         if not await await_selector(page, options.wait_for, seconds * WAIT_SHARE):
             message = f"{options.wait_for} did not come in {seconds * WAIT_SHARE:g} s; the page was read as it was"
             problems.note(PAGE_CUT, "wait_for", message, url=page.url)
-    elif scripted:
-        await activity.settle(page, min(READY_SECONDS, seconds * WAIT_SHARE))
-        if activity.busy():
-            message = "the page was still asking for more, and was read as it was: wait_for can say when it is ready"
-            problems.note(PAGE_CUT, "ready", message, url=page.url)
+    elif scripted and not await activity.settle(page, min(READY_SECONDS, seconds * WAIT_SHARE)):
+        message = "the page was still asking for more, and was read as it was: wait_for can say when it is ready"
+        problems.note(PAGE_CUT, "ready", message, url=page.url)
     if options.scroll is not None:
         scrolled = await scroll_through(page, activity, options.scroll, deadline - seconds * (1 - SCROLL_SHARE))
         if scrolled.stopped:
