@@ -134,7 +134,8 @@ class Attempt:
             requested_ms=self._stopped_ms, delivered_ms=self._stopped_ms, stopped_ms=now_ms(),
         )  # fmt: skip
         if how.others:
-            message = f"ended with the function's process, as it had started them: {how.others} processes"
+            which = "1 process" if how.others == 1 else f"{how.others} processes"
+            message = f"ended with the function: {which} that it had started"
             self._lines.append(runs_pb2.LogLine(time_ms=now_ms(), level="warn", message=message))
 
     async def _listen(self, child: ChildProcess) -> dict[str, Json]:
