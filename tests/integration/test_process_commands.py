@@ -140,6 +140,30 @@ async def test_process_limits_bind(tmp_path: Path, marker: str) -> None:
         await shell.run(context_of(command="exec head -c 5000 /dev/zero > big"))
 
 
+@pytest.mark.parametrize(
+    ("line", "limit"),
+    [
+        ("head -c 5000 /dev/zero > big; rm -f big; echo fine", "COMMAND_FILE_MB"),
+        ("head -c 5000 /dev/zero > big; exit 3", "COMMAND_FILE_MB"),
+        (f'exec {sys.executable} -c \'open("big", "wb").write(bytes(5000))\'', "COMMAND_FILE_MB"),
+        (f"{sys.executable} -c 'bytes(2**31)'", "COMMAND_ADDRESS_SPACE_MB"),
+        (f"{sys.executable} -c 'import os; [os.dup(1) for _ in range(99)]'", "COMMAND_OPEN_FILES"),
+    ],
+)
+async def test_process_that_met_a_limit_fails_and_names_it(tmp_path: Path, marker: str, line: str, limit: str) -> None:
+    """Also where the shell around it went on and succeeded: what was cut must not look whole."""
+    limits = ProcessLimits(open_files=50, file_bytes=1000, address_space_bytes=2**30)
+    shell = ShellExecutor(runner=CommandRunner(worker_id=marker, work_dir=tmp_path, limits=limits))
+    with pytest.raises(ExecutorError, match=limit):
+        await shell.run(context_of(command=line))
+
+
+async def test_process_has_what_its_user_has(shell: ShellExecutor) -> None:
+    """Sparse files and reserved address space are nobody's business, and only core files are off."""
+    line = "ulimit -v; ulimit -f; ulimit -c; truncate -s 5G hollow; stat -c %s hollow"
+    assert await shell.run(context_of(command=line)) == f"unlimited\nunlimited\n0\n{5 * 2**30}\n"
+
+
 async def test_process_daemon_does_not_outlive_the_command(shell: ShellExecutor, marker: str) -> None:
     """Neither leaving the session nor emptying the environment nor holding the pipes open helps."""
     context = context_of(command="env -i setsid sleep 300 & setsid sleep 300 & (sleep 300 &) ; echo done; echo $!")

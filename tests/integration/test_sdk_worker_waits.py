@@ -54,9 +54,11 @@ class Waiting:
 
 
 @contextmanager
-def waiting(tmp_path: Path, *words: str, tasks: str = TASKS) -> Iterator[Waiting]:
+def waiting(tmp_path: Path, *words: str, tasks: str = TASKS, ports: dict[str, int] | None = None) -> Iterator[Waiting]:
     home = tmp_path / "home"
     home.mkdir()
+    if ports is not None:
+        (home / "ports.json").write_bytes(orjson.dumps(ports))
     (tmp_path / "patient_tasks.py").write_text(tasks)
     environment = {name: value for name, value in os.environ.items() if name not in TARGETS} | {"TRAWL_HOME": str(home)}
     log = tmp_path / "worker.log"
@@ -79,11 +81,10 @@ def nowhere() -> dict[str, int]:
 def test_a_worker_that_waits_for_services_that_never_were_says_where_and_stops_when_told_to(
     tmp_path: Path, number: signal.Signals
 ) -> None:
-    with waiting(tmp_path) as worker:
-        ports = nowhere()
-        worker.show(ports)
+    ports = nowhere()
+    with waiting(tmp_path, ports=ports) as worker:
         wait_until(lambda: worker.said("waiting for the services"))
-        assert worker.said(f"scheduler 127.0.0.1:{ports['scheduler']}") or worker.said("127.0.0.1:50051")
+        assert worker.said(f"scheduler 127.0.0.1:{ports['scheduler']}")
         worker.process.send_signal(number)
         assert worker.process.wait(40) == 0
         assert sum("waiting" in line for line in worker.lines()) == 1
@@ -115,6 +116,7 @@ def ports_of(cell: cells.Cell) -> dict[str, int]:
 def test_a_worker_finds_services_that_come_later_go_and_are_elsewhere(cell: cells.Cell, tmp_path: Path) -> None:
     with waiting(tmp_path) as worker, Trawl(cell.api.removesuffix("/api"), cell.api_key) as trawl:
         wait_until(lambda: worker.said("waiting for the services"))
+        assert worker.said("is TRAWL_HOME the stack's folder?")
         worker.show(ports_of(cell))
         wait_until(lambda: worker.said("takes runs of"))
         assert trawl.run("patient", {"n": 2}).result(timeout=60) == 2

@@ -6,7 +6,7 @@ import contextlib
 import os
 import socket
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,23 +38,27 @@ class Targets:
     scheduler: str
     scraper: str
     registry: str
+    # What may be amiss when nobody is there.
+    hint: str = field(default="", compare=False)
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> "Targets":
         """What SCHEDULER_TARGET, SCRAPER_TARGET and REGISTRY_TARGET say, else what the file TRAWL_PORTS_FILE says now
         (the services' ports on this machine by name, as JSON), else this machine's usual ports.
         """
-        ports = _ports(environment.get("TRAWL_PORTS_FILE", ""))
+        file = environment.get("TRAWL_PORTS_FILE", "")
+        ports = _ports(file)
         usual = {"scheduler": 50051, "scraper": 50052, "worker-registry": 50053}
         here = {name: f"127.0.0.1:{ports.get(name, port)}" for name, port in usual.items()}
         return cls(
             environment.get("SCHEDULER_TARGET") or here["scheduler"],
             environment.get("SCRAPER_TARGET") or here["scraper"],
             environment.get("REGISTRY_TARGET") or here["worker-registry"],
+            f"; {file} is not there: is TRAWL_HOME the stack's folder?" if file and not ports else "",
         )
 
     def __str__(self) -> str:
-        return f"scheduler {self.scheduler}, scraper {self.scraper}, worker-registry {self.registry}"
+        return f"scheduler {self.scheduler}, scraper {self.scraper}, worker-registry {self.registry}{self.hint}"
 
 
 def _ports(path: str) -> dict[str, int]:

@@ -19,8 +19,6 @@ SIGNS = {
     "COMMAND_OPEN_FILES": r"(?i)too many open files|EMFILE",
     "COMMAND_PROCESSES": r"(?i)resource temporarily unavailable|cannot fork|can't start new thread|EAGAIN",
 }
-# What shells say of a program that SIGXFSZ has ended, whatever they end with themselves.
-CUT_SHORT = "File size limit exceeded"
 FILE_SIGNAL = int(signal.SIGXFSZ)
 
 
@@ -48,8 +46,9 @@ class ProcessLimits:
 
     def reached(self, exit_code: int, errors: str) -> str:
         """The name of the setting whose limit a command seems to have met, by what it wrote last; "": none."""
-        # A shell line may go on, and succeed, after a program of it was ended by the kernel.
-        if self.file_bytes and (exit_code in (-FILE_SIGNAL, 128 + FILE_SIGNAL) or CUT_SHORT in errors):
+        # Whatever the exit code: a shell goes on after the kernel has ended a program, and some programs only complain.
+        cut = exit_code in (-FILE_SIGNAL, 128 + FILE_SIGNAL) or re.search(SIGNS["COMMAND_FILE_MB"], errors)
+        if self.file_bytes and cut:
             return "COMMAND_FILE_MB"
         if exit_code == 0:
             return ""
