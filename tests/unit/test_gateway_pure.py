@@ -8,7 +8,6 @@ from gateway.bodies import MAX_DEPTH, decode_json
 from gateway.checks import Fields, path_id
 from gateway.failures import Malformed
 from gateway.guard import Guard
-from gateway.native.translate import stop_of
 from gateway.settings import GatewaySettings
 from gateway.smartrpa.events import check_events
 from gateway.smartrpa.request import parse_task
@@ -117,15 +116,3 @@ def test_the_signing_secret_is_never_the_admin_key_itself() -> None:
     assert b"admin" not in derived
     assert signing_secret(None, None) != signing_secret(None, None)
     assert signing_secret("a", "admin") != derived
-
-
-def test_a_run_that_is_being_stopped_says_since_when() -> None:
-    asked = runs_pb2.Run(status=runs_pb2.RUN_STATUS_RUNNING, abort_requested_ms=1_700_000_000_000)
-    assert stop_of(asked) == {
-        "requested_at": "2023-11-14T22:13:20Z",
-        "delivered_at": None,
-        "stopped_at": None,
-        "how": None,
-        "leftovers_killed": 0,
-    }
-    assert stop_of(runs_pb2.Run()) is None
