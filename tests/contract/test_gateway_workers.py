@@ -210,6 +210,19 @@ async def test_a_report_needs_the_leases_token(gateway: Gateway, path: str, body
     assert (reply.status, reply.json["error"]["code"]) == (404, "RESOURCE_NOT_FOUND")
 
 
+async def test_a_line_that_is_too_long_is_cut_and_the_others_are_whole(gateway: Gateway) -> None:
+    logs = ["first", "z" * 70_000, {"message": "a\0b", "level": "warn"}, "é" * 16_384]
+    reply = await gateway.call("POST", f"/api/runs/{RUN}/logs", body={"lease_token": TOKEN_TEXT, "logs": logs})
+    assert reply.status == 200
+    (report,) = [r for r in gateway.services.leases.requests if isinstance(r, lease_pb2.LeaseReport)]
+    first, cut, nul, whole = [line.message for line in report.logs]
+    assert (first, nul, whole) == ("first", "a\ufffdb", "é" * 16_384)
+    kept, note = cut.split(" ... ")
+    assert note == f"[{70_000 - len(kept)} characters more]"
+    assert len(cut) <= 16_384
+    assert kept == "z" * len(kept)
+
+
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     ("path", "body", "field"),

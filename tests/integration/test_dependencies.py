@@ -253,3 +253,20 @@ def test_the_rest_contract_shows_previews_explanations_and_refusals(cell: cells.
     assert cell.await_run(free["run_id"]).status == COMPLETED
     assert http(cell, "DELETE", f"/tasks/{slow}")[0] == 409
     assert http(cell, "GET", "/runs/999999/explain")[0] == 404
+
+
+def test_a_run_that_waits_for_its_retry_ends_with_its_deleted_task(cell: cells.Cell) -> None:
+    metadata = b'{"retry": {"initial_seconds": 600}}'
+    task = create(cell, "retired", executor="shell", command="exit 7", retry_count=1, metadata_json=metadata)
+    run_id = cell.start_run(task)
+    stores.wait_until(lambda: cell.run(run_id).not_before_ms > 0)
+    cell.tasks.DeleteTask(tasks_pb2.DeleteTaskRequest(id=task), timeout=60)
+    ended = cell.await_run(run_id)
+    assert (ended.status, ended.error_message) == (ABORTED, "its task was deleted before it started")
+
+
+def test_a_run_that_nobody_takes_ends_with_its_deleted_task(cell: cells.Cell) -> None:
+    task = create(cell, "unwanted", executor="alchemy")
+    run_id = cell.start_run(task)
+    cell.tasks.DeleteTask(tasks_pb2.DeleteTaskRequest(id=task), timeout=60)
+    assert cell.await_run(run_id).status == ABORTED

@@ -19,7 +19,7 @@ from scheduler.queue_pull import FAIR_EVERY, QueuePulls
 from scheduler.records import never_started
 from scheduler.redis_leases import LiveLeases, Sign
 from scheduler.redis_queues import LiveQueues
-from scheduler.redis_runs import Holder, LiveRuns
+from scheduler.redis_runs import Holder, LiveRuns, Progress
 from scheduler.run import Status
 from scheduler.settings import SchedulerSettings
 from stores import SettingsEnv
@@ -212,3 +212,29 @@ async def test_one_call_in_ten_is_served_lowest_priority_first(parts: Parts) -> 
                 await message.ack()
         firsts.append(runs_pb2.RunSpec.FromString(first.data).run_id // 100)
     assert sorted(firsts) == [1] + [2] * (FAIR_EVERY - 1)
+
+
+@pytest.mark.parametrize("lease_ms", [1_000, 15_000, 600_000])
+async def test_no_lease_is_longer_than_the_runs_time(parts: Parts, lease_ms: int) -> None:
+    """A worker that is alive and lets its run go on for ever loses it on time, however rarely it is heard."""
+    lease = await parts.lease(50)
+    deadline = lease.started_ms + 60_000 + 20_000
+    for now in (lease.started_ms, lease.started_ms + 79_000, deadline + 1, deadline + 5_000):
+        (check,) = await parts.leases.check(HOLDER.worker_id, [Sign(50, lease.token, lease_ms=lease_ms)], now)
+        assert check.verdict == "ok"
+        # Redis has its own clock for when a run was claimed.
+        assert check.expires_ms <= min(max(now, deadline), now + lease_ms) + 2_000
+        due = await parts.live.next_expiry()
+        assert due is not None
+        assert due <= deadline + 2_000
+
+
+async def test_no_lease_of_a_built_in_worker_is_either(parts: Parts) -> None:
+    lease = await parts.lease(51)
+    deadline = lease.started_ms + 60_000 + 20_000
+    report = Progress(51, lease.token, 1, 0, 0, "", 0)
+    for now in (deadline - 10_000, deadline - 5_000, deadline + 5_000):
+        assert await parts.live.report(HOLDER, [report], now) == ["ok"]
+        due = await parts.live.next_expiry()
+        assert due is not None
+        assert due <= deadline + 2_000

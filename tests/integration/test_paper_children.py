@@ -7,7 +7,8 @@ import pytest
 from executor_kit import RecordingContext, context_of
 from fpdf import FPDF
 from scraper.paper_workshop import ChildFailed, Workshop
-from scraper.processes import CommandRunner, marked_processes
+from scraper.process_group import marked_processes
+from scraper.processes import CommandRunner
 
 
 @pytest.fixture

@@ -10,10 +10,15 @@ from pathlib import Path
 
 import pytest
 from executor_kit import RecordingContext, context_of, until
+from scraper.command_limits import ProcessLimits
 from scraper.executor import ExecutorError, InvalidParameters
 from scraper.executors.python import PythonExecutor
 from scraper.executors.shell import ShellExecutor
-from scraper.processes import GRACE_SECONDS, CommandRunner, ProcessLimits, marked_processes, reap_leftovers
+from scraper.process_group import marked_processes, reap_leftovers
+from scraper.processes import CommandRunner
+
+# Short, so that what ignores TERM is soon killed.
+GRACE_SECONDS = 0.3
 
 
 @pytest.fixture
@@ -23,7 +28,7 @@ def marker() -> str:
 
 @pytest.fixture
 def runner(tmp_path: Path, marker: str) -> CommandRunner:
-    return CommandRunner(worker_id=marker, work_dir=tmp_path / "work")
+    return CommandRunner(worker_id=marker, work_dir=tmp_path / "work", grace_seconds=GRACE_SECONDS)
 
 
 @pytest.fixture
@@ -135,6 +140,33 @@ async def test_process_limits_bind(tmp_path: Path, marker: str) -> None:
         await shell.run(context_of(command="exec head -c 5000 /dev/zero > big"))
 
 
+@pytest.mark.parametrize(
+    ("line", "limit"),
+    [
+        ("head -c 5000 /dev/zero > big; rm -f big; echo fine", "COMMAND_FILE_MB"),
+        ("head -c 5000 /dev/zero > big; exit 3", "COMMAND_FILE_MB"),
+        (
+            f"{sys.executable} -c 'print(5000 * chr(120), file=open(chr(98), chr(119)), flush=True)'; true",
+            "COMMAND_FILE_MB",
+        ),
+        (f"{sys.executable} -c 'bytes(2**31)'", "COMMAND_ADDRESS_SPACE_MB"),
+        (f"{sys.executable} -c 'import os; [os.dup(1) for _ in range(99)]'", "COMMAND_OPEN_FILES"),
+    ],
+)
+async def test_process_that_met_a_limit_fails_and_names_it(tmp_path: Path, marker: str, line: str, limit: str) -> None:
+    """Also where the shell around it went on and succeeded: what was cut must not look whole."""
+    limits = ProcessLimits(open_files=50, file_bytes=1000, address_space_bytes=2**30)
+    shell = ShellExecutor(runner=CommandRunner(worker_id=marker, work_dir=tmp_path, limits=limits))
+    with pytest.raises(ExecutorError, match=limit):
+        await shell.run(context_of(command=line))
+
+
+async def test_process_has_what_its_user_has(shell: ShellExecutor) -> None:
+    """Sparse files and reserved address space are nobody's business, and only core files are off."""
+    line = "ulimit -v; ulimit -f; ulimit -c; truncate -s 5G hollow; stat -c %s hollow"
+    assert await shell.run(context_of(command=line)) == f"unlimited\nunlimited\n0\n{5 * 2**30}\n"
+
+
 async def test_process_daemon_does_not_outlive_the_command(shell: ShellExecutor, marker: str) -> None:
     """Neither leaving the session nor emptying the environment nor holding the pipes open helps."""
     context = context_of(command="env -i setsid sleep 300 & setsid sleep 300 & (sleep 300 &) ; echo done; echo $!")
@@ -179,7 +211,7 @@ async def test_process_kill_leaves_nothing(shell: ShellExecutor, marker: str, li
 
 
 @pytest.mark.parametrize("line", STUBBORN.values(), ids=STUBBORN.keys())
-async def test_process_cancel_ends_within_half_a_second_and_the_guard_does_the_rest(
+async def test_process_cancel_waits_for_the_grace_and_the_guard_does_the_rest(
     shell: ShellExecutor, marker: str, line: str, tmp_path: Path
 ) -> None:
     context = context_of(command=line)
@@ -187,13 +219,9 @@ async def test_process_cancel_ends_within_half_a_second_and_the_guard_does_the_r
     await until(lambda: "ready" in context.messages())
     group = context.guarded[0]
     before = set(group._find())  # type: ignore[attr-defined]
-    started = asyncio.get_running_loop().time()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await task
-    # On a machine that has nothing else to do; they would live for minutes.
-    assert GRACE_SECONDS < 0.5
-    assert asyncio.get_running_loop().time() - started < 5
+        await asyncio.wait_for(task, 40)
     group.kill()
     await until(lambda: not group.alive())
     assert alive_of(marker) == []
@@ -203,7 +231,7 @@ async def test_process_cancel_ends_within_half_a_second_and_the_guard_does_the_r
 
 
 async def test_process_kill_counts_what_was_left(shell: ShellExecutor) -> None:
-    context = context_of(command="trap '' TERM; sleep 300 & echo ready; while :; do wait; done")
+    context = context_of(command="trap '' TERM; sleep 300 & echo ready; while :; do wait; done", grace_seconds=0.1)
     task = asyncio.create_task(shell.run(context))
     await until(lambda: "ready" in context.messages())
     task.cancel()
@@ -211,27 +239,6 @@ async def test_process_kill_counts_what_was_left(shell: ShellExecutor) -> None:
         await task
     # The shell ignores TERM, and so does the sleep that inherited it.
     assert context.guarded[0].kill() == 2
-
-
-async def test_process_cancel_lets_it_clean_up(shell: ShellExecutor) -> None:
-    context = context_of(command="trap 'echo bye; exit 5' TERM; echo ready; while :; do sleep 0.05; done")
-    task = asyncio.create_task(shell.run(context))
-    await until(lambda: "ready" in context.messages())
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert not context.guarded[0].alive()
-    assert "bye" in context.messages()
-
-
-async def test_process_terminate_lets_it_clean_up(shell: ShellExecutor) -> None:
-    context = context_of(command="trap 'echo bye; exit 5' TERM; echo ready; while :; do sleep 0.05; done")
-    task = asyncio.create_task(shell.run(context))
-    await until(lambda: "ready" in context.messages())
-    context.guarded[0].terminate()
-    with pytest.raises(ExecutorError, match="exit code 5"):
-        await asyncio.wait_for(task, 40)
-    assert "bye" in context.messages()
 
 
 HOST = """
@@ -344,6 +351,7 @@ from scraper.processes import _read
 
 class Lines:
     def add(self, data): pass
+    def due_seconds(self): return None
     def finish(self): pass
 
 over, failures = threading.Event(), []

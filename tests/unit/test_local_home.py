@@ -79,6 +79,49 @@ def test_private_ports_differ_and_keep_clear_of_the_public_ones() -> None:
     assert all(31_900 <= port < 32_000 for port in chosen)
 
 
+NAMES = ("nats", "scheduler", "scraper")
+
+
+def test_the_ports_of_a_home_are_kept_while_they_are_free(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.prepare()
+    first = ports.stack_ports(NAMES, kept=home.read_ports())
+    home.write_ports(first)
+    assert home.read_ports() == first
+    assert stat.S_IMODE(home.ports_file.stat().st_mode) == 0o600
+    assert ports.stack_ports(NAMES, kept=home.read_ports()) == first
+    with socket.create_server((ports.HOST, first["scheduler"])):
+        moved = ports.stack_ports(NAMES, kept=first)
+    assert (moved["nats"], moved["scraper"]) == (first["nats"], first["scraper"])
+    assert moved["scheduler"] not in first.values()
+    assert ports.stack_ports(NAMES, kept=first, avoid=[first["nats"]])["nats"] != first["nats"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '{"nats": "x", "scheduler": 0, "scraper": true}'])
+def test_kept_ports_that_make_no_sense_are_chosen_anew(tmp_path: Path, text: str) -> None:
+    home = Home(tmp_path)
+    home.ports_file.write_text(text)
+    assert home.read_ports() == {}
+    assert len(set(ports.stack_ports(NAMES, kept=home.read_ports()).values())) == 3
+
+
+def test_two_programs_never_keep_the_same_port() -> None:
+    (port,) = ports.private_ports(1)
+    chosen = ports.stack_ports(NAMES, kept=dict.fromkeys(NAMES, port))
+    assert len(set(chosen.values())) == 3
+
+
+def test_private_ports_can_be_named() -> None:
+    (first,) = ports.private_ports(1, avoid=range(31_990, 32_000))
+    chosen = ports.stack_ports(NAMES, kept={"nats": 1}, first=str(first))
+    assert list(chosen.values()) == [first, first + 1, first + 2]
+    with pytest.raises(Refusal, match=r"\(scheduler\) can't be used"):
+        ports.stack_ports(NAMES, kept={}, first=str(first), avoid=[first + 1])
+    for text in ("none", "0", "-5", "65534"):
+        with pytest.raises(Refusal, match="PRIVATE_PORTS is"):
+            ports.stack_ports(NAMES, kept={}, first=text)
+
+
 def programs(folder: Path, *names: str) -> dict[str, str]:
     for name in names:
         (folder / name).write_text("#!/bin/sh\n")

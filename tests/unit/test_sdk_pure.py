@@ -5,30 +5,9 @@ import types
 from typing import Any
 
 import pytest
-from trawl import App, Cancelled, Context, PermanentFailure, Task, task
-from trawl_sdk.child import Runner
+from sdk_kit import Said, end_of
+from trawl import App, Cancelled, Context, PermanentFailure, task
 from trawl_sdk.context import RunFacts
-
-
-class Said:
-    """What a function has said, instead of a worker."""
-
-    def __init__(self) -> None:
-        self.messages: list[Any] = []
-        self.cancelled_runs: set[tuple[int, int]] = set()
-        self.cancel: Any = None
-
-    def send(self, message: Any) -> None:
-        self.messages.append(message)
-
-    def ask(self, message: Any) -> None:
-        self.messages.append(message)
-
-
-def end_of(function: Task[..., Any], said: Said | None = None, **params: Any) -> Any:
-    """How a run of the function ends."""
-    order = {"task": function.name, "run_id": 7, "attempt": 1, "params": params, "checkpoint": None}
-    return Runner(App(function), said or Said()).run(order)  # type: ignore[arg-type]
 
 
 def test_a_task_is_named_by_its_function_and_can_still_be_called() -> None:

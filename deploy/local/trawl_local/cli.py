@@ -18,6 +18,7 @@ from trawl_local.home import Home
 EPILOG = """\
 Environment: TRAWL_HOME (data; default .trawl), TRAWL_API_KEY (first admin key; else one is generated),
 PORT_SCHEDULER 8080, PORT_SMARTRPA 8082, PORT_MANAGEMENT 8083, PORT_XGET 8003, PORT_PIPELINE 8000 (0 = off),
+PRIVATE_PORTS (first of the six that the programs among themselves use; else those of the last start),
 MONGODB_URI (a real MongoDB; else the embedded stand-in), CHROMIUM_PATH, TESSERACT_PATH, LOG_LEVEL.
 """
 
@@ -125,11 +126,8 @@ def simulate(context: typer.Context, name: Annotated[str, typer.Argument(help="W
 def worker(context: typer.Context) -> None:
     """Do runs of Python functions of your own: trawl worker MODULE:APP [--slots N] (see docs/sdk.md)."""
     environment = dict(os.environ)
-    ports = Home.of(environment).read_state().get("ports", {}).get("private", {})
-    for variable, name in (("SCHEDULER_TARGET", "scheduler"), ("SCRAPER_TARGET", "scraper"),
-                           ("REGISTRY_TARGET", "worker-registry")):  # fmt: skip
-        if name in ports and not environment.get(variable):
-            environment[variable] = f"127.0.0.1:{ports[name]}"
+    # Looked at again and again: the stack may be started later, or anew on other ports.
+    environment["TRAWL_PORTS_FILE"] = str(Home.of(environment).ports_file)
     command = [sys.executable, "-m", "trawl_sdk", *context.args]
     os.execve(sys.executable, command, environment)  # noqa: S606 - by list
 

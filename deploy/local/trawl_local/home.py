@@ -49,6 +49,11 @@ class Home:
         """What runs now; see `write_state`."""
         return self.path / "run" / "stack.json"
 
+    @property
+    def ports_file(self) -> Path:
+        """The private ports of the last start, which the next one takes again; see `write_ports`."""
+        return self.path / "ports.json"
+
     def folder(self, name: str) -> Path:
         """One of `FOLDERS`."""
         return self.path / name
@@ -122,6 +127,25 @@ class Home:
     def write_state(self, state: Mapping[str, Any]) -> None:
         """Say what runs: `pid`, `urls`, `ports`, …; readable by the owner alone, and never half written."""
         self._write_privately(self.state_file, json.dumps(state, indent=2) + "\n")
+
+    def write_ports(self, private: Mapping[str, int]) -> None:
+        """Keep the ports by program: whoever speaks to the services finds them there after any restart."""
+        text = json.dumps(dict(private), indent=2) + "\n"
+        try:
+            if not self.ports_file.exists() or self.ports_file.read_text(encoding="utf-8") != text:
+                self._write_privately(self.ports_file, text)
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def read_ports(self) -> dict[str, int]:
+        """What `write_ports` has kept; empty when there is nothing of use."""
+        try:
+            kept = json.loads(self.ports_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        if not isinstance(kept, dict):
+            return {}
+        return {name: port for name, port in kept.items() if type(port) is int and 0 < port < 65_536}
 
     def read_state(self) -> dict[str, Any]:
         """What `write_state` said last; empty when nothing runs."""

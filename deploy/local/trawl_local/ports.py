@@ -1,10 +1,12 @@
-"""Ports of the one-machine stack: the public ones by setting, the private ones by what is free. Loopback only."""
+"""Ports of the one-machine stack: the public ones by setting, the private ones as they were, by setting, or by what is
+free. Loopback only.
+"""
 
 import errno
 import os
 import random
 import socket
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from trawl_local.errors import Refusal
@@ -80,6 +82,37 @@ def _listen_problem(port: int) -> int:
         except OSError as error:
             return error.errno or errno.EINVAL
     return 0
+
+
+def stack_ports(
+    names: Sequence[str], *, kept: Mapping[str, int], first: str = "", avoid: Collection[int] = ()
+) -> dict[str, int]:
+    """A port for each name, none of `avoid`: those from `first` on, if that is given, else the kept one while it is
+    free, else any free one. Raises `Refusal` for what can't be.
+    """
+    if first:
+        return _named_ports(names, first, avoid)
+    chosen: dict[str, int] = {}
+    for name in names:
+        port = kept.get(name, 0)
+        if port and port not in chosen.values() and port not in avoid and _listen_problem(port) == 0:
+            chosen[name] = port
+    missing = [name for name in names if name not in chosen]
+    taken = {*avoid, *chosen.values()}
+    return chosen | dict(zip(missing, private_ports(len(missing), taken), strict=True))
+
+
+def _named_ports(names: Sequence[str], first: str, avoid: Container[int]) -> dict[str, int]:
+    most = 65_536 - len(names)
+    if not (first.isascii() and first.isdigit() and 0 < int(first) <= most):
+        raise Refusal(f"PRIVATE_PORTS is '{first}': give the first of {len(names)} ports, a number from 1 to {most}.")
+    ports = dict(zip(names, range(int(first), int(first) + len(names)), strict=True))
+    for name, port in ports.items():
+        if port in avoid or _listen_problem(port):
+            raise Refusal(
+                f"Port {port} ({name}) can't be used: stop what listens there, or set PRIVATE_PORTS to another number."
+            )
+    return ports
 
 
 def private_ports(count: int, avoid: Container[int] = ()) -> list[int]:

@@ -70,7 +70,8 @@ def plan(
 ) -> Stack:
     """The stack for this folder. `tools` are the programs' paths by package name."""
     names = ("nats", "redis", "mongodb", "scheduler", "scraper", "worker-registry")
-    private = dict(zip(names, ports.private_ports(len(names), avoid=set(public.values())), strict=True))
+    first = environment.get("PRIVATE_PORTS", "").strip()
+    private = ports.stack_ports(names, kept=home.read_ports(), first=first, avoid=set(public.values()))
     mongodb = environment.get("MONGODB_URI", "").strip()
     if mongodb:
         del private["mongodb"]

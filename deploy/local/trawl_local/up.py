@@ -104,6 +104,7 @@ async def running(
         ports.check_free(public)
         key, key_is_new = home.first_key(environment)
         plan = stack.plan(home, environment, found, key, public)
+        home.write_ports(plan.private)
         stack.write_configs(home, plan.private)
         logs = StoreLogs(home.folder("logs"))
         reporter = _Reporter(output, logs)

@@ -46,7 +46,7 @@ class GrpcClient:
     """
 
     def __init__(self, name: str, target: str, options: Sequence[tuple[str, int]] = ()) -> None:
-        self.name = name
+        self.name, self._closed = name, False
         self.channel = grpc.aio.insecure_channel(target, options=[*OPTIONS, *options])
 
     def stub(self, factory: Callable[[grpc.aio.Channel], T]) -> T:
@@ -59,6 +59,8 @@ class GrpcClient:
             return await method(request, timeout=timeout, wait_for_ready=wait, metadata=_metadata())
         except grpc.aio.AioRpcError as error:
             raise error_from_call(error, self.name) from error
+        except asyncio.CancelledError:
+            raise self._hung_up() from None
 
     async def stream(self, method: Any, request: Any, *, timeout: float = 60.0) -> Any:  # noqa: ASYNC109 - as above
         """Yield the answers of a server stream. Raises a `TrawlError`."""
@@ -67,6 +69,15 @@ class GrpcClient:
                 yield message
         except grpc.aio.AioRpcError as error:
             raise error_from_call(error, self.name) from error
+        except asyncio.CancelledError:
+            raise self._hung_up() from None
+
+    def _hung_up(self) -> BaseException:
+        """What a cancelled call means: that its caller is cancelled, or else that the channel was closed."""
+        task = asyncio.current_task()
+        if self._closed and task is not None and not task.cancelling():
+            return Unavailable(f"the connection to {self.name} was closed", dependency=self.name)
+        return asyncio.CancelledError()
 
     async def pulse(
         self,
@@ -99,7 +110,8 @@ class GrpcClient:
             call.cancel()
 
     async def close(self) -> None:
-        """Close the channel."""
+        """Close the channel; calls under way fail as `Unavailable`."""
+        self._closed = True
         await self.channel.close(None)
 
 

@@ -5,6 +5,7 @@ import asyncio
 import logging
 import os
 import sys
+from functools import partial
 
 from chassis.errors import TrawlError
 
@@ -18,9 +19,9 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="trawl worker",
         description="Do runs of the Python functions of a module, as a worker of the fleet. SIGTERM or Ctrl-C: finish "
-        "what runs, then leave.",
-        epilog="Environment: SCHEDULER_TARGET, SCRAPER_TARGET, REGISTRY_TARGET (host:port; unset: the stack that runs "
-        "on TRAWL_HOME, else this machine's ports 50051 to 50053).",
+        "what runs, then leave; once more: leave at once.",
+        epilog="Environment: SCHEDULER_TARGET, SCRAPER_TARGET, REGISTRY_TARGET (host:port; unset: the stack on "
+        "TRAWL_HOME, started before or later, else this machine's ports 50051 to 50053).",
     )
     made.add_argument("target", metavar="MODULE:APP", help="module, module:name or file.py:name; without a name, every "
                       "@task of the module")  # fmt: skip
@@ -34,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
 
 async def _serve(options: Options) -> None:
     # Its channels belong to the loop that they are made in.
-    await Worker(options, Targets.of(os.environ)).run()
+    await Worker(options, partial(Targets.of, os.environ)).run()
 
 
 def main() -> int:
@@ -48,6 +49,8 @@ def main() -> int:
     options = Options(given.target, given.slots, given.drain_seconds, given.id)
     try:
         asyncio.run(_serve(options))
+    except KeyboardInterrupt:
+        return 130  # before the worker could listen to it
     except (Unusable, NameTaken) as error:
         print(f"trawl worker: {error}", file=sys.stderr)
         return 1

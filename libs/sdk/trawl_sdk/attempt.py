@@ -17,7 +17,7 @@ from trawl.scheduler.v1 import lease_pb2, runs_pb2
 from trawl.scraper.v1 import results_pb2
 
 from trawl_sdk.fleet import Fleet
-from trawl_sdk.process import ChildProcess, Pool, Unusable
+from trawl_sdk.process import ChildProcess, Ended, Pool, Unusable
 
 Json = Any
 T = TypeVar("T")
@@ -54,6 +54,8 @@ class Attempt:
         self._leased, self._fleet, self._pool = leased, fleet, pool
         self._stop: Stop | None = None
         self._stopping = asyncio.Event()
+        self._stopped_ms = 0
+        self._receipt: runs_pb2.StopReceipt | None = None
         self._lines: list[runs_pb2.LogLine] = []
         self._items: list[results_pb2.NewItem] = []
         self._progress: tuple[int, int, str] | None = None
@@ -65,6 +67,7 @@ class Attempt:
         """Stop it. The first reason stays, but a lost run is lost whatever came before."""
         if self._stop is None or why is Stop.LOST:
             self._stop = why
+            self._stopped_ms = self._stopped_ms or now_ms()
         self._stopping.set()
 
     async def run(self) -> None:
@@ -106,21 +109,34 @@ class Attempt:
             if not listening.done():
                 child.send({"do": "cancel", "run_id": self.run_id, "attempt": self._leased.attempt})
                 await asyncio.wait({listening}, timeout=GRACE_SECONDS)
-            if self._stop is None and listening.done() and listening.exception() is None:
-                end = listening.result()
-                if end["outcome"] != "died":
-                    self._pool.give_back(child)
-                    return end
-            # What was told to stop may have left processes behind: its child is not used again.
-            await child.end()
-            return listening.result() if listening.done() else {"outcome": "killed"}
+            end = listening.result() if listening.done() else {"outcome": "killed"}
+            if self._stop is None and end["outcome"] != "died" and not end["left"]:
+                self._pool.give_back(child)
+            else:
+                # What was told to stop may have left something behind: its child is not used again.
+                self._ended(end, await child.end())
         except BaseException:
             await child.end()
             raise
+        else:
+            return end
         finally:
             listening.cancel()
             stopping.cancel()
             await asyncio.gather(listening, stopping, return_exceptions=True)
+
+    def _ended(self, end: dict[str, Json], how: Ended) -> None:
+        """Keep how the child was ended, for the run's owner."""
+        # A child whose function has returned in time waits idly: that TERM ends it says nothing of the run.
+        stopped_itself = end["outcome"] != "killed" and not how.others and how.how == "term"
+        self._receipt = runs_pb2.StopReceipt(
+            how="cooperative" if stopped_itself else how.how, leftovers_killed=how.others,
+            requested_ms=self._stopped_ms, delivered_ms=self._stopped_ms, stopped_ms=now_ms(),
+        )  # fmt: skip
+        if how.others:
+            which = "1 process" if how.others == 1 else f"{how.others} processes"
+            message = f"ended with the function: {which} that it had started"
+            self._lines.append(runs_pb2.LogLine(time_ms=now_ms(), level="warn", message=message))
 
     async def _listen(self, child: ChildProcess) -> dict[str, Json]:
         async for message in child.messages():
@@ -269,7 +285,7 @@ class Attempt:
     ) -> None:  # fmt: skip
         end = lease_pb2.LeaseEnd(
             run_id=self.run_id, token=self.token, outcome=outcome, result_json=result, error_message=message,
-            error_code=code, retryable=retryable,
+            error_code=code, retryable=retryable, stop=self._receipt if self._stop is not None else None,
         )  # fmt: skip
         await self._until_answered(lambda: self._fleet.finish(end))
 

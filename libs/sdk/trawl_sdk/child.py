@@ -1,10 +1,12 @@
 """The process that runs tasks: loads the author's module, and does one run after another. Owns: calling the functions.
 
 Started by `process` as `python -m trawl_sdk.child TARGET FD`; both speak JSON, a message a line. It leads a session of
-its own, and kills all of that when the other side is gone.
+its own, and kills all of that when the other side is gone. On Linux what its runs start has it as an ancestor for ever,
+so that it can tell when something of a run is left.
 """
 
 import asyncio
+import contextlib
 import ctypes
 import importlib
 import io
@@ -20,7 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from chassis.process_tree import tree
 
+from trawl_sdk import values
 from trawl_sdk.context import AsyncContext, Context, Json, RunFacts
 from trawl_sdk.errors import Cancelled, PermanentFailure
 from trawl_sdk.task import App, Task
@@ -107,7 +111,7 @@ class _Printed(io.TextIOBase):
         *lines, self._rest.text = whole.split("\n")
         for line in lines:
             if line.strip():
-                self._line.send({"say": "log", "level": self._level, "message": line[:8_000], "data": {}})
+                self._line.send({"say": "log", "level": self._level, "message": values.text(line)[:8_000], "data": {}})
         return len(text)
 
     def finish(self) -> None:
@@ -189,9 +193,9 @@ def _bind(task: Task[..., Any], context: Any, facts: RunFacts) -> Any:
 
 def _completed(result: Json) -> Mapping[str, Json]:
     try:
-        data = orjson.dumps(result, option=orjson.OPT_NON_STR_KEYS)
-    except TypeError as error:
-        return _failed(f"the result is not JSON: {error}", "INVALID_RESULT", retryable=False)
+        data = values.encoded(result, "result")
+    except ValueError as error:
+        return _failed(str(error), "INVALID_RESULT", retryable=False)
     if len(data) > MAX_RESULT_BYTES:
         message = f"the result has more than {MAX_RESULT_BYTES} bytes: emit items instead"
         return _failed(message, "RESULT_TOO_LARGE", retryable=False)
@@ -207,7 +211,7 @@ def _failure(error: BaseException) -> Mapping[str, Json]:
 
 
 def _failed(message: str, code: str, *, retryable: bool) -> Mapping[str, Json]:
-    shown = message[:MAX_ERROR_CHARACTERS]
+    shown = values.text(message)[:MAX_ERROR_CHARACTERS]
     return {"say": "end", "outcome": "failed", "error": shown, "code": code, "retryable": retryable}
 
 
@@ -216,20 +220,46 @@ def _trace(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not frame.filename.startswith(str(Path(__file__).parent))]
     lines = traceback.format_list(own) + traceback.format_exception_only(error)
-    return "".join(lines)[-MAX_ERROR_CHARACTERS:]
+    return values.text("".join(lines))[-MAX_ERROR_CHARACTERS:]
 
 
-def _die_with_parent() -> None:
-    """On Linux the kernel sees to it, even while the author's code holds the interpreter."""
+def _adopt_orphans() -> None:
+    """On Linux: what loses its parent comes here."""
     if sys.platform == "linux":
-        set_death_signal = 1
-        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
+        set_child_subreaper = 36
+        ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0)
+
+
+class Descendants:
+    """What this process has started. What is there when the module has been loaded is the module's, and no run's."""
+
+    def __init__(self) -> None:
+        self._known = self._living()
+
+    def left(self) -> int:
+        """How many processes a run has left behind."""
+        return len(self._living() - self._known)
+
+    def _living(self) -> set[int]:
+        if sys.platform != "linux":
+            return set()
+        try:
+            # One call instead of a walk through all processes, for runs that start none.
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return set()
+        places = tree(os.getpid())
+        for pid, place in places.items():
+            if place.zombie and place.parent == os.getpid():
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)
+        return {pid for pid, place in places.items() if not place.zombie}
 
 
 def main() -> None:
     """Say what there is to run, then run it."""
     target, descriptor = sys.argv[1:3]
-    _die_with_parent()
+    _adopt_orphans()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     line = Connection(socket.socket(fileno=int(descriptor)))
     try:
@@ -244,7 +274,7 @@ def main() -> None:
     ]  # fmt: skip
     line.send({"say": "ready", "tasks": definitions})
     threading.Thread(target=line.read, daemon=True).start()
-    runner = Runner(app, line)
+    runner, descendants = Runner(app, line), Descendants()
     printed = _Printed(line, "info"), _Printed(line, "warn")
     sys.stdout, sys.stderr = printed
     while True:
@@ -254,7 +284,7 @@ def main() -> None:
         end = runner.run(order)
         for stream in printed:
             stream.finish()
-        line.send(end)
+        line.send({**end, "left": descendants.left()})
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ DEFAULT_URL = "http://127.0.0.1:8080"
 # Where the contract is found below the scheduler's port; on a port of its own it is at the root.
 PREFIX = "/management"
 REQUEST_SECONDS = 30.0
+# As long as a run of a task without a limit of its own.
+RESULT_SECONDS = 3_600.0
 RETRIES = 5
 FIRST_POLL_SECONDS = 0.05
 LONGEST_POLL_SECONDS = 1.0
@@ -57,6 +59,8 @@ class State:
     progress: Mapping[str, Json]
     run_id: int
     log_total: int
+    # Why it has not started or gone on: no worker offers its queue, a retry's delay, a rate limit, …; None: it has.
+    waiting_reason: str | None = None
 
     @property
     def ended(self) -> bool:
@@ -96,6 +100,7 @@ def state_of(answer: Mapping[str, Json]) -> State:
         started_at=answer["startedAt"], completed_at=answer["completedAt"], result=answer["result"],
         error=answer["error"], error_code=answer["errorCode"], attempt=answer["attempt"],
         progress=answer["progress"], run_id=answer["runId"], log_total=answer["logTotal"],
+        waiting_reason=answer.get("waitingReason"),
     )  # fmt: skip
 
 
@@ -146,17 +151,23 @@ def _read(response: httpx.Response) -> Json:
 
 
 def _polls(timeout: float | None) -> Iterator[float]:
-    """How long to wait before each further look. Raises TimeoutError when `timeout` seconds are over."""
+    """How long to wait before each further look, until `timeout` seconds are over; None: for ever."""
     until = None if timeout is None else time.monotonic() + timeout
     pause = FIRST_POLL_SECONDS
     while True:
         if until is not None:
             left = until - time.monotonic()
             if left <= 0:
-                raise TimeoutError(f"the execution has not ended within {timeout} s")
+                return
             pause = min(pause, left)
         yield pause
         pause = min(LONGEST_POLL_SECONDS, pause * 1.5)
+
+
+def _late(state: State | None, timeout: float | None) -> TimeoutError:
+    """That it has not ended in time, and why as far as that is known."""
+    why = f": {state.waiting_reason}" if state is not None and state.waiting_reason else ""
+    return TimeoutError(f"the execution has not ended within {timeout:g} s{why}")
 
 
 class Run(Generic[R]):
@@ -169,16 +180,17 @@ class Run(Generic[R]):
         """How it is now."""
         return state_of(self._client.send(show(self.execution_id, logLimit=1)))
 
-    def result(self, timeout: float | None = None) -> R:
-        """Wait for the end, and answer what the task returned. Raises `RunFailed`, `RunCancelled`, TimeoutError after
-        `timeout` seconds.
+    def result(self, timeout: float | None = RESULT_SECONDS) -> R:
+        """Wait for the end, and answer what the task returned. Raises `RunFailed`, `RunCancelled`, and TimeoutError,
+        which says what it waits for, after `timeout` seconds (None: never).
         """
+        state = None
         for pause in _polls(timeout):
             if (state := self.state()).ended:
                 outcome: R = state.outcome()
                 return outcome
             time.sleep(pause)
-        raise AssertionError("polls end with an error")
+        raise _late(state, timeout)
 
     def logs(self, offset: int = 0, limit: int = LOG_PAGE) -> Sequence[Mapping[str, Json]]:
         """Lines of its log: `timestamp`, `level`, `message`, and `data` where there is some."""
@@ -269,14 +281,15 @@ class AsyncRun(Generic[R]):
         """How it is now."""
         return state_of(await self._client.send(show(self.execution_id, logLimit=1)))
 
-    async def result(self, timeout: float | None = None) -> R:  # noqa: ASYNC109 - the same words as `Run.result`
+    async def result(self, timeout: float | None = RESULT_SECONDS) -> R:  # noqa: ASYNC109 - as `Run.result`
         """Wait for the end, and answer what the task returned. Raises `RunFailed`, `RunCancelled`, TimeoutError."""
+        state = None
         for pause in _polls(timeout):
             if (state := await self.state()).ended:
                 outcome: R = state.outcome()
                 return outcome
             await asyncio.sleep(pause)
-        raise AssertionError("polls end with an error")
+        raise _late(state, timeout)
 
     async def logs(self, offset: int = 0, limit: int = LOG_PAGE) -> Sequence[Mapping[str, Json]]:
         """Lines of its log."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from trawl_sdk import values
 from trawl_sdk.errors import Cancelled
 
 Json = Any
@@ -85,18 +86,29 @@ class _Speaking:
         self._go_on()
         if level not in LEVELS:
             raise ValueError(f"level must be one of {', '.join(LEVELS)}, not {level!r}")
-        self._line.send({"say": "log", "level": level, "message": str(message)[:MAX_MESSAGE_CHARACTERS], "data": data})
+        shown = values.text(message)[:MAX_MESSAGE_CHARACTERS]
+        self._line.send({"say": "log", "level": level, "message": shown, "data": values.shown(data)})
 
     def progress(self, done: int, total: int = 0, step: str = "") -> None:
         """Say how far the run is; `total` 0: nobody knows. `step` is what is being done now."""
         self._go_on()
-        self._line.send({"say": "progress", "done": int(done), "total": int(total), "step": str(step)})
+        counts = {"done": _count(done), "total": _count(total)}
+        self._line.send({"say": "progress", **counts, "step": values.text(step)})
 
     def _item(self, item: Mapping[str, Json], key: str | None, data_type: str) -> Mapping[str, Json]:
         self._go_on()
         if not isinstance(item, Mapping):
             raise TypeError("an item is a dict")
-        return {"say": "item", "data": dict(item), "key": key, "type": data_type}
+        data = dict(item)
+        values.encoded(data, "the item" if key is None else f"item {key!r}")
+        if key is not None:
+            values.encoded(key, "the item's key")
+        return {"say": "item", "data": data, "key": key, "type": values.text(data_type)}
+
+
+def _count(value: int) -> int:
+    """Within what a report holds."""
+    return max(values.MIN_INTEGER, min(int(value), values.MAX_INTEGER))
 
 
 class Checkpoint:
@@ -120,7 +132,9 @@ class Context(_Speaking):
         self.checkpoint = Checkpoint(self, facts.checkpoint)
 
     def emit(self, item: Mapping[str, Json], *, key: str | None = None, data_type: str = "item") -> None:
-        """Store a result item. One with a `key` is stored once whatever the number of attempts."""
+        """Store a result item. One with a `key` is stored once whatever the number of attempts. Raises ValueError that
+        names what JSON can't hold.
+        """
         self._line.send(self._item(item, key, data_type))
 
     def sleep(self, seconds: float) -> None:
@@ -130,6 +144,7 @@ class Context(_Speaking):
 
     def _save(self, state: Json) -> None:
         self._go_on()
+        values.encoded(state, "the checkpoint")
         self._line.ask({"say": "checkpoint", "state": state})
 
 
@@ -152,7 +167,9 @@ class AsyncContext(_Speaking):
         self.checkpoint = AsyncCheckpoint(self, facts.checkpoint)
 
     async def emit(self, item: Mapping[str, Json], *, key: str | None = None, data_type: str = "item") -> None:
-        """Store a result item. One with a `key` is stored once whatever the number of attempts."""
+        """Store a result item. One with a `key` is stored once whatever the number of attempts. Raises ValueError that
+        names what JSON can't hold.
+        """
         await asyncio.to_thread(self._line.send, self._item(item, key, data_type))
 
     async def sleep(self, seconds: float) -> None:
@@ -161,4 +178,5 @@ class AsyncContext(_Speaking):
 
     async def _save(self, state: Json) -> None:
         self._go_on()
+        values.encoded(state, "the checkpoint")
         await asyncio.to_thread(self._line.ask, {"say": "checkpoint", "state": state})

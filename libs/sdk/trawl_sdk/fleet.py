@@ -6,7 +6,8 @@ import contextlib
 import os
 import socket
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -37,15 +38,35 @@ class Targets:
     scheduler: str
     scraper: str
     registry: str
+    # What may be amiss when nobody is there.
+    hint: str = field(default="", compare=False)
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> "Targets":
-        """What SCHEDULER_TARGET, SCRAPER_TARGET and REGISTRY_TARGET say, else this machine's usual ports."""
+        """What SCHEDULER_TARGET, SCRAPER_TARGET and REGISTRY_TARGET say, else what the file TRAWL_PORTS_FILE says now
+        (the services' ports on this machine by name, as JSON), else this machine's usual ports.
+        """
+        file = environment.get("TRAWL_PORTS_FILE", "")
+        ports = _ports(file)
+        usual = {"scheduler": 50051, "scraper": 50052, "worker-registry": 50053}
+        here = {name: f"127.0.0.1:{ports.get(name, port)}" for name, port in usual.items()}
         return cls(
-            environment.get("SCHEDULER_TARGET") or "127.0.0.1:50051",
-            environment.get("SCRAPER_TARGET") or "127.0.0.1:50052",
-            environment.get("REGISTRY_TARGET") or "127.0.0.1:50053",
+            environment.get("SCHEDULER_TARGET") or here["scheduler"],
+            environment.get("SCRAPER_TARGET") or here["scraper"],
+            environment.get("REGISTRY_TARGET") or here["worker-registry"],
+            f"; {file} is not there: is TRAWL_HOME the stack's folder?" if file and not ports else "",
         )
+
+    def __str__(self) -> str:
+        return f"scheduler {self.scheduler}, scraper {self.scraper}, worker-registry {self.registry}{self.hint}"
+
+
+def _ports(path: str) -> dict[str, int]:
+    try:
+        found = orjson.loads(Path(path).read_bytes()) if path else {}
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def own_address(target: str) -> str:
@@ -70,9 +91,14 @@ class Identity:
 
 
 class Fleet:
-    """Every method raises `chassis.errors.TrawlError`."""
+    """Every method raises `chassis.errors.TrawlError`. `look` answers where the services are now."""
 
-    def __init__(self, targets: Targets) -> None:
+    def __init__(self, look: Callable[[], Targets]) -> None:
+        self._look, self.targets = look, look()
+        self._connect()
+
+    def _connect(self) -> None:
+        targets = self.targets
         self._address = own_address(targets.registry)
         self._scheduler = GrpcClient("scheduler", targets.scheduler)
         self._scraper = GrpcClient("scraper", targets.scraper)
@@ -83,6 +109,17 @@ class Fleet:
         self._leases: Any = self._scheduler.stub(lease_pb2_grpc.LeaseServiceStub)
         self._results: Any = self._scraper.stub(results_pb2_grpc.ResultServiceStub)
         self._workers: Any = self._registry.stub(workers_pb2_grpc.WorkerServiceStub)
+
+    async def look_again(self) -> bool:
+        """Whether the services are elsewhere by now; then they are spoken to there, and calls under way fail."""
+        if (targets := self._look()) == self.targets:
+            return False
+        former = (self._scheduler, self._scraper, self._registry)
+        self.targets = targets
+        self._connect()
+        for client in former:
+            await client.close()
+        return True
 
     async def define(self, definition: Mapping[str, Json]) -> None:
         """Make the task that stands for a function, or bring its limits up to date. Raises `NameTaken`."""

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import secrets
 import signal
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,7 +26,10 @@ RENEW_SECONDS = 1.0
 RETRY_SECONDS = 1.0
 # After the heartbeats have failed for the first time; from then on longer and longer, up to their interval.
 FIRST_PAUSE_SECONDS = 0.1
-LEAVE_SECONDS = 3.0
+LEAVE_SECONDS = 1.5
+LOOK_SECONDS = 0.5
+# How long runs that are told to stop may take to be given back; and when nobody is there to take them.
+GIVE_BACK_SECONDS, LOST_SECONDS = 10.0, 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,38 +45,56 @@ class Options:
 class Worker:
     """One worker process."""
 
-    def __init__(self, options: Options, targets: Targets) -> None:
-        self._options, self._fleet = options, Fleet(targets)
+    def __init__(self, options: Options, look: Callable[[], Targets]) -> None:
+        """`look` answers where the services are; it is asked again and again."""
+        self._options, self._fleet = options, Fleet(look)
         self._pool = Pool(options.target)
         self._identity = Identity(options.worker_id, OUTSIDE_SESSION + secrets.token_hex(12), options.slots, ())
         self._attempts: dict[int, Attempt] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._freed = asyncio.Event()
         self._active = asyncio.Event()
-        self._stopping = asyncio.Event()
-        self._registered = False
+        self._stopping, self._hurried = asyncio.Event(), asyncio.Event()
+        self._registered = self._lost = False
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT. Raises `Unusable` for a module that can't be loaded, `NameTaken`."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._stopping.set)
-        loops: list[asyncio.Task[Any]] = []
+            loop.add_signal_handler(number, self._stop)
+        stopping = asyncio.create_task(self._stopping.wait())
+        preparing = asyncio.create_task(self._prepare())
+        loops: list[asyncio.Task[Any]] = [asyncio.create_task(self._look_for_services())]
         try:
-            await self._prepare()
-            loops = [asyncio.create_task(work) for work in (self._heartbeats(), self._renewals(), self._take_runs())]
-            stopping = asyncio.create_task(self._stopping.wait())
+            await asyncio.wait({*loops, preparing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not preparing.done():
+                return  # whatever it waits for
+            preparing.result()
+            loops += [asyncio.create_task(work) for work in (self._heartbeats(), self._renewals(), self._take_runs())]
             done, _ = await asyncio.wait({*loops, stopping}, return_when=asyncio.FIRST_COMPLETED)
             for ended in done - {stopping}:
                 ended.result()  # a loop that ends has failed
             await self._drain(loops[-1])
         finally:
-            for task in [*loops, *self._tasks]:
+            ending = [preparing, stopping, *loops, *self._tasks]
+            for task in ending:
                 task.cancel()
-            await asyncio.gather(*loops, *self._tasks, return_exceptions=True)
-            await self._leave()
-            await self._pool.close()
+            await asyncio.gather(*ending, return_exceptions=True)
+            await asyncio.gather(self._leave(), self._pool.close())
             await self._fleet.close()
+
+    def _stop(self) -> None:
+        """A signal: the first one ends the worker in order, another one at once."""
+        if self._stopping.is_set():
+            self._hurried.set()
+        self._stopping.set()
+
+    async def _look_for_services(self) -> None:
+        """They may be started later, or anew and elsewhere."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if await self._fleet.look_again():
+                log.info("the services are elsewhere now: %s", self._fleet.targets)
 
     async def _prepare(self) -> None:
         child = await self._pool.take()
@@ -94,7 +116,7 @@ class Worker:
                 if error.kind not in ("unavailable", "deadline_exceeded", "exhausted"):
                     raise
                 if not waiting:
-                    log.warning("waiting: %s", error.message)
+                    log.warning("waiting for the services (%s): %s", self._fleet.targets, error.message)
                 waiting = True
                 await asyncio.sleep(RETRY_SECONDS)
 
@@ -110,6 +132,9 @@ class Worker:
             try:
                 await self._be_heard(backoff)
             except TrawlError as error:
+                if not self._lost:
+                    log.warning("lost the services (%s): %s; trying again", self._fleet.targets, error.message)
+                self._lost = True
                 log.debug("not heard: %s", error.message)
                 await asyncio.sleep(backoff.failed())
             else:
@@ -122,6 +147,9 @@ class Worker:
         async with contextlib.aclosing(statuses):
             async for status in statuses:
                 backoff.succeeded()
+                if self._lost:
+                    log.info("the services are back (%s)", self._fleet.targets)
+                self._lost = False
                 if not status:
                     return
                 if status == "active":
@@ -186,16 +214,28 @@ class Worker:
         """Take nothing new, let what runs end, give back what doesn't."""
         taking.cancel()
         await asyncio.gather(taking, return_exceptions=True)
-        if self._tasks:
-            log.info("stopping: %d runs may go on for %g s", len(self._tasks), self._options.drain_seconds)
-            await asyncio.wait(self._tasks, timeout=self._options.drain_seconds)
+        if self._tasks and not self._lost:
+            seconds = self._options.drain_seconds
+            log.info("stopping: %d runs may go on for %g s; a further signal stops them", len(self._tasks), seconds)
+            waits = [asyncio.create_task(self._hurried.wait()), asyncio.create_task(_ends_of(self._tasks))]
+            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
         for attempt in self._attempts.values():
             attempt.stop(Stop.DRAIN)
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=10)
+            # Without the services there is nobody to give a run back to.
+            await asyncio.wait(self._tasks, timeout=LOST_SECONDS if self._lost else GIVE_BACK_SECONDS)
 
     async def _leave(self) -> None:
-        if self._registered:
+        if self._registered and not self._lost:
             with contextlib.suppress(TrawlError, TimeoutError):
                 async with asyncio.timeout(LEAVE_SECONDS):
                     await self._fleet.leave(self._identity.worker_id, self._identity.session)
+
+
+async def _ends_of(tasks: Iterable["asyncio.Task[None]"]) -> bool:
+    """Wait for all of them, whatever comes of them."""
+    await asyncio.wait(tasks)
+    return True

@@ -23,6 +23,7 @@ from trawl.scheduler.v1 import (
 from wire import subjects
 
 from scheduler.abort_run import AbortRun, EndedRuns
+from scheduler.abort_runs import AbortRuns
 from scheduler.change_tasks import ChangeTasks
 from scheduler.durations import Durations
 from scheduler.events import Announcer
@@ -106,6 +107,7 @@ class Scheduler:
         self.changes = ChangeTasks(
             tasks=tasks, live=live, announcer=announcer, starter=self.starter,
             dependencies=self.selfstart.dependencies, watch=self.selfstart.watch, standings=self.standings,
+            aborts=AbortRuns(live=live, finish=self.finish, announcer=announcer, ended=ended),
         )  # fmt: skip
         self.workflows = WorkflowParts(
             database, tasks=tasks, live=live, archive=archive, announcer=announcer, starter=self.starter,

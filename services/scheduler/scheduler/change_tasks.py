@@ -6,6 +6,7 @@ from chassis.clock import now_ms
 from chassis.errors import Unavailable
 from chassis.logs import get_logger
 
+from scheduler.abort_runs import AbortRuns
 from scheduler.dependencies import Dependencies
 from scheduler.events import Announcer
 from scheduler.mongo_tasks import Tasks
@@ -22,7 +23,9 @@ class ChangeTasks:
     """Writes tasks, makes cached copies stale, says what happened."""
 
     def __init__(self, *, tasks: Tasks, live: LiveRuns, announcer: Announcer, starter: StartRuns,
-                 dependencies: Dependencies, watch: TaskWatch, standings: Standings) -> None:  # fmt: skip
+                 dependencies: Dependencies, watch: TaskWatch, standings: Standings,
+                 aborts: AbortRuns) -> None:  # fmt: skip
+        self._aborts = aborts
         self._watch, self._standings = watch, standings
         self._tasks, self._live, self._announcer, self._starter = tasks, live, announcer, starter
         self._dependencies = dependencies
@@ -57,13 +60,19 @@ class ChangeTasks:
         return new
 
     async def delete(self, task_id: int) -> None:
-        """Delete the task; its runs stay. Raises `NotFound`, `Conflict` when another task depends on it."""
+        """Delete the task: what waits of it is aborted, what runs goes on, what has ended stays. Raises `NotFound`,
+        `Conflict` when another task depends on it.
+        """
         task = await self._tasks.get(task_id)
         await self._tasks.remove(task)
         if task.collects:
             await self._standings.forget(task_id)
         await self._live.raise_task_version(task_id, DELETED_TASK_VERSION)
         self._starter.forget_task(task_id)
+        try:
+            await self._aborts.end_waiting(await self._aborts.live_ids(task_id), "its task was deleted")
+        except Unavailable as error:
+            log.warning("waiting runs of a deleted task stay", task_id=task_id, reason=error.message)
         await self._announce("deleted", task)
 
     async def _announce(self, kind: str, task: Task) -> None:

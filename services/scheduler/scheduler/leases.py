@@ -361,11 +361,13 @@ def _finished(end: lease_pb2.LeaseEnd, live: LiveRun, check: LeaseCheck) -> ends
         progress_total=live.total, item_count=live.items, spec=live.spec,
     )  # fmt: skip
     if end.outcome == lease_pb2.LeaseEnd.OUTCOME_ABORTED:
-        finished.stop.CopyFrom(
-            runs_pb2.StopReceipt(
-                requested_ms=check.abort_ms, delivered_ms=check.abort_delivered_ms, stopped_ms=now, how="worker"
-            )
-        )
+        stop = runs_pb2.StopReceipt(
+            requested_ms=check.abort_ms, delivered_ms=check.abort_delivered_ms, stopped_ms=now,
+            how=end.stop.how or "worker", leftovers_killed=end.stop.leftovers_killed,
+        )  # fmt: skip
+        finished.stop.CopyFrom(stop)
+    elif end.HasField("stop"):
+        finished.stop.CopyFrom(end.stop)
     return finished
 
 

@@ -1,13 +1,15 @@
 """One attempt: runs the executor, and sees to its end. Owns timeout, abort, and the proof that nothing is left.
 
 The supervisor stands outside the executor: when an attempt is to stop, the executor gets `COOPERATIVE_SECONDS` to end
-by itself; then what it guards gets TERM, then KILL, whatever the executor does.
+by itself; then what it guards gets TERM, then KILL, whatever the executor does. A command has its own grace between
+the two (`executor.Graceful`).
 """
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from time import monotonic
 from typing import Any
 
 import orjson
@@ -16,15 +18,19 @@ from chassis.errors import Unavailable
 from chassis.logs import get_logger
 from chassis.telemetry import span
 
-from scraper.executor import Executor, ExecutorError, Guarded, Json, Parked
+from scraper.executor import Executor, ExecutorError, Graceful, Guarded, Json, Parked
 from scraper.run_context import Context
 
 log = get_logger("attempt")
 COOPERATIVE_SECONDS = 0.5
 TERM_SECONDS = 0.6
 KILL_SECONDS = 0.5
-CHECK_SECONDS = 0.02
+# The most that a command has when the run goes on elsewhere: the worker itself is about to end, or has lost the run.
+HURRIED_GRACE_SECONDS = 2.0
+FIRST_CHECK_SECONDS, LONGEST_CHECK_SECONDS = 0.02, 0.25
 MAX_RESULT_BYTES = 1024 * 1024
+# From the mildest to the hardest way of being stopped.
+HOW = ("cooperative", "term", "kill")
 
 
 class StopReason(StrEnum):
@@ -75,6 +81,9 @@ class Attempt:
         self.context = context
         self._executor, self._traceparent = executor, traceparent
         self._stop: Stop | None = None
+        self._stopped_at = 0.0
+        # What was killed of things that give no account of their own.
+        self._killed = 0
         self._over: asyncio.Future[None] | None = None
         self._enforcer: asyncio.Task[None] | None = None
         self._task: asyncio.Task[Json] | None = None
@@ -83,6 +92,7 @@ class Attempt:
         """Stop it. The first reason stays, but a lost run stays lost whatever came before."""
         if self._stop is None:
             self._stop = Stop(reason, requested_ms or now_ms())
+            self._stopped_at = monotonic()
             if self._task is not None:
                 self._enforce_stop(self._task)
         elif reason is StopReason.LOST:
@@ -132,10 +142,14 @@ class Attempt:
             return await self._executor.run(self.context)
 
     async def _end_guarded(self) -> None:
-        """TERM what is alive, then KILL it, and count what had to be killed."""
+        """TERM what is alive, then KILL it, and count what did not end by itself."""
         guarded = self.context.guarded
         if any(what.alive() for what in guarded):
             await self._end_alive(guarded)
+        if self._stop is not None:
+            receipts = [what.receipt() for what in guarded if isinstance(what, Graceful)]
+            self._stop.how = max([self._stop.how, *(how for how, _ in receipts)], key=HOW.index)
+            self._stop.leftovers = self._killed + sum(count for _, count in receipts)
         for what in guarded:
             await what.release()
         guarded.clear()
@@ -145,13 +159,28 @@ class Attempt:
             self._stop.how = "term"
         for what in guarded:
             what.terminate()
-        await _until_dead(guarded, TERM_SECONDS)
-        leftovers = sum(what.kill() for what in guarded if what.alive())
+        await self._grace(guarded)
+        left = [(what, what.kill()) for what in guarded if what.alive()]
         await _until_dead(guarded, KILL_SECONDS)
-        if leftovers:
-            self.context.log("warn", f"{leftovers} processes that would not end were killed")
+        if killed := sum(count for _, count in left):
+            self.context.log("warn", f"{killed} processes that would not end were killed")
             if self._stop is not None:
-                self._stop.how, self._stop.leftovers = "kill", self._stop.leftovers + leftovers
+                self._stop.how = "kill"
+            self._killed += sum(count for what, count in left if not isinstance(what, Graceful))
+
+    async def _grace(self, guarded: Sequence[Guarded]) -> None:
+        """Give what was told to end its time."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + TERM_SECONDS
+        if self._stop is not None and self._task is not None:
+            longest = max((what.grace_seconds for what in guarded if isinstance(what, Graceful)), default=0.0)
+            if self._stop.reason in (StopReason.LOST, StopReason.DRAIN):
+                longest = min(longest, HURRIED_GRACE_SECONDS)
+            # A command's executor ends with it: there is nothing to be looked at meanwhile.
+            since = monotonic() - self._stopped_at
+            await asyncio.wait({self._task}, timeout=max(0.0, longest - since))
+            until = max(until, loop.time() + longest - since)
+        await _until_dead(guarded, until - loop.time())
 
     async def _conclude(self, task: "asyncio.Task[Json]", started: int) -> Ending:
         stop = self._stop
@@ -230,9 +259,10 @@ def _encode(result: Json) -> bytes | ExecutorError:
 async def _until_dead(guarded: Sequence[Guarded], seconds: float) -> None:
     """Wait for the end of processes that are no children of the loop: there is nothing to be told by."""
     loop = asyncio.get_running_loop()
-    until = loop.time() + seconds
-    while loop.time() < until and any(what.alive() for what in guarded):  # noqa: ASYNC110 - see above
-        await asyncio.sleep(CHECK_SECONDS)
+    until, pause = loop.time() + seconds, FIRST_CHECK_SECONDS
+    while loop.time() < until and any(what.alive() for what in guarded):
+        await asyncio.sleep(pause)
+        pause = min(LONGEST_CHECK_SECONDS, pause * 1.2)
 
 
 def _forget(task: "asyncio.Task[Any]") -> None:

@@ -16,6 +16,7 @@ from scraper.adspower_browser import AdsPower
 from scraper.browser import BrowserPool, PoolSettings
 from scraper.browser_process import machine_memory_bytes, reap_browsers
 from scraper.browser_profiles import Profiles
+from scraper.command_limits import MEGABYTE, ProcessLimits
 from scraper.custom_actions import RegisteredActions
 from scraper.definition_checks import definition_checks
 from scraper.executor import Executor
@@ -32,7 +33,8 @@ from scraper.mongo_known import MongoKnownItems, MongoKnownPages
 from scraper.mongo_sessions import MongoSessions
 from scraper.page_readers import PageReaders
 from scraper.pipeline import Pipeline
-from scraper.processes import CommandRunner, reap_leftovers
+from scraper.process_group import reap_leftovers
+from scraper.processes import CommandRunner
 from scraper.redis_paces import RedisPaces
 from scraper.redis_profiles import RedisProfiles
 from scraper.renderer import BrowserRenderer
@@ -61,7 +63,9 @@ class Executors:
     ) -> None:  # fmt: skip
         work_dir = Path(settings.work_dir)
         self._fetcher = Fetcher(AddressGuard(settings.allowed_addresses))
-        self._runner = CommandRunner(worker_id=worker_id, work_dir=work_dir)
+        self._runner = CommandRunner(
+            worker_id=worker_id, work_dir=work_dir, limits=_limits(settings), grace_seconds=settings.grace_seconds
+        )
         self._browsers = BrowserPool(
             PoolSettings(
                 work_dir=work_dir,
@@ -164,6 +168,15 @@ class Executors:
         await self._redis.aclose()
         await self._fetcher.close()
         await self._pipeline.close()
+
+
+def _limits(settings: ScraperSettings) -> ProcessLimits:
+    return ProcessLimits(
+        open_files=settings.command_open_files,
+        file_bytes=settings.command_file_mb * MEGABYTE,
+        address_space_bytes=settings.command_address_space_mb * MEGABYTE,
+        processes=settings.command_processes,
+    )
 
 
 def slot_limits(settings: ScraperSettings) -> tuple[dict[str, int], Mapping[str, str]]:

@@ -31,6 +31,8 @@ class Job:
     checkpoint: Json = None
     # What the task's runs find is one collection.
     collects: bool = False
+    # What its command has between TERM and KILL; None: as the worker is set.
+    grace_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,16 @@ class Guarded(Protocol):
 
     async def release(self) -> None:
         """Clean up behind it; called once, when nothing of it is left."""
+
+
+@runtime_checkable
+class Graceful(Protocol):
+    """What something guarded may offer besides: a time of its own to end in, and an account of its end."""
+
+    grace_seconds: float
+
+    def receipt(self) -> tuple[str, int]:
+        """(how: cooperative | term | kill, how many processes did not end by themselves with what was guarded)"""
 
 
 class RunContext(Protocol):

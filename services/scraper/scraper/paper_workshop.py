@@ -20,6 +20,8 @@ from scraper.processes import Command, CommandRunner
 
 PROGRESS = "progress "
 DETAIL_CHARACTERS = 300
+# A child has nothing to tidy up.
+GRACE_SECONDS = 0.3
 
 
 class _Guard:
@@ -126,7 +128,9 @@ class Bench:
         seconds: float | None = None,
     ) -> None:
         """Have it done. Raises ChildFailed, and TimeoutError after `seconds`."""
-        command = Command(sys.executable, ("-P", "-m", "scraper.paper_child", kind, *arguments), variables)
+        command = Command(
+            sys.executable, ("-P", "-m", "scraper.paper_child", kind, *arguments), variables, GRACE_SECONDS
+        )
         child = _ChildContext(self._context, self._guard, progress)
         try:
             async with asyncio.timeout(seconds):

@@ -127,7 +127,10 @@ class Context:
         whole = storable(result, self._note_changed)
         if not self.problems or not isinstance(whole, dict):
             return whole
-        own = [one for one in whole.get("problems") or () if one["what"] not in (VALUE_CHANGED, ITEM_LEFT_OUT)]
+        said = whole.get("problems", [])
+        if not isinstance(said, list):
+            return whole  # Something else of that name, of a command's own: the log has the problems.
+        own = [one for one in said if not (isinstance(one, dict) and one.get("what") in (VALUE_CHANGED, ITEM_LEFT_OUT))]
         return {**whole, "problems": [*own, *self.problems.to_json()]}
 
     async def _flush_later(self) -> None:

@@ -38,6 +38,14 @@ class ScraperSettings(PipelineSettings):
     # How long running runs may go on after the order to stop; what is left then goes back to the queue.
     drain_seconds: float = Field(5, ge=0)
 
+    # What a command that is told to stop has between SIGTERM and SIGKILL.
+    grace_seconds: float = Field(10, ge=0, le=300)
+    # Limits of a command beyond those of its user; 0: none. They don't measure what is really used: see operations.md.
+    command_open_files: int = Field(0, ge=0, le=10_000_000)
+    command_file_mb: int = Field(0, ge=0, le=1_000_000_000)
+    command_address_space_mb: int = Field(0, ge=0, le=1_000_000_000)
+    command_processes: int = Field(0, ge=0, le=10_000_000)
+
     scripts_dir: Path = Path("scripts")
     work_dir: Path = Path("work")
     # The search index: a copy that can be lost at any time, and is then built anew from the store.

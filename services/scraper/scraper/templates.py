@@ -4,6 +4,7 @@ A template is only data access: a name, or a dotted path into objects and lists 
 in double braces is left as it is.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -38,7 +39,15 @@ def value_text(value: Json) -> str:
     """A value as text: strings as they are, null empty, everything else as JSON."""
     if value is None:
         return ""
-    return value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
+    return value if isinstance(value, str) else json_bytes(value).decode()
+
+
+def json_bytes(value: Json) -> bytes:
+    """A value as JSON; integers of any size keep their digits."""
+    try:
+        return orjson.dumps(value, default=str)
+    except TypeError:
+        return json.dumps(value, default=str).encode()
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,8 @@ Json = Any
 LEVELS = {"debug": "debug", "info": "info", "warn": "warn", "warning": "warn", "error": "error"}
 MAX_LINES = 1_000
 MAX_LINE_CHARACTERS = 16_384
+# Room for the note of how much was cut.
+NOTE_CHARACTERS = 64
 MAX_ITEMS = 1_000
 MAX_ERROR_CHARACTERS = 10_000
 # The scheduler waits this long for the end to be applied before it answers.
@@ -180,9 +182,20 @@ def _line(name: str, entry: Json) -> runs_pb2.LogLine:
     return runs_pb2.LogLine(
         time_ms=_time_ms(f"{name}.timestamp", entry.get("timestamp")),
         level=LEVELS[level.lower()],
-        message=check_text(f"{name}.message", message, MAX_LINE_CHARACTERS),
+        message=_message(f"{name}.message", message),
         data_json=orjson.dumps(data) if data else b"",
     )
+
+
+def _message(name: str, value: Json) -> str:
+    """The text of a line. One that is too long is cut, and says so: its batch would be lost with it."""
+    if not isinstance(value, str):
+        raise invalid(name, "string", "必须是字符串", value)
+    text = value.replace("\0", "\ufffd")
+    if len(text) <= MAX_LINE_CHARACTERS:
+        return text
+    kept = MAX_LINE_CHARACTERS - NOTE_CHARACTERS
+    return f"{text[:kept]} ... [{len(text) - kept} characters more]"
 
 
 def _time_ms(name: str, value: Json) -> int:

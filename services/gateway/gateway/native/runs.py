@@ -22,6 +22,7 @@ from gateway.native.translate import (
     result_json,
     run_detail,
     run_item,
+    stop_of,
 )
 from gateway.routing import Doc, Endpoint, Handler
 from gateway.times import day_end_ms, day_start_ms, iso_seconds
@@ -122,6 +123,7 @@ class RunRoutes:
                 "status": RUN_STATUS_WORDS.get(run.status, "running"),
                 "completed_at": iso_seconds(run.completed_ms),
                 "message": "任务运行已中止" if aborted else "已请求中止任务运行，正在等待其停止",
+                **({} if aborted else {"stop": stop_of(run)}),
             },
         )
 

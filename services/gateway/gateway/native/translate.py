@@ -114,7 +114,7 @@ def run_detail(run: runs_pb2.Run, parameters: Json, logs: list[Json]) -> dict[st
         "external_id": run.spec.external_id or None,
         "item_count": run.item_count,
         "progress": {"done": run.progress_done, "total": run.progress_total, "step": run.step or None},
-        "stop": stop_json(run.stop) if run.HasField("stop") else None,
+        "stop": stop_of(run),
     }
 
 
@@ -125,8 +125,15 @@ def execution_seconds(run: runs_pb2.Run) -> float | None:
     return max(run.completed_ms - run.started_ms, 0) / 1000
 
 
+def stop_of(run: runs_pb2.Run) -> dict[str, Json] | None:
+    """How a run was stopped; while it is being stopped, since when."""
+    if run.HasField("stop"):
+        return stop_json(run.stop)
+    return stop_json(runs_pb2.StopReceipt(requested_ms=run.abort_requested_ms)) if run.abort_requested_ms else None
+
+
 def stop_json(stop: runs_pb2.StopReceipt) -> dict[str, Json]:
-    """How a run was stopped."""
+    """How a run was stopped, as far as it is known."""
     return {
         "requested_at": iso_seconds(stop.requested_ms),
         "delivered_at": iso_seconds(stop.delivered_ms),

@@ -15,9 +15,10 @@ for i = 5, #ARGV, 9 do
     answer[1] = 'unknown'
   elseif st == 'r' and (not token or tonumber(tk) == token) and (worker == '' or w == worker) then
     if lease_ms then redis.call('HSET', key, 'lm', lease_ms) end
-    local expires = now + (lease_ms or tonumber(lm or default_ms))
-    -- A worker that does not enforce the timeout loses the run when its lease runs out.
-    if now <= tonumber(sa) + tonumber(tm) + grace then
+    -- A worker that does not enforce the timeout loses the run on time, however long its leases are.
+    local deadline = tonumber(sa) + tonumber(tm) + grace
+    local expires = math.min(now + (lease_ms or tonumber(lm or default_ms)), deadline)
+    if now <= deadline then
       redis.call('ZADD', P .. 'leases', 'XX', expires, id)
     else
       expires = tonumber(redis.call('ZSCORE', P .. 'leases', id) or now)

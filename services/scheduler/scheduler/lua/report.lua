@@ -18,9 +18,10 @@ for i = 7, #ARGV, 7 do
     end
     if st == 'r' and tonumber(tk) == token then
       redis.call('HSET', key, 'dn', ARGV[i+3], 'to', ARGV[i+4], 'sp', ARGV[i+5], 'it', ARGV[i+6], 'up', now)
-      -- A worker that does not enforce the timeout loses the run when its lease runs out.
-      if tonumber(now) <= tonumber(sa) + tonumber(tm) + tonumber(grace) then
-        redis.call('ZADD', P .. 'leases', 'XX', lease_until, id)
+      -- A worker that does not enforce the timeout loses the run on time, however long its leases are.
+      local deadline = tonumber(sa) + tonumber(tm) + tonumber(grace)
+      if tonumber(now) <= deadline then
+        redis.call('ZADD', P .. 'leases', 'XX', math.min(tonumber(lease_until), deadline), id)
       end
       verdict = ab and 'abort' or 'ok'
     end

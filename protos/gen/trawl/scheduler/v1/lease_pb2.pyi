@@ -283,6 +283,7 @@ class LeaseEnd(_message.Message):
     ERROR_MESSAGE_FIELD_NUMBER: _builtins.int
     ERROR_CODE_FIELD_NUMBER: _builtins.int
     RETRYABLE_FIELD_NUMBER: _builtins.int
+    STOP_FIELD_NUMBER: _builtins.int
     run_id: _builtins.int
     token: _builtins.int
     outcome: Global___LeaseEnd.Outcome.ValueType
@@ -290,6 +291,10 @@ class LeaseEnd(_message.Message):
     error_message: _builtins.str
     error_code: _builtins.str
     retryable: _builtins.bool
+    @_builtins.property
+    def stop(self) -> _runs_pb2.StopReceipt:
+        """How the attempt was stopped, where the worker knows: `how`, `leftovers_killed`, and for a timeout its times."""
+
     def __init__(
         self,
         *,
@@ -300,10 +305,11 @@ class LeaseEnd(_message.Message):
         error_message: _builtins.str = ...,
         error_code: _builtins.str = ...,
         retryable: _builtins.bool = ...,
+        stop: _runs_pb2.StopReceipt | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["stop", b"stop"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error_code", b"error_code", "error_message", b"error_message", "outcome", b"outcome", "result_json", b"result_json", "retryable", b"retryable", "run_id", b"run_id", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error_code", b"error_code", "error_message", b"error_message", "outcome", b"outcome", "result_json", b"result_json", "retryable", b"retryable", "run_id", b"run_id", "stop", b"stop", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -216,9 +216,11 @@ class StopReceipt(_message.Message):
     delivered_ms: _builtins.int
     stopped_ms: _builtins.int
     how: _builtins.str
-    """before_start | cooperative | term | kill"""
+    """before_start | cooperative (it stopped by itself) | term (SIGTERM ended it) | kill (something of it had to be killed)
+    | worker (an outside worker says so) | worker_lost
+    """
     leftovers_killed: _builtins.int
-    """Processes found alive after the executor had returned, and killed."""
+    """Processes that had to be killed, and those that had left the command's session and were ended beside it."""
     def __init__(
         self,
         *,
