@@ -63,7 +63,7 @@ class Context:
     def guard(self, what: Guarded) -> None:
         """Nothing: nobody aborts this run."""
 
-    async def save_blob(self, name: str, data: bytes, content_type: str) -> str:  # noqa: ARG002
+    async def save_blob(self, name: str, data: bytes, content_type: str, *, replace: bool = False) -> str:  # noqa: ARG002
         """Nothing."""
         return name
 

@@ -52,7 +52,7 @@ class RecordingContext:
     def guard(self, what: Guarded) -> None:
         self.guarded.append(what)
 
-    async def save_blob(self, name: str, data: bytes, content_type: str) -> str:
+    async def save_blob(self, name: str, data: bytes, content_type: str, *, replace: bool = False) -> str:
         self.blobs[name] = data
         return name
 

@@ -167,11 +167,13 @@ class FakeRun:
     def guard(self, what: Guarded) -> None:
         self.guarded.append(what)
 
-    async def save_blob(self, name: str, data: bytes, content_type: str) -> str:
+    async def save_blob(self, name: str, data: bytes, content_type: str, *, replace: bool = False) -> str:
         if name == "trace.json":
             self.trace = json.loads(data)
-        else:
-            self.blobs[name] = data
+            return name
+        if not replace and self.blobs.get(name, data) != data:
+            name = f"{len(self.blobs)}-{name}"
+        self.blobs[name] = data
         return name
 
     async def read_blob(self, name: str) -> tuple[bytes, str]:

@@ -22,6 +22,7 @@ from scraper.executors.rpa import RpaExecutor
 from scraper.proxy_chain import proxy_chain
 from scraper.redis_account_leases import AccountLeases, Granted, NotBefore, Wait
 from scraper.renderer import BrowserRenderer
+from scraper.rendering import PageOptions
 from scraper.ways_out import WaysOut
 from x_support.lab import MAIN, Lab, lab
 
@@ -184,7 +185,7 @@ async def test_steps_and_rendered_pages_go_through_the_proxy_that_they_name_and_
         renderer = BrowserRenderer(x.parts.browsers, {}.get, ways_out)
         options = {"proxy": await ways_out.address_of(proxy_id)}
         async with renderer.session(run_of({}), options) as session:
-            await session.load(f"{x.url}/x", wait_for=None, scroll=False, steps=[], timeout_seconds=30)
+            await session.load(f"{x.url}/x", PageOptions())
         assert host in asked
     for wrong, code in ((proxy_id, "PROXY_FAILED"), ("proxy-none", "INVALID_PARAMETERS")):
         with pytest.raises(ExecutorError) as caught:

@@ -18,6 +18,7 @@ from scraper.browser_process import browser_processes, group_alive, reap_browser
 from scraper.executor import ExecutorError
 from scraper.executors.rpa import RpaExecutor
 from scraper.renderer import BrowserRenderer
+from scraper.rendering import PageOptions, Scrolling
 from scraper.tab import Tab
 
 
@@ -237,7 +238,7 @@ async def test_a_tab_is_replaced_after_some_pages_and_its_session_goes_on(tmp_pa
         await lease.context.add_cookies([{"name": "kept", "value": "1", "url": shop.url}])
         tab = Tab(lease)
         for number in range(5):
-            page = await tab.load(f"{shop.url}/detail?n={number}", wait_for=None, scroll=False, seconds=30)
+            page = await tab.load(f"{shop.url}/detail?n={number}", PageOptions())
             assert f"Detail {number}" in page.html
             assert len(lease.context.pages) == 1
         assert opened == 3
@@ -249,25 +250,24 @@ async def test_a_renderer_keeps_its_page_and_answers_what_scripts_made(tmp_path)
     pool = pool_in(tmp_path)
     run = run_of({})
     async with site() as shop, BrowserRenderer(pool, {}.get).session(run, {"block": ["image"]}) as session:
-        defaults = {"wait_for": None, "scroll": False, "steps": [], "timeout_seconds": 20}
-        page = await session.load(f"{shop.url}/to?to=/lazy", **defaults)
+        page = await session.load(f"{shop.url}/to?to=/lazy", PageOptions())
         assert (page.url, page.status) == (f"{shop.url}/lazy", 200)
         assert page.html.count('class="row"') == 5
-        page = await session.load(f"{shop.url}/lazy", **{**defaults, "scroll": True})
+        page = await session.load(f"{shop.url}/lazy", PageOptions(scroll=Scrolling()))
         assert page.html.count('class="row"') == 15
         steps = [{"type": "input", "target": {"id": "q"}, "value": "hi"}, {"type": "click", "target": {"id": "go"}}]
         steps.append({"type": "wait_for", "target": {"id": "hit"}})
-        page = await session.load(f"{shop.url}/shop", **{**defaults, "steps": steps, "wait_for": "#q"})
+        page = await session.load(f"{shop.url}/shop", PageOptions(steps=steps, wait_for="#q"))
         assert '<p id="hit">hi</p>' in page.html
-        page = await session.load(f"{shop.url}/missing", **{**defaults, "wait_for": ".no", "timeout_seconds": 1.5})
+        page = await session.load(f"{shop.url}/missing", PageOptions(wait_for=".no", timeout_seconds=1.5))
         assert (page.status, "gone" in page.html) == (404, True)
         with pytest.raises(ExecutorError) as caught:
-            await session.load(f"{shop.url}/never", **{**defaults, "timeout_seconds": 0.5})
+            await session.load(f"{shop.url}/never", PageOptions(timeout_seconds=0.5))
         assert caught.value.code == "PAGE_TIMEOUT"
-        page = await session.load(f"{shop.url}/detail?n=1", **defaults)
+        page = await session.load(f"{shop.url}/detail?n=1", PageOptions())
         assert "Detail 1" in page.html
         with pytest.raises(ExecutorError) as caught:
-            await session.load("file:///etc/passwd", **defaults)
+            await session.load("file:///etc/passwd", PageOptions())
         assert caught.value.code == "INVALID_URL"
     assert len(run.guarded) == 1
     assert not run.guarded[0].alive()

@@ -1,6 +1,7 @@
 """Steps on files, tabs, frames and custom handlers in a real Chromium, and the trace of what was done."""
 
 import asyncio
+import hashlib
 
 import pytest
 import pytest_asyncio
@@ -35,7 +36,13 @@ async def test_downloads_are_kept_and_uploads_come_from_kept_files_or_the_step(p
     ]
     run, result = await do(pool, {"BASE_URL": f"{shop.url}/files", "steps": steps, "row": {"n": "note"}})
     assert run.blobs == {"report.csv": b"a,b\n1,2\n", "report-1.csv": b"a,b\n1,2\n"}
-    assert result["report"] == {"file": "report.csv", "name": "report 1.csv", "bytes": 8}
+    assert result["report"] == {
+        "file": "report.csv",
+        "name": "report 1.csv",
+        "bytes": 8,
+        "type": "text/csv",
+        "sha256": hashlib.sha256(b"a,b\n1,2\n").hexdigest(),
+    }
     assert result["list"] == "report.csv=a,b 1,2 ;note.txt=hi"
 
 

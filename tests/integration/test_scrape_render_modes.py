@@ -1,9 +1,7 @@
 """When a scrape run opens a browser for a page, and when it does without."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any
 
 import aiohttp
 import pytest
@@ -11,13 +9,7 @@ from aiohttp import web
 from executor_kit import serve
 from scrape_kit import Shop, definition, scrape
 from scraper.executor import ExecutorError, Json, RunContext
-
-
-@dataclass(frozen=True)
-class Rendered:
-    url: str
-    status: int
-    html: str
+from scraper.rendering import PageOptions, RenderedPage, Scrolling
 
 
 class FakeRenderer:
@@ -26,23 +18,22 @@ class FakeRenderer:
     def __init__(self) -> None:
         self.sessions = self.closed = 0
         self.loaded: list[str] = []
-        self.asked: list[dict[str, Any]] = []
+        self.asked: list[PageOptions] = []
 
     @asynccontextmanager
     async def session(self, context: RunContext, options: Mapping[str, Json]) -> AsyncIterator["FakeRenderer"]:
         self.sessions += 1
+        self.options = {name: options[name] for name in ("dialogs", "viewport") if name in options}
         async with aiohttp.ClientSession() as client:
             self._client = client
             yield self
         self.closed += 1
 
-    async def load(
-        self, url: str, *, wait_for: str | None, scroll: bool, steps: Sequence[Json], timeout_seconds: float
-    ) -> Rendered:
+    async def load(self, url: str, options: PageOptions) -> RenderedPage:
         self.loaded.append(url)
-        self.asked.append({"wait_for": wait_for, "scroll": scroll, "steps": steps})
+        self.asked.append(options)
         async with self._client.get(url, headers={"X-Scripts": "1"}) as answer:
-            return Rendered(url, answer.status, await answer.text())
+            return RenderedPage(url, answer.status, await answer.text())
 
 
 async def scripted(request: web.Request) -> web.Response:
@@ -57,10 +48,12 @@ async def test_scrape_auto_goes_to_the_browser_where_items_need_scripts_and_stay
     renderer = FakeRenderer()
     async with serve({"/list": scripted}) as base:
         parameters = definition(base, render="auto", detail=None, unique_by=["name"], wait_for=".item", scroll=True)
+        parameters |= {"dialogs": {"text": "Ada"}, "viewport": {"width": 500, "height": 400}}
         result, context = await scrape(parameters, renderer=renderer)
     assert [item.data["name"] for item in context.emitted] == ["1-0", "1-1", "2-0", "2-1", "3-0", "3-1"]
     assert (renderer.sessions, renderer.closed, len(renderer.loaded), result["rendered_pages"]) == (1, 1, 3, 3)
-    assert renderer.asked[0] == {"wait_for": ".item", "scroll": True, "steps": []}
+    assert renderer.asked[0] == PageOptions(wait_for=".item", scroll=Scrolling(), steps=[])
+    assert renderer.options == {"dialogs": {"text": "Ada"}, "viewport": {"width": 500, "height": 400}}
     assert any("needs a browser" in message for message in context.messages())
     why = result["rendering"]["list"]["why"]
     assert result["rendering"]["list"]["mode"] == "browser"

@@ -382,7 +382,7 @@ async def test_scrape_a_selector_that_never_ends_costs_its_page_and_holds_up_no_
         counting.cancel()
     assert [item.data for item in context.items.values()] == [{"a": 0}, {"a": 0}]
     assert [page["url"] for page in result["failed_pages"]] == [f"{base}/large"]
-    assert "took more than 0.5 s of processor time" in result["failed_pages"][0]["reason"]
+    assert "took more than 0.5 s of processor time: items.a costs too much" in result["failed_pages"][0]["reason"]
     # In the loop, or in a thread that holds the interpreter, there would have been a handful.
     assert len(laps) >= 10
 

@@ -82,6 +82,10 @@ class AttachedBrowser:
         """The network is the other machine's: nothing is known of it."""
         return None
 
+    def slow_beyond(self, _most: int) -> contextlib.AbstractContextManager[None]:
+        """Nor done to it."""
+        return contextlib.nullcontext()
+
 
 class OpenedProfile:
     """The profile and the connection to it. `Guarded`: the supervisor may end it at any time."""

@@ -138,7 +138,7 @@ class BrowserPool:
                 if attempt == 2:
                     raise browser_crashed() from error
                 continue
-            lease = BrowserLease(chromium, context, self._released, (way_out or self._proxy).why)
+            lease = BrowserLease(chromium, context, self._released, way_out or self._proxy)
             chromium.leases.add(lease)
             return lease
         raise AssertionError("unreachable")

@@ -5,12 +5,14 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from chassis.logs import get_logger
 from playwright.async_api import BrowserContext, Download, Page
 
 from scraper.browser_chromium import CLOSE_SECONDS, Chromium, within
+from scraper.egress import EgressProxy
 from scraper.playwright_trace import TraceFolder
 
 log = get_logger("browser")
@@ -37,6 +39,9 @@ class HeldBrowser(Protocol):
     def why(self, host: str) -> str | None:
         """Why no connection to a host was made, where that is known."""
 
+    def slow_beyond(self, most: int) -> AbstractContextManager[None]:
+        """Meanwhile, a connection is slow beyond so many bytes, where its network is ours."""
+
 
 class BrowserLease:
     """A run's own context. `Guarded`: the supervisor may end it at any time."""
@@ -46,7 +51,7 @@ class BrowserLease:
         chromium: Chromium,
         context: BrowserContext,
         release: "Callable[[BrowserLease], None]",
-        why: Callable[[str], str | None],
+        way_out: EgressProxy,
     ) -> None:
         self._context = context
         self.downloads = False
@@ -54,7 +59,7 @@ class BrowserLease:
         self.page_crashed = False
         self.chromium = chromium
         self._release = release
-        self._why = why
+        self._way_out = way_out
         self._closing: asyncio.Task[None] | None = None
         self._ended = False
         context.on("page", self._watch)
@@ -66,7 +71,11 @@ class BrowserLease:
 
     def why(self, host: str) -> str | None:
         """See `EgressProxy.why`."""
-        return self._why(host)
+        return self._way_out.why(host)
+
+    def slow_beyond(self, most: int) -> AbstractContextManager[None]:
+        """See `EgressProxy.slow_beyond`."""
+        return self._way_out.slow_beyond(most)
 
     def _watch(self, page: Page) -> None:
         page.on("crash", self._crashed)

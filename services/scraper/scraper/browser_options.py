@@ -18,6 +18,16 @@ class Viewport(BaseModel):
     height: Annotated[int, Field(ge=100, le=10_000)] = 800
 
 
+class DialogText(BaseModel):
+    """What is typed into a prompt; other dialogs are accepted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    text: Annotated[str, Field(max_length=2000)]
+
+
+DialogAnswer = Literal["accept", "dismiss"] | DialogText
+
+
 class BrowserOptions(BaseModel):
     """Options of one run's context. Without a user agent the browser says truthfully what it is."""
 
@@ -30,6 +40,8 @@ class BrowserOptions(BaseModel):
     proxy_id: Annotated[str, Field(pattern=r"^[\w.-]{1,200}$")] | None = None
     # Kinds of resources that aren't loaded.
     block: frozenset[Literal["image", "font", "media", "stylesheet"]] = frozenset()
+    # What alerts, questions and prompts of the pages are answered.
+    dialogs: DialogAnswer = "dismiss"
 
     @field_validator("timezone")
     @classmethod

@@ -60,4 +60,4 @@ class BrowserSteps:
 
     async def keep_trace(self) -> None:
         """Keep the trace with the run, however the run ends."""
-        await self._run.save_blob(FILE_NAME, self.trace.dump(), "application/json")
+        await self._run.save_blob(FILE_NAME, self.trace.dump(), "application/json", replace=True)

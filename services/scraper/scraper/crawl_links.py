@@ -15,10 +15,10 @@ from w3lib.url import canonicalize_url
 
 from scraper.documents import Document, Element
 from scraper.executor import Json
-from scraper.extract import Compiler, ValueFinder
 from scraper.problems import LINKS_LEFT_OUT
 from scraper.robots import product_token, says_nofollow
 from scraper.scrape_definition import Crawl, Links, Selector
+from scraper.selectors import Compiler, ValueFinder
 from scraper.urls import parameter_rule, to_url, without_fragment, without_parameters
 
 # Longer ones are refused by the guard of addresses, and hardly any server takes them.

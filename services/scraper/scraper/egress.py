@@ -12,7 +12,7 @@ import ipaddress
 import socket
 import struct
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 # Judges a host; it is asked about the addresses that a name resolves to, never about the name.
 Allowed = Callable[[str], Awaitable[bool]]
@@ -21,6 +21,11 @@ MAX_CONNECTIONS = 500
 HANDSHAKE_SECONDS = 10
 CONNECT_SECONDS = 20
 CHUNK = 64 * 1024
+# The kernel grows a server's buffer to tens of megabytes, which would all be taken of a download that is cut.
+LARGE_BYTES = 24 * 1024 * 1024
+SERVER_BUFFER_BYTES = 128 * 1024
+# A chunk's rest beyond what `slow_beyond` says: about a megabyte a second.
+SLOW_SECONDS = 0.06
 PROXY_ERROR = "ERR_SOCKS_CONNECTION_FAILED"
 REMEMBERED_FAILURES = 1000
 NOT_ALLOWED = "the address is not allowed"
@@ -54,10 +59,24 @@ class EgressProxy:
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
         self._failures: OrderedDict[str, str] = OrderedDict()
+        # Of `slow_beyond`, and how often connections began to count anew.
+        self._bounds: list[int] = []
+        self._counts = 0
 
     def why(self, host: str) -> str | None:
         """Why the last connection to that host was not made; None when it was, or is forgotten."""
         return self._failures.get(host.strip("[]").lower())
+
+    @contextlib.contextmanager
+    def slow_beyond(self, most: int) -> Iterator[None]:
+        """Meanwhile, what one connection brings beyond `most` bytes comes slowly, so that who counts can cut it."""
+        if not self._bounds:
+            self._counts += 1
+        self._bounds.append(most)
+        try:
+            yield
+        finally:
+            self._bounds.remove(most)
 
     async def start(self) -> str:
         """Start listening; answers the address for `--proxy-server`."""
@@ -101,9 +120,35 @@ class EgressProxy:
             return
         try:
             writer.write(bytes([5, _OK, 0, 1]) + bytes(6))
-            await _relay(reader, writer, upstream, out)
+            await self._relay(reader, writer, upstream, out)
         finally:
             out.transport.abort()
+
+    async def _relay(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        upstream: asyncio.StreamReader,
+        out: asyncio.StreamWriter,
+    ) -> None:
+        passed, counted, counts = 0, 0, self._counts
+
+        async def count(size: int) -> None:
+            nonlocal passed, counted, counts
+            if passed <= LARGE_BYTES < passed + size:
+                out.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SERVER_BUFFER_BYTES)
+            passed += size
+            if not self._bounds:
+                return
+            if counts != self._counts:
+                counted, counts = 0, self._counts
+            counted += size
+            if counted > max(self._bounds):
+                await asyncio.sleep(SLOW_SECONDS)
+
+        async with asyncio.TaskGroup() as both:
+            both.create_task(_pump(reader, out))
+            both.create_task(_pump(upstream, writer, count))
 
     async def _connect_or_remember(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         key = host.lower()
@@ -160,21 +205,15 @@ async def _read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
     return host, port
 
 
-async def _relay(
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-    upstream: asyncio.StreamReader,
-    out: asyncio.StreamWriter,
+async def _pump(
+    source: asyncio.StreamReader, sink: asyncio.StreamWriter, each: Callable[[int], Awaitable[None]] | None = None
 ) -> None:
-    async with asyncio.TaskGroup() as both:
-        both.create_task(_pump(reader, out))
-        both.create_task(_pump(upstream, writer))
-
-
-async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    """`each` is told the size of a chunk before it goes on."""
     # A peer that resets ends its direction like one that closes; the other direction then ends by itself.
     with contextlib.suppress(OSError):
         while data := await source.read(CHUNK):
+            if each is not None:
+                await each(len(data))
             sink.write(data)
             await sink.drain()
     with contextlib.suppress(OSError):

@@ -110,8 +110,11 @@ class RunContext(Protocol):
     def guard(self, what: Guarded) -> None:
         """Hand `what` to the supervisor, which sees to its end when the attempt ends, however it ends."""
 
-    async def save_blob(self, name: str, data: bytes, content_type: str) -> str:
-        """Keep a file with the run; answers the name to fetch it by."""
+    async def save_blob(self, name: str, data: bytes, content_type: str, *, replace: bool = False) -> str:
+        """Keep a file with the run; answers the name to fetch it by, which differs where `name` is taken.
+
+        `replace`: there is one such file, the newest.
+        """
 
 
 @runtime_checkable

@@ -244,12 +244,13 @@ class HttpSurface:
         else:
             elements = [self._within if self._within is not None else self._root()]
         values = await asyncio.to_thread(_read_all, elements, step.fields, whole, self._page().base_url)
+        name = self._scope.text(step.name)
         if step.list:
-            await self._results.store_list(step.name, values, step.data_type)
+            await self._results.store_list(name, values, step.data_type)
             return
-        self._results.store(step.name, values[0])
+        self._results.store(name, values[0])
         if self.in_loop:
-            await self._results.emit(step.name, values[:1], step.data_type)
+            await self._results.emit(name, values[:1], step.data_type)
 
     async def _value(self, step: kinds.SetVariable | kinds.Output) -> Json:
         if step.target is None and (step.value is not None or self._within is None):

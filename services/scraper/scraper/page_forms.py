@@ -1,27 +1,20 @@
-"""Actions that fill in: hover, input, type_keys, select, check, upload, and the file that a click brings."""
+"""Actions that fill in: hover, input, type_keys, select, check, upload."""
 
 import base64
 import binascii
-import contextlib
-import re
 from pathlib import Path
 
-from playwright.async_api import Download, FilePayload
-from playwright.async_api import Error as PlaywrightError
+from playwright.async_api import FilePayload
 
 from scraper import step_kinds as kinds
-from scraper.browser_chromium import within
-from scraper.executor import Json, KeptFiles
+from scraper.executor import KeptFiles
 from scraper.page_tools import PageTools, left_ms
 from scraper.step_error import StepError
 from scraper.step_templates import uses_secret
 
-CANCEL_SECONDS = 0.3
-MAX_FILE_BYTES = 50 * 1024 * 1024
 # Recordings know one event for every kind of field.
 _KIND = "element => element.localName === 'select' ? 'select' : (element.type || '')"
 _UNTICKED = frozenset({"", "false", "0", "off", "no"})
-_FILE_NAME = re.compile(r"[^\w.-]+")
 
 
 class PageForms:
@@ -89,49 +82,3 @@ class PageForms:
         else:
             data = self._tools.scope.text(value.text).encode()
         return {"name": Path(name).name or "file", "mimeType": value.content_type, "buffer": data}
-
-    async def download(self, step: kinds.Download, deadline: float) -> None:
-        """Keep the file that a click on the target brings, or that an address holds."""
-        held = self._tools.held
-        was, held.downloads = held.downloads, True
-        try:
-            kept = await self._keep(await self._downloaded(step, deadline), step.name)
-        finally:
-            held.downloads = was
-        self._tools.results.store(step.name or "download", kept)
-
-    async def _downloaded(self, step: kinds.Download, deadline: float) -> Download:
-        page = self._tools.page
-        async with page.expect_download(timeout=left_ms(deadline)) as coming:
-            if step.url is not None:
-                # Chromium tells of the download by breaking the navigation off.
-                with contextlib.suppress(PlaywrightError):
-                    await page.goto(self._tools.address_of(self._tools.scope.text(step.url)), timeout=left_ms(deadline))
-            else:
-                element = await self._tools.one(step.target, deadline)
-                await element.click(timeout=left_ms(deadline), no_wait_after=True)
-        return await coming.value
-
-    async def _keep(self, download: Download, wanted: str | None) -> Json:
-        try:
-            path = await download.path()
-        except BaseException:
-            # Out of time, or cancelled: it must not go on filling the disk.
-            await within(CANCEL_SECONDS, download.cancel())
-            raise
-        try:
-            size = path.stat().st_size
-            if size > MAX_FILE_BYTES:
-                message = f"the file has {size} bytes, more than {MAX_FILE_BYTES}"
-                raise StepError(message, code="FILE_TOO_LARGE", fatal=True)
-            data = path.read_bytes()
-        finally:
-            # The page may be gone already, and its files with it.
-            with contextlib.suppress(PlaywrightError):
-                await download.delete()
-        suggested = download.suggested_filename
-        ending = Path(suggested).suffix
-        name = f"{wanted}{ending}" if wanted and not wanted.endswith(ending) else wanted or suggested
-        blob = await self._tools.run.save_blob(_FILE_NAME.sub("-", name), data, "application/octet-stream")
-        self._tools.log("info", "file kept", blob=blob, bytes=size)
-        return {"file": blob, "name": self._tools.scope.redactor.text(suggested), "bytes": size}

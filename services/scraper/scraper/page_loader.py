@@ -35,6 +35,8 @@ class Page(Generic[T]):
     read: T
     modes: tuple[str, ...]
     nofollow: bool = False
+    # What of it did not come before it was read (`Problems.to_json`).
+    problems: tuple[Json, ...] = ()
 
 
 class PageLoader:
@@ -175,9 +177,10 @@ class PageLoader:
         # A browser tells the text alone, and queries go out in the encoding that the page was written in.
         written_in = self._definition.charset or declared_label(loaded.html) or ""
         body = loaded.html.encode(errors="replace")
-        source = Source(loaded.url, body, "text/html; charset=utf-8", written_in=written_in)
+        cut = _longer(len(body)) if loaded.cut else ""
+        source = Source(loaded.url, body, "text/html; charset=utf-8", cut=cut, written_in=written_in)
         has = await self._read(source, reading, look=False)
-        return Page(loaded.url, has.read, modes)
+        return Page(loaded.url, has.read, modes, problems=tuple(loaded.problems.to_json()))
 
     async def _read(self, source: Source, reading: Reading[T], *, look: bool) -> ReadPage[T]:
         if source.media_type.startswith(NO_TEXT):
@@ -192,8 +195,12 @@ def _parked(pause: HostPaused) -> Parked:
 def _cut(answer: Fetched) -> str:
     size = len(answer.body)
     if answer.truncated:
-        return f"the page is longer than limits.page_bytes: its first {size} bytes were read"
+        return _longer(size)
     return f"the packed page ends early: its first {size} bytes were read" if answer.incomplete else ""
+
+
+def _longer(size: int) -> str:
+    return f"the page is longer than limits.page_bytes: its first {size} bytes were read"
 
 
 __all__ = ["Page", "PageFailed", "PageLoader"]

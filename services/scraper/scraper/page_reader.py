@@ -1,7 +1,7 @@
 """A process that reads pages, started by `page_readers`. Owns: its bounds, and the plans it has compiled.
 
-`python -m scraper.page_reader SOCKET PARENT_PID`. A question is a header of two lengths, JSON and a page's bytes; an
-answer is JSON behind the same header. It ends when its parent does, when a page has used up its processor time
+`python -m scraper.page_reader SOCKET PLACE PARENT_PID`. A question is a header of two lengths, JSON and a page's bytes;
+an answer is JSON behind the same header. It ends when its parent does, when a page has used up its processor time
 (SIGPROF, by the kernel), or when it needs more memory than it may have. Must not know how pages are had.
 """
 
@@ -21,6 +21,7 @@ from scraper.documents import parse_document
 from scraper.executor import ExecutorError, InvalidParameters, Json
 from scraper.problems import PAGE_CUT
 from scraper.reading import HEADER
+from scraper.reading_place import ReadingPlace
 from scraper.render_evidence import evidence_of
 from scraper.scrape_definition import ScrapeDefinition
 from scraper.scrape_plan import PagePlan
@@ -32,19 +33,19 @@ PR_SET_PDEATHSIG = 1
 
 def main() -> None:
     """Read pages until there are no more questions."""
-    number, parent = map(int, sys.argv[1:])
+    number, memory, parent = map(int, sys.argv[1:])
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     if os.getppid() != parent:
         return  # It died before its death could be watched for.
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches the whole group; the parent decides.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
-    plans = Plans()
+    plans, place = Plans(), ReadingPlace(memory)
     with socket.socket(fileno=number) as connection, connection.makefile("rb") as questions:
         while header := questions.read(HEADER.size):
             length, size = HEADER.unpack(header)
             question = orjson.loads(questions.read(length))
-            answer = answer_to(question, questions.read(size), plans)
+            answer = answer_to(question, questions.read(size), plans, place)
             connection.sendall(HEADER.pack(len(answer), 0) + answer)
 
 
@@ -66,11 +67,12 @@ class Plans:
         return self._known.get(digest)
 
 
-def answer_to(question: Json, body: bytes, plans: Plans) -> bytes:
+def answer_to(question: Json, body: bytes, plans: Plans, place: ReadingPlace) -> bytes:
     """The answer's JSON."""
+    place.set("")
     signal.setitimer(signal.ITIMER_PROF, question["seconds"])
     try:
-        return orjson.dumps(_answer(question, body, plans))
+        return orjson.dumps(_answer(question, body, plans, place))
     except InvalidParameters as error:
         return orjson.dumps({"refused": error.message.removeprefix(f"{error.field}: "), "field": error.field})
     except ExecutorError as error:
@@ -82,7 +84,7 @@ def answer_to(question: Json, body: bytes, plans: Plans) -> bytes:
         signal.setitimer(signal.ITIMER_PROF, 0)
 
 
-def _answer(question: Json, body: bytes, plans: Plans) -> dict[str, Any]:
+def _answer(question: Json, body: bytes, plans: Plans, place: ReadingPlace) -> dict[str, Any]:
     plan = plans.of(question)
     if plan is None:
         return {"unknown_plan": True}
@@ -92,6 +94,7 @@ def _answer(question: Json, body: bytes, plans: Plans) -> dict[str, Any]:
     media_type = question["content_type"].partition(";")[0].strip().lower()
     written_in = known_label(question["written_in"]) or encoding
     document = parse_document(text, url=question["url"], content_type=media_type, encoding=written_in)
+    document.look_for = place.set
     if question["cut"]:
         document.problems.note(PAGE_CUT, "page", question["cut"], url=question["url"])
     read, worth = plan.read(question["kind"], document)

@@ -22,6 +22,7 @@ from chassis.logs import get_logger
 from scraper.addresses import shown_url
 from scraper.executor import ExecutorError, InvalidParameters, Json
 from scraper.reading import HEADER, Evidence, Reading, Source, T
+from scraper.reading_place import ReadingPlace, shared_memory
 
 log = get_logger("page_readers")
 PIECE = 256 * 1024
@@ -41,11 +42,11 @@ class ReadPage(Generic[T]):
 
 
 class ReaderEnded(Exception):
-    """The process is gone. `too_long`: it had used up its processor time."""
+    """The process is gone. `too_long`: it had used up its processor time; `place`: for what part of the definition."""
 
-    def __init__(self, *, too_long: bool) -> None:
+    def __init__(self, *, too_long: bool, place: str) -> None:
         super().__init__("the reader ended")
-        self.too_long = too_long
+        self.too_long, self.place = too_long, place
 
 
 class _Reader:
@@ -53,13 +54,18 @@ class _Reader:
 
     def __init__(self) -> None:
         self._socket, theirs = socket.socketpair()
+        memory = shared_memory()
         with theirs:
             self._socket.setblocking(False)
+            self._place = ReadingPlace(memory)
+            shared = [theirs.fileno(), memory]
             self._process = subprocess.Popen(  # noqa: S603  # our own program
-                [sys.executable, "-m", "scraper.page_reader", str(theirs.fileno()), str(os.getpid())],
-                pass_fds=[theirs.fileno()],
+                [sys.executable, "-m", "scraper.page_reader", *map(str, shared), str(os.getpid())],
+                pass_fds=shared,
                 stdin=subprocess.DEVNULL,
             )
+        os.close(memory)
+        self._where, self._ended = "", False
 
     async def ask(self, question: Mapping[str, Json], body: bytes = b"") -> Json:
         """The answer. Raises ReaderEnded."""
@@ -71,7 +77,8 @@ class _Reader:
                 return orjson.loads(await self._receive(loop))
         except (OSError, EOFError, TimeoutError) as error:
             self.end()
-            raise ReaderEnded(too_long=self._process.returncode == -signal.SIGPROF) from error
+            too_long = self._process.returncode == -signal.SIGPROF
+            raise ReaderEnded(too_long=too_long, place=self._where) from error
 
     async def _receive(self, loop: asyncio.AbstractEventLoop) -> bytes:
         """One answer, which is all that comes until the next question."""
@@ -93,16 +100,21 @@ class _Reader:
         return piece
 
     def end(self) -> None:
-        """End the process, whatever it does."""
+        """End the process, whatever it does; once is enough."""
+        if self._ended:
+            return
+        self._ended = True
         self._socket.close()
         self._process.kill()
         self._process.wait()
+        self._where = self._place.get()
+        self._place.close()
 
 
 class PageReaders:
     """The readers of a worker, started when they are needed and ended when they are idle. Must be closed."""
 
-    def __init__(self, processes: int, page_seconds: float = 10.0) -> None:
+    def __init__(self, processes: int, page_seconds: float = 5.0) -> None:
         """`page_seconds`: processor time that reading a page may take, and a second more for each megabyte."""
         self.page_seconds = page_seconds
         self._turns = asyncio.Semaphore(processes)
@@ -205,5 +217,6 @@ class RunReader:
             return ExecutorError(f"reading {where} ended its process", code="READER_ENDED", retryable=False)
         self._alone = self._alone or asyncio.Lock()
         seconds = self._readers.page_seconds
-        message = f"reading {where} took more than {seconds:g} s of processor time: the selectors cost too much"
+        what = ended.place or "the page"
+        message = f"reading {where} took more than {seconds:g} s of processor time: {what} costs too much"
         return ExecutorError(message, code="PAGE_COSTS_TOO_MUCH", retryable=False)

@@ -14,6 +14,7 @@ from playwright.async_api import Locator, Page
 from scraper import step_kinds as kinds
 from scraper.custom_actions import CustomActions, CustomCall, NoCustomActions
 from scraper.executor import ExecutorError, Json
+from scraper.page_downloads import PageDownloads
 from scraper.page_forms import PageForms
 from scraper.page_moves import PageMoves, is_at
 from scraper.page_tools import PageTools, now
@@ -46,7 +47,7 @@ class PageSurface:
             "select": forms.select,
             "check": forms.check,
             "upload": forms.upload,
-            "download": forms.download,
+            "download": PageDownloads(tools).download,
             "extract": values.extract,
             "set_variable": values.set_variable,
             "output": values.output,

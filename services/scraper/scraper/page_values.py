@@ -27,7 +27,7 @@ class PageValues:
             elements = await self._tools.some(targets, deadline, hidden=True)
         else:
             elements = await self._tools.one(targets, deadline, hidden=True)
-        url = self._tools.tabs.page.url
+        url, name = self._tools.tabs.page.url, self._tools.scope.text(step.name)
         values: list[Json]
         if step.fields:
             values = list(await read_fields(elements, step.fields, url))
@@ -36,13 +36,13 @@ class PageValues:
         if step.list:
             if len(values) >= MAX_ELEMENTS:
                 self._tools.log("warn", f"only the first {MAX_ELEMENTS} elements were read")
-            await self._tools.results.store_list(step.name, values, step.data_type)
+            await self._tools.results.store_list(name, values, step.data_type)
             return
         if not values:
             raise TargetMissingError("the element went away while it was read")
-        self._tools.results.store(step.name, values[0])
+        self._tools.results.store(name, values[0])
         if self._tools.in_loop:
-            await self._tools.results.emit(step.name, values[:1], step.data_type)
+            await self._tools.results.emit(name, values[:1], step.data_type)
 
     async def _value(self, step: kinds.SetVariable | kinds.Output, deadline: float) -> Json:
         """The target's text; the step's own value without a target, or when the target isn't there."""
@@ -73,8 +73,10 @@ class PageValues:
     async def screenshot(self, step: kinds.Screenshot, deadline: float) -> None:
         """Keep a picture."""
         picture = await self._tools.picture(max(deadline - now(), 0.1), full_page=step.full_page)
-        wanted = _FILE_NAME.sub("-", step.name or self._tools.where.split()[0]).strip("-")[:100]
+        own = self._tools.scope.text(step.name) if step.name else ""
+        wanted = self._tools.scope.redactor.text(own or self._tools.where.split()[0])
+        wanted = _FILE_NAME.sub("-", wanted).strip("-")[:100]
         name = await self._tools.run.save_blob(f"{wanted or 'picture'}.png", picture, "image/png")
         self._tools.log("info", "picture kept", blob=name)
-        if step.name:
-            self._tools.results.store(step.name, name)
+        if own:
+            self._tools.results.store(own, name)

@@ -86,9 +86,9 @@ class _ChildContext:
         """See `RunContext`."""
         self._guard.add(what)
 
-    async def save_blob(self, name: str, data: bytes, content_type: str) -> str:
+    async def save_blob(self, name: str, data: bytes, content_type: str, *, replace: bool = False) -> str:
         """See `RunContext`."""
-        return await self._context.save_blob(name, data, content_type)
+        return await self._context.save_blob(name, data, content_type, replace=replace)
 
 
 class ChildFailed(ExecutorError):

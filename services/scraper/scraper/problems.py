@@ -16,6 +16,8 @@ VALUE_CUT = "value_cut"
 # What every such thing has was not there; an entry of a list that is not understood at all.
 VALUE_MISSING = "value_missing"
 ENTRY_UNREADABLE = "entry_unreadable"
+# A value was kept in another form than the field's type has: an integer beyond 64 bits as its digits.
+VALUE_AS_TEXT = "value_as_text"
 # More items, values or matches than the bound; the page or answer itself is longer or deeper than its bound.
 VALUES_CUT = "values_cut"
 PAGE_CUT = "page_cut"

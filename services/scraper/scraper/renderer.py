@@ -14,19 +14,22 @@ from scraper.browser_chromium import CLOSE_SECONDS, browser_crashed, first_line,
 from scraper.browser_lease import HeldBrowser
 from scraper.browser_options import parse_browser_options
 from scraper.browser_steps import BrowserSteps
+from scraper.dialogs import Dialogs
 from scraper.egress import allow_none
 from scraper.executor import ExecutorError, InvalidParameters, Json, RunContext
-from scraper.page_reading import read_html, scroll_to_end, settle_page
-from scraper.rendering import RenderedPage, RenderSession
+from scraper.page_activity import PageActivity
+from scraper.page_trees import look_at
+from scraper.problems import Problems
+from scraper.rendering import MAX_PAGE_BYTES, PageOptions, RenderedPage, RenderSession
 from scraper.step_error import StepError
+from scraper.step_kinds import Step
 from scraper.step_templates import Scope, Secrets
 from scraper.steps import parse_steps
-from scraper.tab import Loaded, Tab, await_selector
+from scraper.tab import READY_SECONDS, Tab, make_ready
 from scraper.tabs import Tabs
 from scraper.targets import GONE
 from scraper.ways_out import WaysOut
 
-SETTLE_SECONDS = 1.0
 MAX_TABS = 16
 
 
@@ -45,40 +48,41 @@ class BrowserRenderer:
         tabs = options.get("tabs", 1)
         if not isinstance(tabs, int) or not 1 <= tabs <= MAX_TABS:
             raise InvalidParameters(f"must be from 1 to {MAX_TABS}", field="tabs")
+        wanted = parse_browser_options(options)
         async with (
             self._ways_out.through_address(options.get("proxy")) as way_out,
-            self._pool.lease(parse_browser_options(options), context.guard, way_out=way_out) as lease,
+            self._pool.lease(wanted, context.guard, way_out=way_out) as lease,
         ):
-            yield _Session(lease, context, self._secrets, tabs)
+            scope = Scope(self._secrets)
+            Dialogs(wanted.dialogs, scope, context.log).listen(lease.context)
+            yield _Session(lease, context, scope, tabs)
 
 
 class _Session:
-    def __init__(self, lease: HeldBrowser, run: RunContext, secrets: Secrets, tabs: int) -> None:
-        self._lease, self._run = lease, run
-        self._scope = Scope(secrets)
+    def __init__(self, lease: HeldBrowser, run: RunContext, scope: Scope, tabs: int) -> None:
+        self._lease, self._run, self._scope = lease, run, scope
         self._free = [Tab(lease) for _ in range(tabs)]
         self._turns = asyncio.Semaphore(tabs)
         # Steps may open tabs and change between them: they have one place to work in, one page at a time.
         self._stepping, self._step_turn = Tabs(lease), asyncio.Lock()
+        self._activity: PageActivity | None = None
 
-    async def load(
-        self, url: str, *, wait_for: str | None, scroll: bool, steps: Sequence[Json], timeout_seconds: float
-    ) -> RenderedPage:
-        """Load `url`, do what was asked for, and read the page; all of it within `timeout_seconds`."""
+    async def load(self, url: str, options: PageOptions) -> RenderedPage:
+        """Load `url`, do what was asked for, and read the page; all of it within `options.timeout_seconds`."""
         if not url.startswith(("http://", "https://")):
             raise ExecutorError(f"{url[:200]} is no http or https URL", code="INVALID_URL", retryable=False)
-        if steps:
-            return await self._load_by_steps(url, wait_for, scroll=scroll, steps=steps, seconds=timeout_seconds)
+        if options.steps:
+            return await self._load_by_steps(url, options)
         async with self._turns:
             tab = self._free.pop()
             try:
-                async with asyncio.timeout(timeout_seconds):
-                    return await tab.load(url, wait_for=wait_for, scroll=scroll, seconds=timeout_seconds)
+                async with asyncio.timeout(options.timeout_seconds):
+                    return await tab.load(url, options)
             except (PlaywrightError, TimeoutError) as error:
                 # Whatever hangs in it must not reach the next page.
                 await within(CLOSE_SECONDS, tab.close())
                 failure = tab.failure(error) if isinstance(error, PlaywrightError) else None
-                raise await self._failure(url, error, failure, timeout_seconds) from error
+                raise await self._failure(url, error, failure, options.timeout_seconds) from error
             except Exception as error:
                 if is_driver_end(error):
                     raise browser_crashed() from error
@@ -86,25 +90,13 @@ class _Session:
             finally:
                 self._free.append(tab)
 
-    async def _load_by_steps(
-        self, url: str, wait_for: str | None, *, scroll: bool, steps: Sequence[Json], seconds: float
-    ) -> Loaded:
-        checked = parse_steps(list(steps))
+    async def _load_by_steps(self, url: str, options: PageOptions) -> RenderedPage:
+        checked, seconds = parse_steps(list(options.steps)), options.timeout_seconds
         async with self._step_turn:
             tabs = self._stepping
             try:
                 async with asyncio.timeout(seconds):
-                    await tabs.open()
-                    response = await tabs.page.goto(url, wait_until="domcontentloaded", timeout=seconds * 1000)
-                    if wait_for:
-                        await await_selector(tabs.page, wait_for, seconds * 0.6)
-                    else:
-                        await settle_page(tabs.page, SETTLE_SECONDS)
-                    if scroll:
-                        await scroll_to_end(tabs.page, asyncio.get_running_loop().time() + seconds * 0.6)
-                    await BrowserSteps(self._lease, self._run, self._scope, tabs=tabs, base_url=url).run(checked)
-                    await settle_page(tabs.page, SETTLE_SECONDS)
-                    return Loaded(tabs.page.url, response.status if response else 0, await read_html(tabs.page))
+                    return await self._step_through(url, options, checked)
             except (PlaywrightError, TimeoutError) as error:
                 failure = tabs.navigation_failure(error) if isinstance(error, PlaywrightError) else None
                 raise await self._failure(url, error, failure, seconds) from error
@@ -114,6 +106,21 @@ class _Session:
                 if is_driver_end(error):
                     raise browser_crashed() from error
                 raise
+
+    async def _step_through(self, url: str, options: PageOptions, steps: Sequence[Step]) -> RenderedPage:
+        if self._activity is None:
+            self._activity = PageActivity()
+            self._activity.watch(self._lease.context)
+        tabs, activity, problems = self._stepping, self._activity, Problems()
+        activity.forget()
+        deadline = asyncio.get_running_loop().time() + options.timeout_seconds
+        await tabs.open()
+        response = await tabs.page.goto(url, wait_until="domcontentloaded", timeout=options.timeout_seconds * 1000)
+        await make_ready(tabs.page, activity, options, deadline, problems, scripted=True)
+        await BrowserSteps(self._lease, self._run, self._scope, tabs=tabs, base_url=url).run(steps)
+        await activity.settle(tabs.page, READY_SECONDS)
+        seen = await look_at(tabs.page, min(options.max_bytes, MAX_PAGE_BYTES))
+        return RenderedPage(seen.url, response.status if response else 0, seen.html, seen.cut, problems)
 
     async def _failure(
         self, url: str, error: Exception, failure: tuple[str, str] | None, seconds: float

@@ -2,38 +2,69 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from scraper.executor import Json, RunContext
+from scraper.problems import Problems
+
+# More than this of a page never leaves the browser.
+MAX_PAGE_BYTES = 128 * 1024 * 1024
 
 
-class RenderedPage(Protocol):
+@dataclass(frozen=True, slots=True)
+class Scrolling:
+    """Through a page's window and the boxes in it that scroll, step by step."""
+
+    # Pixels; None: most of the height of what is scrolled.
+    step: int | None = None
+    # Seconds that more has to come at the end.
+    wait: float = 3.0
+    # CSS: done as soon as it matches.
+    until: str | None = None
+    # At most.
+    steps: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class PageOptions:
+    """What is done with a page before it is read, in this order, and its bounds."""
+
+    # CSS: the page is ready when it matches.
+    wait_for: str | None = None
+    scroll: Scrolling | None = None
+    # Canonical steps.
+    steps: Sequence[Json] = ()
+    max_bytes: int = 50 * 1024 * 1024
+    # All of it within these.
+    timeout_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedPage:
     """What the browser shows once the page is ready."""
 
-    @property
-    def url(self) -> str:
-        """After redirects."""
-
-    @property
-    def status(self) -> int:
-        """Of the main document; 0: none."""
-
-    @property
-    def html(self) -> str:
-        """After scripts."""
+    # After redirects.
+    url: str
+    # Of the main document; 0: none.
+    status: int
+    # After scripts; open shadow roots and frames of the same origin stand in it where a reader sees them.
+    html: str
+    # Whether `html` stops at the bound.
+    cut: bool = False
+    # What did not come, or was stopped before its end.
+    problems: Problems = field(default_factory=Problems)
 
 
 class RenderSession(Protocol):
-    """The browser of one run. It is asked for one page at a time."""
+    """The browser of one run; it loads as many pages at once as it has tabs."""
 
-    async def load(
-        self, url: str, *, wait_for: str | None, scroll: bool, steps: Sequence[Json], timeout_seconds: float
-    ) -> RenderedPage:
-        """Open `url`, wait for the selector `wait_for`, scroll to the end, do `steps`. Raises ExecutorError."""
+    async def load(self, url: str, options: PageOptions) -> RenderedPage:
+        """Open `url` and do with it what `options` say. Raises ExecutorError."""
 
 
 class Renderer(Protocol):
-    """Makes sessions. `options`: `user_agent`, `headers`, `proxy` where the run sets them."""
+    """Makes sessions. `options`: those of `browser_options`, `proxy` and `tabs`, where the run sets them."""
 
     def session(self, context: RunContext, options: Mapping[str, Json]) -> AbstractAsyncContextManager[RenderSession]:
         """A session with a fresh browser context, closed at the end."""

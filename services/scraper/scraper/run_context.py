@@ -173,9 +173,16 @@ class Context:
         self._checkpointed = True
         await self._results.save_checkpoint(self.job.run_id, Checkpoint(state, self.item_count))
 
-    async def save_blob(self, name: str, data: bytes, content_type: str) -> str:  # noqa: ARG002 - by its name's ending
+    async def save_blob(
+        self,
+        name: str,
+        data: bytes,
+        content_type: str,  # noqa: ARG002 - by its name's ending
+        *,
+        replace: bool = False,
+    ) -> str:
         """Keep a file with the run."""
-        return await self._blobs.save(self.job.run_id, name, data)
+        return await self._blobs.save(self.job.run_id, name, data, replace=replace)
 
     async def read_blob(self, name: str) -> tuple[bytes, str]:
         """A kept file and its content type. Raises `ExecutorError`."""

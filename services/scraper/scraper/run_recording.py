@@ -133,7 +133,7 @@ class RunRecording:
         data = filmstrip.put_together(self._film)
         if not data or self._wanted.filmstrip == "never":
             return
-        name = await self._tools.run.save_blob(filmstrip.FILE_NAME, data, "image/webp")
+        name = await self._tools.run.save_blob(filmstrip.FILE_NAME, data, "image/webp", replace=True)
         shown = [{"timeMs": one.at_ms, "step": one.step} for one in self._film.frames]
         self._tools.trace.facts |= {"filmstrip": {"file": name, "frames": shown}}
 
@@ -145,5 +145,5 @@ class RunRecording:
         if data is None:
             self._tools.run.log("warn", "the Playwright trace could not be kept: too large, or its browser is gone")
             return
-        name = await self._tools.run.save_blob(playwright_trace.FILE_NAME, data, "application/zip")
+        name = await self._tools.run.save_blob(playwright_trace.FILE_NAME, data, "application/zip", replace=True)
         self._tools.trace.facts |= {"playwrightTrace": {"file": name, "endedBefore": trace.ended_at}}

@@ -6,7 +6,16 @@ An unknown field is refused with its place and the nearest known name; a wrong o
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from scraper.executor import ExecutorError, InvalidParameters, Json
 from scraper.unknown_fields import path_of, unknown_field
@@ -19,6 +28,14 @@ RenderMode = Literal["http", "browser", "auto"]
 
 def _selector_text(value: object) -> object:
     return value["css"] if isinstance(value, dict) and value.keys() == {"css"} else value
+
+
+def _known_zone(name: str) -> str:
+    from scraper.values.clock import is_zone
+
+    if not is_zone(name):
+        raise ValueError(f"there is no time zone {name!r}; they have names like Europe/Berlin")
+    return name
 
 
 class Model(BaseModel):
@@ -59,7 +76,7 @@ class FieldRule(Selector):
     decimal: Literal[".", ","] | None = None
     order: Literal["dmy", "mdy", "ymd"] | None = None
     language: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$")] | None = None
-    timezone: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
+    timezone: Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_known_zone)] | None = None
     # The text must be nothing but the value: "from 12.50 €" is then no number.
     strict: bool = False
 
@@ -156,9 +173,9 @@ class Scroll(Model):
 
     # Pixels of a step; the default is most of the window's height.
     step: int | None = Field(default=None, ge=10, le=10_000)
-    # Seconds that new content has to appear after a step at the end.
-    wait: float = Field(default=2.0, ge=0, le=60, strict=False)
-    # Done as soon as this selector matches (CSS), or when so many steps were made.
+    # Seconds that more has to appear at the end; what the page is still asking for is waited for in any case.
+    wait: float = Field(default=3.0, ge=0, le=60, strict=False)
+    # Done as soon as this selector matches (CSS), or when so many steps were made; the latter is counted as a problem.
     until: Annotated[Expression, BeforeValidator(_selector_text)] | None = None
     steps: int = Field(default=1000, ge=1, le=100_000)
 
@@ -166,7 +183,7 @@ class Scroll(Model):
 class Viewport(Model):
     """The browser's window, in CSS pixels."""
 
-    width: int = Field(ge=100, le=10_000)
+    width: int = Field(ge=100, le=4000)
     height: int = Field(ge=100, le=10_000)
 
 

@@ -127,7 +127,7 @@ class ItemStore:
         if page is None:
             return None
         self._state.pages_read += 1
-        self._state.problems.merge(page.read.problems, url=page.url)
+        self._state.problems.merge((*page.problems, *page.read.problems), url=page.url)
         return DetailRead(page.url, page.read)
 
     def _item_of(self, at: Position, position: int, page: Page[ListRead], detail: DetailRead) -> Item | None:

@@ -3,13 +3,17 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from lxml import etree
+
 from scraper.crawl_links import LinkFinder, LinkRules, canonical_of
 from scraper.documents import Document
 from scraper.executor import Json
-from scraper.extract import Compiler, FieldsRead, compile_fields, compile_items, compile_selector, read_fields
+from scraper.extract import FieldsRead, compile_fields, compile_items, read_fields, read_items
+from scraper.problems import FIELD_FAILED
 from scraper.reading import Worth
 from scraper.scrape_definition import ScrapeDefinition
 from scraper.scrape_reads import ListRead, worth_of_fields, worth_of_list
+from scraper.selectors import Compiler, compile_selector
 from scraper.urls import to_url
 
 
@@ -17,7 +21,7 @@ class PagePlan:
     """Reads pages of items and detail pages. Raises InvalidParameters when a selector doesn't compile."""
 
     def __init__(self, definition: ScrapeDefinition) -> None:
-        compiler = Compiler()
+        compiler = Compiler(definition.limits.page_items)
         detail = definition.detail
         self._items = compile_items(definition.items.select, compiler)
         self._fields = compile_fields(definition.items.fields, compiler, "items.fields")
@@ -42,8 +46,8 @@ class PagePlan:
         return (replace(read, problems=tuple(document.problems.to_json())) if document.problems else read), worth
 
     def _read_list(self, document: Document) -> tuple[ListRead, Worth]:
-        nodes = self._items(_root_of(document), document)
-        items = [read_fields(self._fields, node, document) for node in nodes]
+        items = read_items(self._fields, self._find_items(document), document)
+        document.look_for("next" if self._links is None else "crawl.links")
         title = document.root.findtext(".//title") if document.root is not None else None
         shown = (title or "").strip()[:200]
         if self._links is None:
@@ -51,6 +55,15 @@ class PagePlan:
         else:
             read = ListRead(items, None, shown, self._links.find(document), canonical_of(document))
         return read, worth_of_list(read)
+
+    def _find_items(self, document: Document) -> list[Json]:
+        document.look_for("items.select")
+        try:
+            return self._items(_root_of(document), document)
+        except (etree.LxmlError, RecursionError, ValueError) as error:
+            # What a page makes of a selector costs what it looks for, and no more.
+            document.problems.note(FIELD_FAILED, "items.select", f"the items could not be looked for: {error}")
+            return []
 
     def _read_detail(self, document: Document) -> tuple[FieldsRead, Worth]:
         read = read_fields(self._detail, _root_of(document), document)

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from scraper.crawl_links import LinkRules
 from scraper.executor import Json
-from scraper.extract import Compiler, FieldsRead
+from scraper.extract import FieldsRead
 from scraper.reading import Reading, Worth
 from scraper.scrape_definition import ScrapeDefinition
+from scraper.selectors import Compiler
 
 # What of a definition decides what is read from a page. The rest is about having it.
 READ_PARTS = frozenset({"items", "detail", "next", "crawl", "robots", "limits"})

@@ -143,7 +143,7 @@ class ScrapeRun:
         self.state.pages_read += 1
         # A page that an earlier attempt had begun was counted by it.
         if at.item == 0:
-            self.state.problems.merge(page.read.problems, url=page.url)
+            self.state.problems.merge((*page.problems, *page.read.problems), url=page.url)
         self._report_if_nothing(page, first=first)
         return await self._items.store(at, page)
 

@@ -34,7 +34,7 @@ class ScraperSettings(PipelineSettings):
     heartbeat_seconds: float = Field(5, gt=0)
     # Processes in which scraped pages are read (0: one for each core), and the processor time that one page may take.
     reading_processes: int = Field(0, ge=0, le=1_000)
-    reading_seconds: float = Field(10, gt=0, le=3_600)
+    reading_seconds: float = Field(5, gt=0, le=3_600)
     # How long running runs may go on after the order to stop; what is left then goes back to the queue.
     drain_seconds: float = Field(5, ge=0)
 

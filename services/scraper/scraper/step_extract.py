@@ -8,11 +8,12 @@ from typing import Any
 from urllib.parse import urljoin
 
 from playwright.async_api import Locator
-from price_parser import Price
 
 from scraper.executor import Json
 from scraper.step_error import StepError
 from scraper.step_kinds import ExtractField
+from scraper.values import NO_HINTS, Unread
+from scraper.values.number import as_integer, as_number
 
 MAX_ELEMENTS = 10_000
 MAX_VALUES = 1000
@@ -107,24 +108,13 @@ def _transform(text: str, name: str | None) -> str:
 
 
 def _number(text: str, *, whole: bool) -> int | float | None:
+    """The number that the text says, as a `scrape` field reads it; what has no value or several is an error here."""
     if not text:
         return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = _written_number(text)
-    if value != value or abs(value) == float("inf"):  # noqa: PLR0124  NaN is what differs from itself
-        raise StepError(f"{text[:50]!r} is not a number", code="BAD_VALUE")
-    return int(value) if whole else value
-
-
-def _written_number(text: str) -> float:
-    """A number as people write it: `1.234,56 €`, `$ 12`."""
-    found = Price.fromstring(text).amount_float
-    if found is None:
-        raise StepError(f"{text[:50]!r} is not a number", code="BAD_VALUE")
-    sign = -1 if text.lstrip().startswith(("-", "−")) else 1
-    return sign * abs(float(found))
+    found = as_integer(text, NO_HINTS) if whole else as_number(text, NO_HINTS)
+    if isinstance(found, Unread):
+        raise StepError(f"{text[:50]!r} is not a number: {found.message}", code="BAD_VALUE")
+    return found
 
 
 def _boolean(text: str) -> bool:

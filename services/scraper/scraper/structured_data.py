@@ -1,24 +1,30 @@
-"""The structured data of a page: its JSON-LD and microdata as objects with a type. Must not know fields or runs.
+"""The structured data of a page: JSON-LD, microdata, RDFa and OpenGraph as objects with a type. Must not know fields.
 
-Both come in JSON-LD's form (`@type` without the vocabulary's address), so a definition needn't know which of them a
+All come in JSON-LD's form (`@type` without the vocabulary's address), so a definition needn't know which of them a
 site has chosen.
 """
 
+import re
 from collections.abc import Iterator
-from typing import Any
 
 from scraper.documents import Document
 from scraper.executor import Json
+from scraper.problems import DATA_BROKEN
 
-MAX_ENTITIES = 10_000
-MAX_DEPTH = 50
+TYPEOF = re.compile(r"\btypeof\s*=", re.IGNORECASE)
+OPEN_GRAPH = "opengraph"
 
 
 def entities_of(document: Document, kind: str) -> list[Json]:
-    """The page's objects of that schema.org type, in their order; JSON-LD first."""
+    """The page's objects of that schema.org type, in their order: JSON-LD first, then microdata, then RDFa."""
+    wanted = _bare(kind)
+    if wanted == OPEN_GRAPH and document.root is not None:
+        from scraper.opengraph import object_of
+
+        found = object_of(document.root, document.base_url)
+        return [found] if found is not None else []
     if document.entities is None:
         document.entities = list(_all_of(document))
-    wanted = _bare(kind)
     return [entity for entity in document.entities if wanted in _types(entity)]
 
 
@@ -26,28 +32,29 @@ def _all_of(document: Document) -> Iterator[Json]:
     if document.root is None:
         yield from _walk(document.json)
         return
-    count = 0
-    for value in (*document.embedded(), *_microdata(document)):
-        for entity in _walk(value):
-            yield entity
-            count += 1
-            if count >= MAX_ENTITIES:
-                return
+    for value in (*document.linked(), *document.data_scripts(), *_microdata(document), *_rdfa(document)):
+        yield from _walk(value)
 
 
-def _walk(value: Json, depth: int = 0) -> Iterator[Json]:
-    """Every typed object in `value`, the outer ones first; a @graph is met where `embedded` lists its members."""
-    if depth > MAX_DEPTH:
-        return
-    if isinstance(value, dict):
-        if "@type" in value:
-            yield value
-        for name, member in value.items():
-            if name != "@graph" and isinstance(member, dict | list):
-                yield from _walk(member, depth + 1)
-    elif isinstance(value, list):
-        for member in value:
-            yield from _walk(member, depth + 1)
+def _walk(value: Json) -> Iterator[Json]:
+    """Every typed object in `value`, each once, the outer ones first."""
+    waiting = [value]
+    seen: set[int] = set()
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            # An item of microdata with several names is in its outer one several times.
+            if id(one) in seen:
+                continue
+            seen.add(id(one))
+            if "@type" in one:
+                yield one
+            members = list(one.values())
+        elif isinstance(one, list):
+            members = one
+        else:
+            continue
+        waiting.extend(member for member in reversed(members) if isinstance(member, dict | list))
 
 
 def _types(entity: Json) -> tuple[str, ...]:
@@ -56,31 +63,23 @@ def _types(entity: Json) -> tuple[str, ...]:
 
 
 def _bare(kind: str) -> str:
-    return kind.rstrip("/").rpartition("/")[2].rpartition("#")[2].rpartition(":")[2].lower()
+    return kind.strip().rstrip("/").rpartition("/")[2].rpartition("#")[2].rpartition(":")[2].lower()
 
 
-def _microdata(document: Document) -> list[Json]:
-    if "itemscope" not in document.text:
+def _microdata(document: Document) -> Iterator[Json]:
+    if "itemscope" not in document.text and "itemscope" not in document.text.lower():
+        return
+    from scraper.microdata import TooManyError, items_of
+
+    try:
+        yield from items_of(document.root, document.base_url)
+    except TooManyError as error:
+        document.problems.note(DATA_BROKEN, "microdata", f"the items of the page were not read to their end: {error}")
+
+
+def _rdfa(document: Document) -> list[Json]:
+    if TYPEOF.search(document.text) is None:
         return []
-    # A second to import, and few definitions ask for it.
-    from extruct.w3cmicrodata import MicrodataExtractor
+    from scraper.rdfa import items_of
 
-    found = MicrodataExtractor().extract_items(document.root, document.base_url)
-    return [_as_linked(item) for item in found]
-
-
-def _as_linked(value: Any, depth: int = 0) -> Json:
-    """Microdata's {type, properties} in the form that JSON-LD has."""
-    if isinstance(value, list) and depth <= MAX_DEPTH:
-        return [_as_linked(member, depth + 1) for member in value]
-    if not isinstance(value, dict) or depth > MAX_DEPTH:
-        return value if isinstance(value, str) else None
-    linked: dict[str, Json] = {}
-    if kinds := value.get("type"):
-        bare = [str(kind).rstrip("/").rpartition("/")[2] for kind in (kinds if isinstance(kinds, list) else [kinds])]
-        linked["@type"] = bare[0] if len(bare) == 1 else bare
-    if "id" in value:
-        linked["@id"] = value["id"]
-    for name, member in (value.get("properties") or {}).items():
-        linked[str(name)] = _as_linked(member, depth + 1)
-    return linked
+    return items_of(document.root, document.base_url)

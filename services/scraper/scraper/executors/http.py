@@ -84,7 +84,9 @@ async def result_of(context: RunContext, answer: Fetched) -> dict[str, Json]:
         except orjson.JSONDecodeError:
             context.log("warn", "The answer says that it is JSON, but it isn't")
     if b"\0" in answer.body[:1024]:
-        name = await context.save_blob("body", answer.body, answer.content_type or "application/octet-stream")
+        name = await context.save_blob(
+            "body", answer.body, answer.content_type or "application/octet-stream", replace=True
+        )
         return result | {"file": name} | ({"truncated": True} if answer.truncated else {})
     text = answer.text()
     kept = text.encode(errors="replace")[:TEXT_BYTES].decode(errors="ignore")

@@ -17,6 +17,7 @@ from scraper.browser_lease import HeldBrowser
 from scraper.browser_profiles import DEFAULT_ID, Profile, Profiles
 from scraper.browser_steps import BrowserSteps
 from scraper.custom_actions import CustomActions
+from scraper.dialogs import Dialogs
 from scraper.egress import allow_none
 from scraper.executor import ExecutorError, InvalidParameters, Json, RunContext
 from scraper.login import SEALED_FOR, SEALED_SECONDS, LoginOrder, log_in, open_login
@@ -82,6 +83,7 @@ class RpaExecutor:
             held, context, scope, rows=wanted.rows, base_url=wanted.base_url, custom=self._custom,
             pictures=wanted.pictures, recording=wanted.recording,
         )  # fmt: skip
+        Dialogs(wanted.browser.dialogs, scope, context.log).listen(held.context)
         steps.trace.facts = {"format": wanted.format, "browserId": wanted.browser_id or None}
         async with self._kept(context, steps, held, profile), steps.recorded():
             result = await steps.run(wanted.steps, wanted.root, first=wanted.first)
@@ -113,6 +115,7 @@ class RpaExecutor:
             scope.redactor.hide(value)
         scope.hide_row_secrets(order.rows)
         steps = BrowserSteps(held, context, scope, rows=order.rows, base_url=order.url, custom=self._custom)
+        Dialogs(wanted.browser.dialogs, scope, context.log).listen(held.context)
         async with self._kept(context, steps, held, profile, only_good=True):
             await log_in(steps, order, wanted.steps)
         return {"loggedIn": True, "browserId": profile.browser_id}

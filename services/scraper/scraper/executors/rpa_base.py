@@ -50,7 +50,7 @@ class RpaBaseExecutor:
             except StepError as failure:
                 raise ExecutorError(failure.message, code=failure.code) from failure
             finally:
-                await context.save_blob(FILE_NAME, trace.dump(), "application/json")
+                await context.save_blob(FILE_NAME, trace.dump(), "application/json", replace=True)
 
     async def close(self) -> None:
         """Nothing of its own: the fetcher is closed by who made it."""
