@@ -1,5 +1,6 @@
 """Answers as servers really send them, fetched over real connections."""
 
+import asyncio
 import gzip
 
 import brotli
@@ -7,6 +8,7 @@ import pytest
 from executor_kit import fetching
 from raw_site import RawSite, answer
 from scraper.exchanges import Fetched, FetchFailed, FetchRequest
+from scraper.fetch import LARGE_AT_ONCE
 
 PAGE = "<html><h1>Oak</h1></html>"
 CHUNKED = f"{len(PAGE):x}\r\n{PAGE}\r\n0\r\n\r\n".encode()
@@ -174,3 +176,15 @@ async def test_a_refresh_passes_the_guard_and_carries_no_credentials_to_another_
         site = RawSite({"/": answer("", ("Refresh", f"0; {target}/"), ("Set-Cookie", "s=1"))})
         await fetched(site, refresh=True, headers=(("Authorization", "Basic x"), ("X-Own", "1")))
     assert (other.sent("Authorization"), other.sent("X-Own")) == ([""], ["1"])
+
+
+async def test_large_bodies_grow_a_few_at_a_time_and_all_are_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scraper.answer_bodies.MAX_BODY_BYTES", 1000)
+    site = RawSite({"/": answer("x" * 200_000)})
+    async with site.open() as base, fetching() as fetcher, fetcher.session() as session:
+        found = await asyncio.gather(
+            *(session.fetch(FetchRequest(base, max_bytes=limit)) for limit in [300_000, 150_000] * 6)
+        )
+        assert [(len(one.body), one.truncated) for one in found] == [(200_000, False), (150_000, True)] * 6
+        # Nobody has kept a place.
+        assert fetcher._large._value == LARGE_AT_ONCE

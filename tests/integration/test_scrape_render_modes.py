@@ -33,7 +33,9 @@ class FakeRenderer:
         self.loaded.append(url)
         self.asked.append(options)
         async with self._client.get(url, headers={"X-Scripts": "1"}) as answer:
-            return RenderedPage(url, answer.status, await answer.text(), charset=answer.charset or "UTF-8")
+            told = {name.lower(): [value] for name, value in answer.headers.items() if name == "X-Robots-Tag"}
+            text, charset = await answer.text(), answer.charset or "UTF-8"
+            return RenderedPage(url, answer.status, text, charset=charset, headers=told)
 
 
 async def scripted(request: web.Request) -> web.Response:
@@ -115,3 +117,21 @@ async def test_queries_of_a_rendered_page_go_out_in_the_encoding_it_was_written_
         _, context = await scrape(parameters, renderer=FakeRenderer())
     (item,) = context.emitted
     assert (item.data["name"], item.data["url"]) == ("灯", f"{base}/q?w=%B5%C6")
+
+
+async def test_headers_of_a_rendered_page_ask_crawlers_not_to_follow_it() -> None:
+    for value, followed in (("otherbot: nofollow", True), ("noindex, nofollow", False)):
+        hits: list[str] = []
+
+        async def page(request: web.Request, hits: list[str] = hits, value: str = value) -> web.Response:
+            hits.append(request.path)
+            if request.path == "/robots.txt":
+                return web.Response(status=404)
+            text = "<h1>x</h1><a href='/next'>n</a>"
+            return web.Response(text=text, content_type="text/html", headers={"X-Robots-Tag": value})
+
+        async with serve({"/{path:.*}": page}) as base:
+            fields = {"name": {"css": "h1"}}
+            parameters = {"start_urls": [base], "render": "browser", "crawl": True, "items": {"fields": fields}}
+            await scrape(parameters, renderer=FakeRenderer())
+        assert ("/next" in hits) is followed

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
 
 import aiohttp
 
@@ -31,14 +30,18 @@ class Body:
     async def read(self, max_bytes: int, large: asyncio.Semaphore) -> tuple[bytes, bool]:
         """The body, and whether it has more than `max_bytes`. `large`: held by one that grows beyond MAX_BODY_BYTES."""
         content = bytearray()
-        async with AsyncExitStack() as held:
+        held = False
+        try:
             async for piece in self._pieces(max_bytes):
-                if len(content) <= MAX_BODY_BYTES < len(content) + len(piece):
-                    await held.enter_async_context(large)
+                if not held and len(content) + len(piece) > MAX_BODY_BYTES:
+                    held = await large.acquire()
                 content += piece
                 if len(content) > max_bytes:
                     self._response.close()
                     return bytes(content[:max_bytes]), True
+        finally:
+            if held:
+                large.release()
         return bytes(content), False
 
     async def pass_on(self, receiver: Receiver, room: int) -> bool:

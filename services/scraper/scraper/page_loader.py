@@ -5,6 +5,7 @@ from typing import Generic
 from urllib.parse import urlsplit
 
 from chassis.clock import now_ms
+from chassis.retry_after import retry_after
 
 from scraper.addresses import AddressGuard, shown_url
 from scraper.exchanges import Fetched
@@ -123,7 +124,9 @@ class PageLoader:
             answer = await self._send_on(answer.sends_on)
             has = await self._read(self._source_of(answer), reading, look=False)
             worth = reading.worth(has.read)
-        nofollow = self._definition.robots and self._politeness.header_says_nofollow(answer.headers)
+        nofollow = self._definition.robots and self._politeness.header_says_nofollow(
+            answer.headers.getall("X-Robots-Tag", ())
+        )
         # What a later 304 restores has no headers, so such a page is read anew each time.
         whole = not (answer.truncated or answer.incomplete)
         if self._memory is not None and worth.something and whole and not nofollow:
@@ -170,7 +173,8 @@ class PageLoader:
             loaded = await browser.load(url, self._definition)
         self.rendered += 1
         if loaded.status in (429, 503):
-            pace.host.slow_down(None)
+            asked = loaded.headers.get("retry-after", ())
+            pace.host.slow_down(retry_after({"Retry-After": asked[0]}) if asked else None)
         if loaded.status >= 400:
             raise PageFailed(url, ExecutorError(f"HTTP {loaded.status}", code="HTTP_STATUS"), loaded.status)
         # The text is Unicode by now; queries go out in the encoding that the page was written in.
@@ -179,7 +183,9 @@ class PageLoader:
         cut = _longer(len(body)) if loaded.cut else ""
         source = Source(loaded.url, body, "text/html; charset=utf-8", cut=cut, written_in=written_in)
         has = await self._read(source, reading, look=False)
-        return Page(loaded.url, has.read, modes, problems=tuple(loaded.problems.to_json()))
+        says_no = self._politeness.header_says_nofollow(loaded.headers.get("x-robots-tag", ()))
+        nofollow = self._definition.robots and says_no
+        return Page(loaded.url, has.read, modes, nofollow, problems=tuple(loaded.problems.to_json()))
 
     async def _read(self, source: Source, reading: Reading[T], *, look: bool) -> ReadPage[T]:
         if source.media_type.startswith(NO_TEXT):

@@ -1,9 +1,8 @@
 """How a run treats the hosts it visits. Owns: robots.txt, and its part in the hosts' pace. Must not know pages."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from chassis.retry_after import retry_after
@@ -15,9 +14,6 @@ from scraper.fetch import FetchSession
 from scraper.host_pace import HostPace, HostPaces, PolitenessRules
 from scraper.robots import MAX_BYTES, Rules, header_says_nofollow, read_robots
 from scraper.urls import normal_url
-
-if TYPE_CHECKING:
-    from multidict import CIMultiDictProxy
 
 ROBOTS_SECONDS = 10
 ROBOTS_TRIES = 2
@@ -95,9 +91,8 @@ class Politeness:
         rules = await self._rules_of(_origin(url))
         return list(rules.sitemaps) if rules is not None else []
 
-    def header_says_nofollow(self, headers: "CIMultiDictProxy[str]") -> bool:
-        """Whether an answer asks this crawler not to follow the page's links."""
-        values = headers.getall("X-Robots-Tag", ())
+    def header_says_nofollow(self, values: Sequence[str]) -> bool:
+        """Whether an answer's X-Robots-Tag headers ask this crawler not to follow the page's links."""
         return bool(values) and header_says_nofollow(values, self._user_agent)
 
     async def _rules_of(self, origin: str) -> Rules | None:

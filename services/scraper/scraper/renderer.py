@@ -25,7 +25,7 @@ from scraper.step_error import StepError
 from scraper.step_kinds import Step
 from scraper.step_templates import Scope, Secrets
 from scraper.steps import parse_steps
-from scraper.tab import READY_SECONDS, Tab, make_ready
+from scraper.tab import READY_SECONDS, Tab, make_ready, told_headers
 from scraper.tabs import Tabs
 from scraper.targets import GONE
 from scraper.ways_out import WaysOut
@@ -120,7 +120,11 @@ class _Session:
         await BrowserSteps(self._lease, self._run, self._scope, tabs=tabs, base_url=url).run(steps)
         await activity.settle(tabs.page, READY_SECONDS)
         seen = await look_at(tabs.page, min(options.max_bytes, MAX_PAGE_BYTES))
-        return RenderedPage(seen.url, response.status if response else 0, seen.html, seen.cut, seen.charset, problems)
+        headers = await told_headers(response)
+        status = response.status if response else 0
+        return RenderedPage(
+            seen.url, status, seen.html, cut=seen.cut, charset=seen.charset, problems=problems, headers=headers
+        )
 
     async def _failure(
         self, url: str, error: Exception, failure: tuple[str, str] | None, seconds: float

@@ -8,6 +8,8 @@ from typing import Protocol
 from scraper.executor import Json, RunContext
 from scraper.problems import Problems
 
+# What crawlers are asked by headers.
+TOLD_HEADERS = ("x-robots-tag", "retry-after")
 # More than this of a page never leaves the browser.
 MAX_PAGE_BYTES = 128 * 1024 * 1024
 
@@ -56,6 +58,8 @@ class RenderedPage:
     charset: str = "UTF-8"
     # What did not come, or was stopped before its end.
     problems: Problems = field(default_factory=Problems)
+    # Of the main document's headers those in `TOLD_HEADERS` that it has, name by name in lower case.
+    headers: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 class RenderSession(Protocol):

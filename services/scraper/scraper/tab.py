@@ -10,7 +10,7 @@ import asyncio
 from urllib.parse import urlsplit
 
 from playwright.async_api import Error as PlaywrightError
-from playwright.async_api import Page, Request
+from playwright.async_api import Page, Request, Response
 
 from scraper.browser_lease import HeldBrowser
 from scraper.egress import NOT_ALLOWED, NOT_CONNECTED, PROXY_ERROR
@@ -18,7 +18,7 @@ from scraper.page_activity import PageActivity
 from scraper.page_scrolling import scroll_through
 from scraper.page_trees import look_at, matches
 from scraper.problems import PAGE_CUT, Problems
-from scraper.rendering import MAX_PAGE_BYTES, PageOptions, RenderedPage
+from scraper.rendering import MAX_PAGE_BYTES, TOLD_HEADERS, PageOptions, RenderedPage
 
 # Chromium collects late: with each page a tab's renderer grows by a megabyte and gets slower. A new one begins small.
 PAGES_IN_A_TAB = 20
@@ -28,6 +28,13 @@ READY_SECONDS = 3.0
 WAIT_SHARE, SCROLL_SHARE = 0.6, 0.85
 # How often frames are looked into for what is waited for.
 _FRAMES_SECONDS = 0.1
+
+
+async def told_headers(response: Response | None) -> dict[str, list[str]]:
+    """The headers of an answer that `RenderedPage` tells; nothing is asked of the browser where there are none."""
+    if response is None:
+        return {}
+    return {name: await response.header_values(name) for name in TOLD_HEADERS if name in response.headers}
 
 
 class Tab:
@@ -55,7 +62,11 @@ class Tab:
         if seen.scripted or options.wait_for or options.scroll:
             await make_ready(page, self._activity, options, deadline, problems, scripted=seen.scripted)
             seen = await look_at(page, most)
-        return RenderedPage(seen.url, response.status if response else 0, seen.html, seen.cut, seen.charset, problems)
+        headers = await told_headers(response)
+        status = response.status if response else 0
+        return RenderedPage(
+            seen.url, status, seen.html, cut=seen.cut, charset=seen.charset, problems=problems, headers=headers
+        )
 
     async def close(self) -> None:
         """Close it; the next load opens another one."""
