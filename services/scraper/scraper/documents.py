@@ -93,7 +93,9 @@ class Document:
     def language(self) -> str | None:
         """The language that the page says it is in (BCP 47)."""
         if self._language is None:
-            said = str(LANGUAGE(self.root)) if self.root is not None and not self.is_xml else ""
+            said = ""
+            if self.root is not None and not self.is_xml:
+                said = self.root.get("lang") or str(LANGUAGE(self.root))
             self._language = said.partition(",")[0].strip()
         return self._language or None
 

@@ -15,18 +15,16 @@ from scraper.scrape_definition import FieldRule, ItemSelector
 from scraper.selectors import Compiler, Finder, Node, ValueFinder, bounded, compile_selector, found_in
 from scraper.values import NO_URL, Hints, Unread, clean, converter_of, shown_by
 
-# The store takes 16 MB for an item with all that is around it.
-MAX_ITEM_BYTES = 12 * 1024 * 1024
+# The store takes 16 MB for an item: what a list has of it, what its own page has, and what is around it.
+MAX_ITEM_BYTES = 7 * 1024 * 1024
+# An item with nothing heavier than this in any of its fields is not too large.
+HEAVY = 30_000
 # Values of these kinds may have several meanings.
 HINTED = frozenset({"number", "integer", "date"})
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A field's value in one item. `found`: something was there, even if it could not be read."""
-
-    value: Json
-    found: bool
+# A field's value in one item, and whether something was found there, even if it could not be read.
+Cell = tuple[Json, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +57,7 @@ class Field:
 
     def _as_found(self, values: list[Json], document: Document) -> Cell:
         if not self.rule.many and len(values) == 1 and isinstance(values[0], list):
-            return Cell(self._stored(values[0], document), found=True)
+            return self._stored(values[0], document), True
         many = self.rule.many
         kept: list[Json] = []
         for value in values:
@@ -70,7 +68,7 @@ class Field:
                 text = clean(value) or None
             if text is not None:
                 if not many:
-                    return Cell(text, found=True)
+                    return text, True
                 kept.append(text)
         return self.cell(kept, found=bool(kept))
 
@@ -85,8 +83,8 @@ class Field:
         """The value of those that could be read, or the default."""
         rule = self.rule
         if rule.many:
-            return Cell(kept or (rule.default if rule.default is not None else []), found)
-        return Cell(kept[0] if kept else rule.default, found)
+            return kept or (rule.default if rule.default is not None else []), found
+        return (kept[0] if kept else rule.default), found
 
 
 class _Conversion:
@@ -193,9 +191,12 @@ def read_fields(fields: Sequence[Field], node: Node, document: Document) -> Fiel
 
 
 def _row(fields: Sequence[Field], cells: Sequence[Cell], document: Document) -> FieldsRead:
-    data = {field.name: cell.value for field, cell in zip(fields, cells, strict=True)}
-    _fit(data, fields, document)
-    lacking = tuple(field.name for field, cell in zip(fields, cells, strict=True) if not cell.found)
+    data = {field.name: cell[0] for field, cell in zip(fields, cells, strict=True)}
+    if any(map(_is_heavy, data.values())):
+        _fit(data, fields, document)
+    if all(found for _, found in cells) and None not in data.values():
+        return FieldsRead(data, len(data))
+    lacking = tuple(field.name for field, cell in zip(fields, cells, strict=True) if not cell[1])
     missing = tuple(field.name for field in fields if field.rule.required and data[field.name] in (None, []))
     return FieldsRead(data, len(data) - len(lacking), missing, lacking)
 
@@ -209,9 +210,12 @@ def _fit(data: dict[str, Json], fields: Sequence[Field], document: Document) -> 
         total -= weights.pop(name)
         data[name] = None
         where = next(field.where for field in fields if field.name == name)
-        document.problems.note(
-            VALUE_CUT, where, f"the item is larger than {MAX_ITEM_BYTES} bytes: its largest value was left out"
-        )
+        message = f"the item is larger than {MAX_ITEM_BYTES} bytes: its largest value was left out"
+        document.problems.note(VALUE_CUT, where, message)
+
+
+def _is_heavy(value: Json) -> bool:
+    return len(value) > HEAVY if isinstance(value, str) else _weight(value) > HEAVY
 
 
 def _weight(value: Json) -> int:
