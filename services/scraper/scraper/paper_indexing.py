@@ -19,7 +19,7 @@ from scraper.mongo_papers import IndexState, Papers
 from scraper.paper import Document
 from scraper.paper_crawl import chosen_papers
 from scraper.paper_files import PaperFiles
-from scraper.paper_index import digests
+from scraper.paper_index import VERSION, digests
 from scraper.paper_workshop import Bench
 from scraper.pipeline_params import IndexParams
 
@@ -171,6 +171,6 @@ class IndexRun:
 
 
 def _digest(paper: Document) -> str:
-    """Changes whenever what is indexed of the paper does."""
+    """Changes whenever what is indexed of the paper does, or how it is."""
     parts = [paper[name] for name in ("title", "abstract", "authors", "text_state", "text_sha", "pages", "ocr_pages")]
-    return hashlib.blake2b(orjson.dumps(parts), digest_size=12).hexdigest()
+    return hashlib.blake2b(orjson.dumps([VERSION, *parts]), digest_size=12).hexdigest()
