@@ -25,8 +25,9 @@ from chassis.stores import mongo_client, mongo_database
 from pydantic import SecretStr
 from scraper.executor import Guarded, Item, Job, Json
 from scraper.mongo_papers import Papers
-from scraper.paper import Record, clean_names, clean_text
+from scraper.paper import Record, clean_names
 from scraper.paper_dedup import DedupRun
+from scraper.paper_text import marked_text
 from scraper.paper_workshop import Workshop
 from scraper.pipeline_params import DedupParams
 from scraper.processes import CommandRunner
@@ -94,7 +95,7 @@ def records_of(corpus: Corpus) -> list[Record]:
     """The corpus' records as the sources' readers make them."""
     return [
         Record(
-            one.source, one.id, clean_text(one.title, 2_000), abstract=one.abstract, year=one.year,
+            one.source, one.id, marked_text(one.title, 2_000), abstract=one.abstract, year=one.year,
             authors=clean_names(one.authors), doi=one.doi, arxiv_id=one.arxiv_id, venue=one.venue,
         )
         for one in corpus.records

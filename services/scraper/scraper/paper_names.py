@@ -1,0 +1,159 @@
+"""People as they are compared. Pure: owns how a name is read, and when two lists of names are of the same people.
+
+A name may come in either order, with initials, particles and "Jr."; some sources list only the first authors.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import lru_cache
+
+from rapidfuzz import fuzz
+
+from scraper.paper_title import plain_title
+from scraper.paper_vocabulary import PARTICLES, SUFFIXES
+
+NAME_LIKENESS = 88.0
+MIN_LIKENED = 5
+# Of longer lists only so many are compared.
+MAX_PEOPLE = 40
+_OTHERS = re.compile(r"\s*(?:,\s*)?\b(?:et\s*al\b\.?|and others\b|u\.\s?a\.).*$", re.IGNORECASE)
+_NOBODY = re.compile(
+    r"\b(?:collaboration|consortium|group|team|committee|initiative|network|society|university|institute|anonymous|staff)\b",
+    re.IGNORECASE,
+)
+_APOSTROPHE = re.compile(r"(?<=\w)['\u2019\u02bc`](?=\w)")
+_INITIALS = re.compile(r"[B-DF-HJ-NP-TV-Z]{2,3}")
+_UMLAUT = re.compile(r"([aou])e")
+# Short names that begin with another letter than the name itself.
+_NICKNAMES = {
+    "bob": "robert", "bobby": "robert", "bill": "william", "billy": "william", "dick": "richard", "ted": "edward",
+    "tony": "anthony", "peggy": "margaret", "hank": "henry", "betty": "elizabeth", "beth": "elizabeth",
+    "liz": "elizabeth", "gene": "eugene", "drew": "andrew", "sandy": "alexander", "sasha": "alexander",
+    "ned": "edward", "tina": "christina", "misha": "mikhail", "jack": "john", "jim": "james", "chuck": "charles",
+}  # fmt: skip
+
+
+class Verdict(IntEnum):
+    """What two lists say of one another."""
+
+    DIFFERENT = 0
+    UNKNOWN = 1
+    MOSTLY = 2
+    SAME = 3
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Reading:
+    """One way to read a name: family names and given names, without particles. `turned`: against the usual order."""
+
+    family: tuple[str, ...]
+    given: tuple[str, ...]
+    turned: bool = False
+
+
+Person = tuple[Reading, ...]
+
+
+def read_people(names: Sequence[str]) -> tuple[Person, ...]:
+    """Those who are told; groups and "et al." are nobody."""
+    return tuple(person for person in map(read_person, names[:MAX_PEOPLE]) if person)
+
+
+@lru_cache(maxsize=100_000)
+def read_person(name: str) -> Person:
+    """Every way to read the name; none when it names nobody."""
+    name = _OTHERS.sub("", _APOSTROPHE.sub("", name)).strip()
+    if not name or _NOBODY.search(name):
+        return ()
+    parts = [tokens for part in name.split(",") if (tokens := _tokens(part))]
+    if not parts:
+        return ()
+    if len(parts) > 1:
+        return (Reading(_without_particles(parts[0]), tuple(parts[1])),)
+    return _readings(parts[0])
+
+
+def _tokens(part: str) -> list[str]:
+    """Words and initials in lower case, without suffixes, numbers and titles."""
+    found = [_UMLAUT.sub(r"\1", token) if len(token) > 3 else token for token in plain_title(part).split()]
+    kept = [token for token in found if token not in SUFFIXES and not token.isdigit()]
+    # "Corvin AB": capitals side by side are initials when the name before them is written otherwise.
+    raw = part.split()
+    if len(raw) > 1 and kept and _INITIALS.fullmatch(raw[-1]) and not part.isupper() and raw[-1].lower() == kept[-1]:
+        kept[-1:] = list(kept[-1])
+    return kept
+
+
+def _without_particles(tokens: Sequence[str]) -> tuple[str, ...]:
+    return tuple(token for token in tokens if token not in PARTICLES) or tuple(tokens)
+
+
+def _readings(tokens: list[str]) -> Person:
+    """A name without a comma."""
+    count = len(tokens)
+    full = [place for place, token in enumerate(tokens) if len(token) > 1]
+    if count == 1 or not full or (tokens[0] in PARTICLES and count == len(_without_particles(tokens)) + 1):
+        return (Reading(_without_particles(tokens), ()),)
+    if full[-1] < count - 1 and full[0] == 0:
+        # Initials behind: the family name stands before them.
+        first = next(place for place, token in enumerate(tokens) if len(token) == 1)
+        return (Reading(_without_particles(tokens[:first]), tuple(tokens[first:])),)
+    start = next((place for place in range(1, count) if tokens[place] in PARTICLES), count - 1)
+    readings = [Reading(_without_particles(tokens[start:]), tuple(tokens[:start]))]
+    if start == count - 1 and count > 2 and len(tokens[-2]) > 1:
+        # Two family names, of which another record may have the first alone.
+        readings.append(Reading(tuple(tokens[-2:]), tuple(tokens[:-2])))
+    if len(tokens[0]) > 1 and count <= 3:
+        readings.append(Reading(tuple(tokens[:1]), tuple(tokens[1:]), turned=True))
+    return tuple(readings)
+
+
+def same_person(one: Person, other: Person) -> bool:
+    """Whether some reading of both has the same family name, and initials that agree where both are told."""
+    return one == other or any(
+        not (first.turned and second.turned) and _same_family(first, second) and _agree(first, second)
+        for first in one
+        for second in other
+    )
+
+
+def _same_family(one: Reading, other: Reading) -> bool:
+    if not set(one.family).isdisjoint(other.family):
+        return True
+    first, second = " ".join(one.family), " ".join(other.family)
+    if min(len(first), len(second)) < MIN_LIKENED:
+        return first.replace(" ", "") == second.replace(" ", "")
+    return fuzz.ratio(first, second) >= NAME_LIKENESS or first.replace(" ", "") == second.replace(" ", "")
+
+
+def _agree(one: Reading, other: Reading) -> bool:
+    """Initials: those of the shorter in the order of the longer. A name in the other order must be told in full."""
+    if not one.given or not other.given:
+        return True
+    if one.turned != other.turned and len(one.given[0]) > 1 and len(other.given[0]) > 1:
+        return one.given[0] == other.given[0]
+    first, second = ([_NICKNAMES.get(name, name) for name in reading.given] for reading in (one, other))
+    shorter, longer = sorted(([name[0] for name in names] for names in (first, second)), key=len)
+    left = iter(longer)
+    return all(initial in left for initial in shorter)
+
+
+def compare_people(one: Sequence[Person], other: Sequence[Person]) -> Verdict:
+    """Whether two lists are of the same people: all of the shorter list are in the longer, or all but a few."""
+    if not one or not other:
+        return Verdict.UNKNOWN
+    if one == other:
+        return Verdict.SAME
+    shorter, longer = sorted((one, other), key=len)
+    left = list(longer)
+    found = 0
+    for person in shorter:
+        match = next((place for place, candidate in enumerate(left) if same_person(person, candidate)), None)
+        if match is not None:
+            del left[match]
+            found += 1
+    if found == len(shorter):
+        return Verdict.SAME
+    return Verdict.MOSTLY if 2 * found > len(shorter) else Verdict.DIFFERENT
