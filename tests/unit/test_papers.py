@@ -44,7 +44,7 @@ def test_most_duplicates_are_found_and_next_to_nothing_else(seed: int, worse: bo
     if worse:
         corpus = made_worse(corpus, seed)
     papers = [
-        comparable(marked_text(one.title, 2_000), one.year, one.authors, one.doi, one.arxiv_id)
+        comparable(marked_text(one.title, 2_000), one.year, one.authors, one.doi, one.arxiv_id, source=one.source)
         for one in corpus.records
     ]
     groups = find_groups(papers, 0.9)

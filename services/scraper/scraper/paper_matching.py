@@ -6,11 +6,12 @@ record. The order in which papers come makes no difference.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from scraper.paper_candidates import likely_pairs
-from scraper.paper_names import Verdict
+from scraper.paper_names import Verdict, compare_people
 from scraper.paper_rules import Corpus, Paper, Strength, comparable, contradict, match
+from scraper.paper_venue import VenuePair, venue_pair, venues_apart
 from scraper.paper_vocabulary import HEADINGS
 
 __all__ = ["Paper", "comparable", "describe", "find_groups"]
@@ -21,6 +22,7 @@ HEADING_YEARS, HEADING_PEOPLE = 4, 3
 CROWD = 2
 # Of larger groups only so many are held against each other.
 MAX_MEMBERS = 60
+BEYOND_DOUBT = Strength(title=3, years=0, people=Verdict.SAME)
 Edge = tuple[Strength, int, int]
 
 
@@ -52,10 +54,12 @@ def describe(papers: Sequence[Paper]) -> Corpus:
     for paper in papers:
         blocks[paper.title.key].append(paper)
     headings = {key for key, block in blocks.items() if len(block) > CROWD and _recurs(block)}
-    crowded: set[tuple[str, int]] = set()
-    for key, block in blocks.items():
-        if len(block) > CROWD and (key in headings or HEADINGS.issuperset(key.split())):
-            crowded |= {(key, year) for year in _crowded_years(block)}
+    crowded = {
+        (key, paper.year, paper.people)
+        for key, block in blocks.items()
+        if len(block) > CROWD and (key in headings or HEADINGS.issuperset(key.split()))
+        for paper in _crowd(block)
+    }
     return Corpus(occurrences, frozenset(headings), frozenset(crowded))
 
 
@@ -68,15 +72,19 @@ def _recurs(block: Sequence[Paper]) -> bool:
     return len(years) > HEADING_PEOPLE or any(max(told) - min(told) >= HEADING_YEARS for told in years.values())
 
 
-def _crowded_years(block: Sequence[Paper]) -> set[int]:
-    """Years in which the heading has more papers by the same people than could be one."""
-    told = Counter((paper.year, paper.people[:1], paper.source) for paper in block)
-    counts: Counter[tuple[int, object]] = Counter()
-    for (year, people, source), count in told.items():
-        counts[year, people] += count if not source else 0
-        if source and count > 1:
-            counts[year, people] += CROWD + 1
-    return {year for (year, _), count in counts.items() if count > CROWD}
+def _crowd(block: Sequence[Paper]) -> Iterator[Paper]:
+    """Papers of a heading that have more like them, of the same people in the same year, than could be one."""
+    years: dict[int, list[Paper]] = defaultdict(list)
+    for paper in block:
+        years[paper.year].append(paper)
+    for papers in years.values():
+        for paper in papers:
+            alike = [
+                other for other in papers[:MAX_MEMBERS] if compare_people(paper.people, other.people) == Verdict.SAME
+            ]
+            sources = Counter(other.source for other in alike)
+            if len(papers) > MAX_MEMBERS or sources.pop("", 0) > CROWD or max(sources.values(), default=0) > 1:
+                yield paper
 
 
 class _Groups:
@@ -86,6 +94,7 @@ class _Groups:
         self._papers, self._cutoff, self._corpus = papers, cutoff, describe(papers)
         self._group_of = list(range(len(papers)))
         self._members = {index: [index] for index in range(len(papers))}
+        self._venues_apart: frozenset[VenuePair] = frozenset()
         self._verdicts: dict[tuple[int, int], bool] = {}
 
     def join_known(self, groups: Iterable[Sequence[int]]) -> None:
@@ -108,10 +117,21 @@ class _Groups:
             if (strength := match(self._papers[one], self._papers[other], self._cutoff, self._corpus)) is not None:
                 edges.append((strength, one, other))
         edges.sort(key=lambda edge: (-edge[0].title, -edge[0].years, -edge[0].people, edge[1], edge[2]))
+        self._venues_apart = self._learn_venues(edges)
         doubtful = self._doubtful(edges)
         for strength, one, other in edges:
             if (strength.people != Verdict.UNKNOWN or not doubtful & {one, other}) and self._may_join(one, other):
                 self._join(one, other)
+
+    def _learn_venues(self, edges: Sequence[Edge]) -> frozenset[VenuePair]:
+        """Which venues are never one, by the pairs that are beyond doubt: equal titles that match nothing else."""
+        degrees = Counter(index for _, one, other in edges for index in (one, other))
+        sure = (
+            (self._papers[one].venue, self._papers[other].venue)
+            for strength, one, other in edges
+            if strength == BEYOND_DOUBT and degrees[one] == degrees[other] == 1
+        )
+        return venues_apart(sure)
 
     def _doubtful(self, edges: Iterable[Edge]) -> set[int]:
         """Papers without authors that match several which are not one: nobody can say whose they are."""
@@ -132,24 +152,29 @@ class _Groups:
         if first == second:
             return False
         here, there = self._members[first], self._members[second]
-        if self._told_twice(here) and self._told_twice(there) and self._years(here).isdisjoint(self._years(there)):
+        if self._agree_apart(here, there):
             return False
         return not any(self._contradict(left, right) for left in here[:MAX_MEMBERS] for right in there[:MAX_MEMBERS])
 
-    def _told_twice(self, members: Sequence[int]) -> bool:
-        """Whether several records agree in the year of what is no preprint: then it is no slip of one of them."""
-        papers = [self._papers[index] for index in members]
-        years = {paper.year for paper in papers}
-        return len(papers) > 1 and len(years) == 1 and 0 not in years and not any(paper.preprint for paper in papers)
-
-    def _years(self, members: Sequence[int]) -> set[int]:
-        return {self._papers[index].year for index in members}
+    def _agree_apart(self, here: Sequence[int], there: Sequence[int]) -> bool:
+        """Whether records agree in one year, and others in another one: then it is no slip of one of them, but a paper
+        and its later version. One record stands alone against several when each is known to be of another source.
+        """
+        papers = [self._papers[index] for index in (*here, *there)]
+        years = [{self._papers[index].year for index in members} for members in (here, there)]
+        if any(len(told) != 1 for told in years) or years[0] == years[1] or 0 in years[0] | years[1]:
+            return False
+        if len(papers) < 3 or any(paper.preprint for paper in papers):
+            return False
+        sources = {paper.source for paper in papers}
+        return min(len(here), len(there)) > 1 or len(sources) < len(papers) or "" in sources
 
     def _contradict(self, one: int, other: int) -> bool:
         pair = (one, other) if one < other else (other, one)
         verdict = self._verdicts.get(pair)
         if verdict is None:
-            verdict = contradict(self._papers[one], self._papers[other], self._corpus)
+            here, there = self._papers[one], self._papers[other]
+            verdict = venue_pair(here.venue, there.venue) in self._venues_apart or contradict(here, there, self._corpus)
             self._verdicts[pair] = verdict
         return verdict
 

@@ -14,7 +14,7 @@ from scraper.paper import arxiv_id_of_doi
 from scraper.paper_doi import is_preprint, without_version
 from scraper.paper_names import Person, Verdict, compare_people, read_people
 from scraper.paper_spelling import is_slip_of_filler, may_be_one, same_word
-from scraper.paper_title import Title, read_title
+from scraper.paper_title import Title, plain_title, read_title
 from scraper.paper_venue import CONFERENCE, JOURNAL, PREPRINT, venue_kind
 from scraper.paper_vocabulary import FILLERS, HEADINGS
 
@@ -42,19 +42,20 @@ class Paper:
     publisher_doi: str
     preprint: bool
     venue: str
+    venue_kind: str
     source: str
 
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
     """What all papers together say of words and titles. `occurrences`: in how many different titles a word stands;
-    `headings`: keys of titles that papers of other years and people have, too; `crowded`: (key, year) of headings of
-    which there are more papers than sources could tell of one.
+    `headings`: keys of titles that papers of other years and people have, too; `crowded`: (key, year, people) of
+    papers with a heading of which there are more by the same people than sources could tell of one.
     """
 
     occurrences: Counter[str] = field(default_factory=Counter)
     headings: frozenset[str] = frozenset()
-    crowded: frozenset[tuple[str, int]] = frozenset()
+    crowded: frozenset[tuple[str, int, tuple[Person, ...]]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -71,12 +72,12 @@ def comparable(  # noqa: PLR0917  # the fields of a card, in their order
 ) -> Paper:
     """A paper as it is compared. `year` 0, "" = not known."""
     arxiv_id = arxiv_id or arxiv_id_of_doi(doi)
-    from_server = bool(doi) and is_preprint(doi)
     kind = venue_kind(venue)
+    from_server, venue = bool(doi) and is_preprint(doi), plain_title(venue)
     return Paper(
         read_title(title), year, read_people(authors), doi, arxiv_id,
         "" if from_server or not doi else without_version(doi),
-        from_server or bool(arxiv_id) or kind == PREPRINT, kind, source,
+        from_server or bool(arxiv_id) or kind == PREPRINT, venue, kind, source,
     )  # fmt: skip
 
 
@@ -103,10 +104,11 @@ def _published_apart(one: Paper, other: Paper) -> bool:
     gap = _gap(one, other)
     if one.preprint or other.preprint:
         return gap > PREPRINT_YEARS
-    if {one.venue, other.venue} == {JOURNAL, CONFERENCE}:
+    if gap > YEARS or {one.venue_kind, other.venue_kind} == {JOURNAL, CONFERENCE}:
         return True
-    # A source lists a paper once in a year; a second time in the next one it is another.
-    return gap > YEARS or (gap > 0 and bool(one.source) and one.source == other.source)
+    # A source that tells a paper once more, in another year or venue, tells of another one.
+    elsewhere = bool(one.venue and other.venue) and one.venue != other.venue
+    return bool(one.source) and one.source == other.source and (gap > 0 or elsewhere)
 
 
 def _gap(one: Paper, other: Paper) -> int:
@@ -172,7 +174,7 @@ def _sure_of_heading(one: Paper, other: Paper, level: int, corpus: Corpus) -> bo
         and one.year == other.year
         and (len(one.people) == len(other.people) or min(len(one.people), len(other.people)) > 1)
         and compare_people(one.people, other.people) == Verdict.SAME
-        and (one.title.key, one.year) not in corpus.crowded
+        and corpus.crowded.isdisjoint((paper.title.key, paper.year, paper.people) for paper in (one, other))
     )
 
 

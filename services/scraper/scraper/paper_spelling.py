@@ -58,6 +58,8 @@ _MAY_BE_BRITISH = re.compile(
 _UMLAUTS = re.compile(r"([aou])e")
 # No rule of spelling: a slip in either would not be one in the other.
 _AGEING = frozenset({"aging", "ageing"})
+# Where a vowel makes another word of its own: butanol and butanal, sulfate and sulfite.
+_LAST_SYLLABLE = re.compile(r"[aeiouy][dlmnst]?e?s?")
 _VOWELS = frozenset("aeiouy")
 # Endings that people take for one another, and that make no other word.
 _ENDINGS = re.compile(r"[ae](?=n(?:t|ts|tly|ce|ces|cy)$)|[ai](?=bl[ey]$|bility$)")
@@ -146,7 +148,7 @@ def _known_slip(form: str, word: str) -> bool:
     if form[0] != word[0] and form not in word and form[1::-1] != word[:2]:
         return False
     if sorted(form) != sorted(word) and any(
-        place >= len(word) - 4 and {form[place], word[place]} <= _VOWELS for place in _places(form, word)
+        {form[place], word[place]} <= _VOWELS and _LAST_SYLLABLE.fullmatch(word, place) for place in _places(form, word)
     ):
         return _ENDINGS.sub("", form) == _ENDINGS.sub("", word)
     return True

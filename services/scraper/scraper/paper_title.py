@@ -7,6 +7,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 from scraper.paper_spelling import american
 from scraper.paper_vocabulary import CARDINALS, COUNTED, FILLERS, FORMS, MARKERS, ORDINALS
@@ -80,7 +81,8 @@ def _names_another(tail: tuple[str, ...]) -> bool:
     return (
         not tail[0].isalpha()
         or not MARKERS.isdisjoint(tail[:2])
-        or any(word in COUNTED or word in ("edition", "edn") for word in tail)
+        or not {"edition", "edn"}.isdisjoint(tail)
+        or any(word in COUNTED and not after.isalpha() for word, after in pairwise(tail))
     )
 
 
