@@ -7,6 +7,7 @@ backwards, so that a misspelling hides nobody; the fuzzy-matching library then s
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,10 +52,13 @@ def _equal_titles(papers: Sequence[Paper]) -> Iterator[Pairs]:
         if paper.title.main:
             mains[paper.title.main].append(index)
     for block in blocks.values():
-        yield from _all_or_neighbours(sorted(block, key=lambda index: (papers[index].year, papers[index].people)))
-    for main, longer in mains.items():
-        for shorter in blocks.get(main, ())[:WINDOW]:
-            yield np.array([(shorter, index) for index in longer[:FULL_BLOCK]], dtype=np.int64)
+        if len(block) > FULL_BLOCK:
+            yield _neighbours(sorted(block, key=lambda index: papers[index].year))
+    small = (pair for block in blocks.values() if len(block) <= FULL_BLOCK for pair in combinations(block, 2))
+    shortened = (
+        pair for main, longer in mains.items() for pair in product(blocks.get(main, ())[:WINDOW], longer[:FULL_BLOCK])
+    )
+    yield np.array([*small, *shortened], dtype=np.int64).reshape(-1, 2)
 
 
 def _deduplicated(papers: Sequence[Paper], blocks: Iterator[Pairs], without: NDArray[np.int64] | None = None) -> Pairs:
@@ -104,16 +108,12 @@ def _blocks(papers: Sequence[Paper]) -> Iterator[Pairs]:
         for _, word in shared[:RARE_WORDS]:
             blocks[word].append(index)
     for block in blocks.values():
-        yield from _all_or_neighbours(block if len(block) <= FULL_BLOCK else sorted(block, key=titles.__getitem__))
-
-
-def _all_or_neighbours(block: Sequence[int]) -> Iterator[Pairs]:
-    if len(block) > FULL_BLOCK:
-        yield _neighbours(block)
-    elif len(block) > 1:
-        members = np.array(block, dtype=np.int64)
-        rows, columns = np.triu_indices(len(block), 1)
-        yield np.column_stack((members[rows], members[columns]))
+        if len(block) > FULL_BLOCK:
+            yield _neighbours(sorted(block, key=titles.__getitem__))
+        elif len(block) > 1:
+            members = np.array(block, dtype=np.int64)
+            rows, columns = np.triu_indices(len(block), 1)
+            yield np.column_stack((members[rows], members[columns]))
 
 
 def _neighbours(ordered: Sequence[int]) -> Pairs:

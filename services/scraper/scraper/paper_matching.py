@@ -43,7 +43,7 @@ def find_groups(
 
 
 def _content(paper: Paper) -> tuple[object, ...]:
-    return paper.title.plain, paper.title.key, paper.year, paper.doi, paper.arxiv_id, paper.people, paper.source
+    return paper.title.plain, paper.title.key, paper.year, paper.doi, paper.arxiv_id, paper.names, paper.source
 
 
 def describe(papers: Sequence[Paper]) -> Corpus:
@@ -68,7 +68,7 @@ def _recurs(block: Sequence[Paper]) -> bool:
     years: dict[object, list[int]] = defaultdict(list)
     for paper in block:
         if paper.year:
-            years[paper.people[0][0].family if paper.people else ()].append(paper.year)
+            years[paper.people[0].readings[0].family if paper.people else ()].append(paper.year)
     return len(years) > HEADING_PEOPLE or any(max(told) - min(told) >= HEADING_YEARS for told in years.values())
 
 
@@ -148,13 +148,14 @@ class _Groups:
         }
 
     def _may_join(self, one: int, other: int) -> bool:
-        first, second = self._group_of[one], self._group_of[other]
-        if first == second:
+        here, there = self._members[self._group_of[one]], self._members[self._group_of[other]]
+        if here is there or self._agree_apart(here, there):
             return False
-        here, there = self._members[first], self._members[second]
-        if self._agree_apart(here, there):
+        if venue_pair(self._papers[one].venue, self._papers[other].venue) in self._venues_apart:
             return False
-        return not any(self._contradict(left, right) for left in here[:MAX_MEMBERS] for right in there[:MAX_MEMBERS])
+        pairs = ((left, right) for left in here[:MAX_MEMBERS] for right in there[:MAX_MEMBERS])
+        # Nothing speaks against the two that match.
+        return not any(self._contradict(left, right) for left, right in pairs if (left, right) != (one, other))
 
     def _agree_apart(self, here: Sequence[int], there: Sequence[int]) -> bool:
         """Whether records agree in one year, and others in another one: then it is no slip of one of them, but a paper

@@ -5,13 +5,13 @@ A name may come in either order, with initials, particles and "Jr."; some source
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import lru_cache
 
 from rapidfuzz import fuzz
 
-from scraper.paper_title import plain_title
+from scraper.paper_title import plain_words
 from scraper.paper_vocabulary import PARTICLES, SUFFIXES
 
 NAME_LIKENESS = 88.0
@@ -19,6 +19,7 @@ MIN_LIKENED = 5
 # Of longer lists only so many are compared.
 MAX_PEOPLE = 40
 _OTHERS = re.compile(r"\s*(?:,\s*)?\b(?:et\s*al\b\.?|and others\b|u\.\s?a\.).*$", re.IGNORECASE)
+_MAY_HAVE_OTHERS = re.compile(r"\bal\b|others|a\.", re.IGNORECASE)
 _NOBODY = re.compile(
     r"\b(?:collaboration|consortium|group|team|committee|initiative|network|society|university|institute|anonymous|staff)\b",
     re.IGNORECASE,
@@ -53,31 +54,47 @@ class Reading:
     turned: bool = False
 
 
-Person = tuple[Reading, ...]
+@dataclass(frozen=True, slots=True, order=True)
+class Person:
+    """A name in all its readings. `letters`: those with which its family names begin."""
+
+    readings: tuple[Reading, ...]
+    families: frozenset[str] = field(compare=False)
+    letters: frozenset[str] = field(compare=False)
 
 
-def read_people(names: Sequence[str]) -> tuple[Person, ...]:
+def _person(*readings: Reading) -> Person:
+    families = frozenset(family for reading in readings for family in reading.family)
+    return Person(readings, families, frozenset(family[0] for family in families))
+
+
+@lru_cache(maxsize=200_000)
+def read_people(names: tuple[str, ...]) -> tuple[Person, ...]:
     """Those who are told; groups and "et al." are nobody."""
-    return tuple(person for person in map(read_person, names[:MAX_PEOPLE]) if person)
+    return tuple(person for person in map(read_person, names[:MAX_PEOPLE]) if person is not None)
 
 
 @lru_cache(maxsize=100_000)
-def read_person(name: str) -> Person:
-    """Every way to read the name; none when it names nobody."""
-    name = _OTHERS.sub("", _APOSTROPHE.sub("", name)).strip()
+def read_person(name: str) -> Person | None:
+    """Every way to read the name; None when it names nobody."""
+    if not name.isascii() or "'" in name:
+        name = _APOSTROPHE.sub("", name)
+    if _MAY_HAVE_OTHERS.search(name):
+        name = _OTHERS.sub("", name)
     if not name or _NOBODY.search(name):
-        return ()
+        return None
     parts = [tokens for part in name.split(",") if (tokens := _tokens(part))]
     if not parts:
-        return ()
+        return None
     if len(parts) > 1:
-        return (Reading(_without_particles(parts[0]), tuple(parts[1])),)
-    return _readings(parts[0])
+        return _person(*_families(parts[0], tuple(parts[1])))
+    return _person(*_readings(parts[0]))
 
 
 def _tokens(part: str) -> list[str]:
     """Words and initials in lower case, without suffixes, numbers and titles."""
-    found = [_UMLAUT.sub(r"\1", token) if len(token) > 3 else token for token in plain_title(part).split()]
+    plain = plain_words(part)
+    found = [_UMLAUT.sub(r"\1", token) if "e" in token and len(token) > 3 else token for token in plain]
     kept = [token for token in found if token not in SUFFIXES and not token.isdigit()]
     # "Corvin AB": capitals side by side are initials when the name before them is written otherwise.
     raw = part.split()
@@ -86,46 +103,54 @@ def _tokens(part: str) -> list[str]:
     return kept
 
 
-def _without_particles(tokens: Sequence[str]) -> tuple[str, ...]:
-    return tuple(token for token in tokens if token not in PARTICLES) or tuple(tokens)
+def _families(tokens: Sequence[str], given: tuple[str, ...]) -> list[Reading]:
+    """A family name without its particles, and written as one word with them: "de Wit" and "DeWit"."""
+    kept = tuple(token for token in tokens if token not in PARTICLES)
+    if not kept or len(kept) == len(tokens):
+        return [Reading(tuple(tokens), given)]
+    return [Reading(kept, given), Reading(("".join(tokens),), given)]
 
 
-def _readings(tokens: list[str]) -> Person:
+def _readings(tokens: list[str]) -> list[Reading]:
     """A name without a comma."""
     count = len(tokens)
     full = [place for place, token in enumerate(tokens) if len(token) > 1]
-    if count == 1 or not full or (tokens[0] in PARTICLES and count == len(_without_particles(tokens)) + 1):
-        return (Reading(_without_particles(tokens), ()),)
+    if count == 1 or not full or (tokens[0] in PARTICLES and len(full) - len(PARTICLES & set(tokens)) == 1):
+        return _families(tokens, ())
     if full[-1] < count - 1 and full[0] == 0:
         # Initials behind: the family name stands before them.
         first = next(place for place, token in enumerate(tokens) if len(token) == 1)
-        return (Reading(_without_particles(tokens[:first]), tuple(tokens[first:])),)
+        return _families(tokens[:first], tuple(tokens[first:]))
     start = next((place for place in range(1, count) if tokens[place] in PARTICLES), count - 1)
-    readings = [Reading(_without_particles(tokens[start:]), tuple(tokens[:start]))]
+    readings = _families(tokens[start:], tuple(tokens[:start]))
     if start == count - 1 and count > 2 and len(tokens[-2]) > 1:
         # Two family names, of which another record may have the first alone.
         readings.append(Reading(tuple(tokens[-2:]), tuple(tokens[:-2])))
     if len(tokens[0]) > 1 and count <= 3:
         readings.append(Reading(tuple(tokens[:1]), tuple(tokens[1:]), turned=True))
-    return tuple(readings)
+    return readings
 
 
 def same_person(one: Person, other: Person) -> bool:
     """Whether some reading of both has the same family name, and initials that agree where both are told."""
+    if one is other:
+        return True
+    if one.families.isdisjoint(other.families) and one.letters.isdisjoint(other.letters):
+        return False
     return one == other or any(
         not (first.turned and second.turned) and _same_family(first, second) and _agree(first, second)
-        for first in one
-        for second in other
+        for first in one.readings
+        for second in other.readings
     )
 
 
 def _same_family(one: Reading, other: Reading) -> bool:
-    if not set(one.family).isdisjoint(other.family):
+    if any(family in other.family for family in one.family):
         return True
     first, second = " ".join(one.family), " ".join(other.family)
-    if min(len(first), len(second)) < MIN_LIKENED:
-        return first.replace(" ", "") == second.replace(" ", "")
-    return fuzz.ratio(first, second) >= NAME_LIKENESS or first.replace(" ", "") == second.replace(" ", "")
+    if first[0] != second[0] or min(len(first), len(second)) < MIN_LIKENED:
+        return False
+    return fuzz.ratio(first, second, score_cutoff=NAME_LIKENESS) > 0
 
 
 def _agree(one: Reading, other: Reading) -> bool:
@@ -147,6 +172,8 @@ def compare_people(one: Sequence[Person], other: Sequence[Person]) -> Verdict:
     if one == other:
         return Verdict.SAME
     shorter, longer = sorted((one, other), key=len)
+    if all(map(same_person, shorter, longer)):
+        return Verdict.SAME
     left = list(longer)
     found = 0
     for person in shorter:

@@ -14,8 +14,8 @@ from scraper.paper import arxiv_id_of_doi
 from scraper.paper_doi import is_preprint, without_version
 from scraper.paper_names import Person, Verdict, compare_people, read_people
 from scraper.paper_spelling import is_slip_of_filler, may_be_one, same_word
-from scraper.paper_title import Title, plain_title, read_title
-from scraper.paper_venue import CONFERENCE, JOURNAL, PREPRINT, venue_kind
+from scraper.paper_title import Title, read_title
+from scraper.paper_venue import CONFERENCE, JOURNAL, PREPRINT, read_venue
 from scraper.paper_vocabulary import FILLERS, HEADINGS
 
 # Years that a publication may be apart in two sources (online and in print), and a preprint and its paper.
@@ -36,7 +36,7 @@ class Paper:
 
     title: Title
     year: int
-    people: tuple[Person, ...]
+    names: tuple[str, ...]
     doi: str
     arxiv_id: str
     publisher_doi: str
@@ -44,6 +44,11 @@ class Paper:
     venue: str
     venue_kind: str
     source: str
+
+    @property
+    def people(self) -> tuple[Person, ...]:
+        """Its authors; read when they are asked for, since most papers are like no other one."""
+        return read_people(self.names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +77,10 @@ def comparable(  # noqa: PLR0917  # the fields of a card, in their order
 ) -> Paper:
     """A paper as it is compared. `year` 0, "" = not known."""
     arxiv_id = arxiv_id or arxiv_id_of_doi(doi)
-    kind = venue_kind(venue)
-    from_server, venue = bool(doi) and is_preprint(doi), plain_title(venue)
+    from_server = bool(doi) and is_preprint(doi)
+    venue, kind = read_venue(venue)
     return Paper(
-        read_title(title), year, read_people(authors), doi, arxiv_id,
+        read_title(title), year, tuple(authors), doi, arxiv_id,
         "" if from_server or not doi else without_version(doi),
         from_server or bool(arxiv_id) or kind == PREPRINT, venue, kind, source,
     )  # fmt: skip
@@ -130,12 +135,14 @@ def _entitled_apart(one: Paper, other: Paper, corpus: Corpus) -> bool:
 
 def match(one: Paper, other: Paper, cutoff: float, corpus: Corpus) -> Strength | None:
     """How sure it is that both are one paper, None = it is not; `cutoff`: how alike titles must be, in per cent."""
-    if contradict(one, other, corpus):
-        return None
     level = _title_level(one.title, other.title, cutoff, corpus)
+    if not level or _identified_apart(one, other) or _published_apart(one, other):
+        return None
     people = compare_people(one.people, other.people)
+    if people == Verdict.DIFFERENT:
+        return None
     gap = _gap(one, other)
-    if not level or (_is_heading(one, corpus) and not _sure_of_heading(one, other, level, corpus)):
+    if _is_heading(one, corpus) and not _sure_of_heading(one, other, level, corpus):
         return None
     if len(one.title.plain) < SHORT_TITLE and not (people == Verdict.SAME and one.year == other.year):
         # Many papers are called "Editorial": only the same people in the same year are sure.
@@ -179,9 +186,13 @@ def _sure_of_heading(one: Paper, other: Paper, level: int, corpus: Corpus) -> bo
 
 
 def _title_level(one: Title, other: Title, cutoff: float, corpus: Corpus) -> int:
+    """See `Strength`; 0 = the titles are two."""
     if one.key == other.key:
-        return 3
-    if max(fuzz.ratio(one.plain, other.plain), fuzz.token_sort_ratio(one.plain, other.plain)) >= cutoff:
+        return 3 if one.numbers == other.numbers else 0
+    if (
+        one.numbers == other.numbers
+        and max(fuzz.ratio(one.plain, other.plain), fuzz.token_sort_ratio(one.plain, other.plain)) >= cutoff
+    ):
         left, right = _differing(one, other, corpus, same_word)
         if not left and not right:
             return 2

@@ -86,12 +86,10 @@ def same_word(one: str, other: str, occurrences: Callable[[str], int]) -> bool:
     # Scripts without capitals have no slips of a letter: one sign more is another word.
     if len(longer) < SLIPS_FROM or not (shorter.isalpha() and longer.isalpha() and one.islower() and other.islower()):
         return False
-    # "ue" for "ü", unless both are English words anyway: "poets" and "pots".
-    if _UMLAUTS.sub(r"\1", one) == _UMLAUTS.sub(r"\1", other) and min(_zipf(one), _zipf(other)) < COMMON:
+    if len(shorter) < len(longer) and _differ_in_umlauts(one, other):
         return True
     limit = 2 if len(longer) >= TWO_SLIPS_FROM else 1
-    distance = OSA.distance(one, other, score_cutoff=limit)
-    if distance > limit or _prefixed_apart(one, other):
+    if OSA.distance(one, other, score_cutoff=limit) > limit or _prefixed_apart(one, other):
         return False
     words = [_is_word(form, against, occurrences) for form, against in ((one, other), (other, one))]
     if all(words) or (len(longer) < SHORT and not _is_plain_slip(one, other)):
@@ -112,6 +110,11 @@ def is_slip_of_filler(form: str, filler: str) -> bool:
     part, and is none.
     """
     return len(form) > 1 < len(filler) and _zipf(form) < VERY_COMMON and OSA.distance(form, filler, score_cutoff=1) <= 1
+
+
+def _differ_in_umlauts(one: str, other: str) -> bool:
+    """ "ue" for "ü", unless both are English words anyway: "poets" and "pots"."""
+    return _UMLAUTS.sub(r"\1", one) == _UMLAUTS.sub(r"\1", other) and min(_zipf(one), _zipf(other)) < COMMON
 
 
 def _prefixed_apart(one: str, other: str) -> bool:

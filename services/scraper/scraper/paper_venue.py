@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
 
+from scraper.paper_title import plain_title
+
 JOURNAL, CONFERENCE, PREPRINT, UNKNOWN = "journal", "conference", "preprint", ""
 _PREPRINT = re.compile(
     r"\b(?:\w*rxiv|corr|ssrn|osf|research square|preprints?|working papers?)\b",
@@ -26,16 +28,15 @@ _CONFERENCE = re.compile(
 
 
 @lru_cache(maxsize=20_000)
-def venue_kind(venue: str) -> str:
-    """JOURNAL, CONFERENCE or PREPRINT; UNKNOWN when its name does not say, or says both."""
-    if not venue:
-        return UNKNOWN
+def read_venue(venue: str) -> tuple[str, str]:
+    """(name without case and punctuation, kind). The kind is UNKNOWN when the name does not say, or says both."""
+    name = plain_title(venue)
     if _PREPRINT.search(venue):
-        return PREPRINT
+        return name, PREPRINT
     journal, conference = bool(_JOURNAL.search(venue)), bool(_CONFERENCE.search(venue))
     if journal == conference:
-        return UNKNOWN
-    return JOURNAL if journal else CONFERENCE
+        return name, UNKNOWN
+    return name, JOURNAL if journal else CONFERENCE
 
 
 VenuePair = tuple[str, str]
