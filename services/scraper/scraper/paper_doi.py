@@ -28,8 +28,8 @@ def is_preprint(doi: str) -> bool:
     """Whether it is a preprint server's or a repository's."""
     prefix, _, name = doi.partition("/")
     begins = _SERVERS.get(prefix)
-    if begins is not None:
-        return name.startswith(begins)
+    if begins is not None and name.startswith(begins):
+        return True
     return "/osf.io/" in doi or "-discuss" in name or bool(_BIORXIV.match(doi))
 
 

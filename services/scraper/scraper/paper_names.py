@@ -25,7 +25,7 @@ _NOBODY = re.compile(
     re.IGNORECASE,
 )
 _APOSTROPHE = re.compile(r"(?<=\w)['\u2019\u02bc`](?=\w)")
-_INITIALS = re.compile(r"[B-DF-HJ-NP-TV-Z]{2,3}")
+_INITIALS = re.compile(r"[a-z].*\s[A-Z]{2,3}$")
 _UMLAUT = re.compile(r"([aou])e")
 # Short names that begin with another letter than the name itself.
 _NICKNAMES = {
@@ -88,19 +88,18 @@ def read_person(name: str) -> Person | None:
         return None
     if len(parts) > 1:
         return _person(*_families(parts[0], tuple(parts[1])))
-    return _person(*_readings(parts[0]))
+    readings = _readings(parts[0])
+    if _INITIALS.search(name) and len(parts[0]) > 1:
+        # "Corvin AB", or a family name in capitals.
+        readings += _families(parts[0][:-1], tuple(parts[0][-1]))
+    return _person(*readings)
 
 
 def _tokens(part: str) -> list[str]:
     """Words and initials in lower case, without suffixes, numbers and titles."""
     plain = plain_words(part)
     found = [_UMLAUT.sub(r"\1", token) if "e" in token and len(token) > 3 else token for token in plain]
-    kept = [token for token in found if token not in SUFFIXES and not token.isdigit()]
-    # "Corvin AB": capitals side by side are initials when the name before them is written otherwise.
-    raw = part.split()
-    if len(raw) > 1 and kept and _INITIALS.fullmatch(raw[-1]) and not part.isupper() and raw[-1].lower() == kept[-1]:
-        kept[-1:] = list(kept[-1])
-    return kept
+    return [token for token in found if token not in SUFFIXES and not token.isdigit()]
 
 
 def _families(tokens: Sequence[str], given: tuple[str, ...]) -> list[Reading]:

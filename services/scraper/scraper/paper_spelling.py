@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from rapidfuzz.distance import OSA
 
-from scraper.paper_vocabulary import PREFIXES
+from scraper.paper_vocabulary import IRREGULAR, PREFIXES
 
 MIN_STEM = 4
 SLIPS_FROM, TWO_SLIPS_FROM = 4, 7
@@ -41,7 +41,7 @@ _RULES = (
     (r"sulph", "sulf"),
     (r"^grey", "gray"),
     (r"alumini", "alumin"),
-    (r"^programme(?=s?$)", "program"),
+    (r"^programmes$", "programs"),
     (r"^artefact", "artifact"),
     (r"^mould", "mold"),
     (r"^plough", "plow"),
@@ -49,12 +49,14 @@ _RULES = (
     (r"^sceptic", "skeptic"),
     (r"(judg|acknowledg)ement", r"\1ment"),
 )
+_IRREGULAR = dict(zip(IRREGULAR.split()[::2], IRREGULAR.split()[1::2], strict=True))
 _PATTERNS = tuple((re.compile(pattern), form) for pattern, form in _RULES)
 # Most words have none of these, and are let through at once.
 _MAY_BE_BRITISH = re.compile(
     r"our|is[eia]|ys[ei]|re[sd]?$|ll|lful|[oia]l(?:s|ments?)?$|ogue|ence|ae|oe|sulph|grey|alumini|amme|artef|mould|plough|"
     r"tyre|scept|gement"
 )
+_DOUBLED = re.compile(r"(.)\1")
 _UMLAUTS = re.compile(r"([aou])e")
 # No rule of spelling: a slip in either would not be one in the other.
 _AGEING = frozenset({"aging", "ageing"})
@@ -68,6 +70,8 @@ _ENDINGS = re.compile(r"[ae](?=n(?:t|ts|tly|ce|ces|cy)$)|[ai](?=bl[ey]$|bility$)
 @lru_cache(maxsize=100_000)
 def american(word: str) -> str:
     """The American form of a word in lower case; a word without one stays as it is."""
+    if word in _IRREGULAR:
+        return _IRREGULAR[word]
     if len(word) < 4 or not _MAY_BE_BRITISH.search(word):
         return word
     for pattern, form in _PATTERNS:
@@ -132,10 +136,12 @@ def _is_word(form: str, against: str, occurrences: Callable[[str], int]) -> bool
     count = occurrences(form)
     if count >= OCCURS_ELSEWHERE and count * SLIPS_OF_A_WORD >= occurrences(against):
         return True
-    zipf = _zipf(form)
+    zipf, distance = _zipf(form), _zipf(against) - _zipf(form)
+    if zipf < COMMON and distance > 1 and _DOUBLED.sub(r"\1", form) == _DOUBLED.sub(r"\1", against):
+        return False  # occurence beside occurrence
     if zipf > 0 and form.startswith(against):
         return True  # carbonyl beside carbon
-    return zipf >= COMMON or 0 < zipf > _zipf(against) - MUCH_RARER
+    return zipf >= COMMON or (zipf > 0 and distance < MUCH_RARER)
 
 
 def _is_plain_slip(one: str, other: str) -> bool:

@@ -36,6 +36,8 @@ _LETTERS = str.maketrans(
 _BRACKETED = re.compile(r"[(\[]([^()\[\]]*)[)\]]")
 _HEAD = re.compile(r"^\s*([A-Za-z ]+):\s+(?=\S)")
 _SUBTITLE = re.compile(r":\s|\s[-\u2013\u2014]{1,3}\s|\u2014|\s\(|\?\s|\.\s")
+# A tail that begins with a number of its own: "II. Results", "1994 to 2003".
+_NUMBERED = re.compile(r"\s*(?:(?:[ivx]+|\d{1,2})\s*(?:[.:,;)\u2013-]|$)|\d{4}\b)", re.IGNORECASE)
 MAIN_WORDS = 4
 
 
@@ -77,7 +79,8 @@ def read_title(text: str) -> Title:
     else:
         first, rest = _words(text[: split.start()]), _words(text[split.end() :])
         words = first + rest
-        says_enough = len(_counting(first)) >= MAIN_WORDS and rest and not _names_another(rest)
+        numbered = _NUMBERED.match(text, split.end())
+        says_enough = len(_counting(first)) >= MAIN_WORDS and rest and not numbered and not _names_another(rest)
         main = _key(first) if says_enough else ""
     return Title(" ".join(words), words, _key(words), _numbers(words), main)
 
@@ -85,8 +88,7 @@ def read_title(text: str) -> Title:
 def _names_another(tail: tuple[str, ...]) -> bool:
     """Whether what stands behind a title says that it is another paper: a part, an edition, a year, a correction."""
     return (
-        not tail[0].isalpha()
-        or not MARKERS.isdisjoint(tail[:2])
+        not MARKERS.isdisjoint(tail[:2])
         or not {"edition", "edn"}.isdisjoint(tail)
         or any(word in COUNTED and not after.isalpha() for word, after in pairwise(tail))
     )

@@ -36,6 +36,11 @@ ORDINALS = """
     zeroth first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth
     fifteenth sixteenth seventeenth eighteenth nineteenth twentieth
 """
+# British and American words by turns, of which no rule makes the one out of the other.
+IRREGULAR = """
+    cheque check draught draft storey story storeys stories yoghurt yogurt cosy cozy disc disk kerb curb
+    pyjamas pajamas moustache mustache jewellery jewelry whisky whiskey programme program
+"""
 # Words that differ in one of these are other words, known or not.
 PREFIXES = _words("""
     allo ana aniso ante anti auto bi bio contra counter cross dis down dys ecto endo epi exo extra hemi hetero homo
