@@ -70,7 +70,8 @@ def _columns(random: Random) -> Iterator[Publication]:
 
 def _work(random: Random) -> Iterator[Publication]:
     """A paper, and now and then something that is easily taken for it."""
-    title, authors = _title(random), tuple(_person(random) for _ in range(random.choices((1, 2, 3, 4, 5), (15, 30, 30, 15, 10))[0]))
+    people = random.choices((1, 2, 3, 4, 5), (15, 30, 30, 15, 10))[0]
+    title, authors = _title(random), tuple(_person(random) for _ in range(people))
     year, venue = random.choice(YEARS), random.choice(words.CONFERENCES)
     paper = Publication(0, title, authors, venue, year)
     yield paper
@@ -96,7 +97,8 @@ def _work(random: Random) -> Iterator[Publication]:
 
 def _title(random: Random) -> str:
     method, thing, place = random.choice(words.METHODS), random.choice(words.THINGS), random.choice(words.PLACES)
-    quality, name = random.choice(words.QUALITIES), random.choice(words.SYLLABLES) + random.choice(words.SYLLABLES).lower()
+    quality = random.choice(words.QUALITIES)
+    name = random.choice(words.SYLLABLES) + random.choice(words.SYLLABLES).lower()
     patterns = (
         f"{quality} {method} for {thing}",
         f"{quality} {method} of {thing} in {place}",
@@ -156,30 +158,27 @@ def _second(random: Random, one: Publication) -> Entry:
 
 
 def _lower(title: str) -> str:
-    kept = [word if index == 0 or word.isupper() or word[:1].isdigit() else word.lower() for index, word in enumerate(title.split())]
-    return " ".join(kept)
+    first, *others = title.split()
+    return " ".join([first, *(word if word.isupper() else word.lower() for word in others)])
 
 
 def _names(random: Random, authors: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
-    chance = random.random()
-    if chance < 0.02:
-        return ()
-    if chance < 0.25:
-        return tuple(f"{given[0]}. {family}" for given, family in authors)
-    if chance < 0.32:
-        return tuple(f"{family}, {given}" for given, family in authors)
-    if chance < 0.36:
-        return tuple(f"{words.SHORT.get(given, given)} {family}" for given, family in authors)
-    if chance < 0.38 and len(authors) > 2:
-        return tuple(" ".join(name) for name in authors[:-1])
-    if chance < 0.40:
-        return tuple(" ".join(name).translate(words.PLAIN) for name in authors)
-    return tuple(" ".join(name) for name in authors)
+    """All in one form, for most the full one."""
+    whole = [" ".join(name) for name in authors]
+    forms = {
+        "none": [], "whole": whole, "plain": [name.translate(words.PLAIN) for name in whole],
+        "initials": [f"{given[0]}. {family}" for given, family in authors],
+        "family first": [f"{family}, {given}" for given, family in authors],
+        "short": [f"{words.SHORT.get(given, given)} {family}" for given, family in authors],
+        "without the last": whole[:-1] if len(whole) > 2 else whole,
+    }  # fmt: skip
+    return tuple(forms[random.choices(list(forms), (2, 60, 2, 23, 7, 4, 2))[0]])
 
 
 def _slip(random: Random, title: str) -> str:
     """One slip of somebody who types: a neighbour of the key, a letter too few or too many, two letters swapped."""
-    places = [index for index, letter in enumerate(title) if letter in words.KEYS and title[index - 1 : index].isalpha()]
+    within = [index for index in range(1, len(title)) if title[index - 1].isalpha()]
+    places = [index for index in within if title[index] in words.KEYS]
     if not places:
         return title
     index = random.choice(places)

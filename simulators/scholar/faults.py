@@ -13,9 +13,9 @@ TOLERANCE = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`kind`: one of KINDS; `cut`: files break off in the middle, `stall`: after they have stood still there;
-    `empty`: pages without entries.     `seconds`: how slow, or for how long to go away. `pages`: so many answers are still right. `times`: after so many
-    wrong ones it is over; 0 = never.
+    """`kind`: one of KINDS; `cut`: files break off in the middle, `stall`: after they have stood still there; `empty`:
+    pages without entries. `seconds`: how slow, or for how long to go away. `pages`: so many answers are still right.
+    `times`: after so many wrong ones it is over; 0 = never.
     """
 
     kind: str
