@@ -7,6 +7,7 @@ record. The order in which papers come makes no difference.
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import itemgetter
 
 from scraper.paper_candidates import likely_pairs
 from scraper.paper_names import Verdict, compare_people
@@ -22,7 +23,8 @@ HEADING_YEARS, HEADING_PEOPLE = 4, 3
 CROWD = 2
 # Of larger groups only so many are held against each other.
 MAX_MEMBERS = 60
-BEYOND_DOUBT = Strength(title=3, years=0, people=Verdict.SAME)
+# Title, years and people of a `Strength`.
+BEYOND_DOUBT = (3, 0, Verdict.SAME)
 Edge = tuple[Strength, int, int]
 
 
@@ -116,7 +118,9 @@ class _Groups:
                 continue
             if (strength := match(self._papers[one], self._papers[other], self._cutoff, self._corpus)) is not None:
                 edges.append((strength, one, other))
-        edges.sort(key=lambda edge: (-edge[0].title, -edge[0].years, -edge[0].people, edge[1], edge[2]))
+        # The surest first, and among equals in the order of the papers.
+        edges.sort(key=itemgetter(1, 2))
+        edges.sort(key=itemgetter(0), reverse=True)
         self._venues_apart = self._learn_venues(edges)
         doubtful = self._doubtful(edges)
         for strength, one, other in edges:
@@ -129,7 +133,7 @@ class _Groups:
         sure = (
             (self._papers[one].venue, self._papers[other].venue)
             for strength, one, other in edges
-            if strength == BEYOND_DOUBT and degrees[one] == degrees[other] == 1
+            if (strength.title, strength.years, strength.people) == BEYOND_DOUBT and degrees[one] == degrees[other] == 1
         )
         return venues_apart(sure)
 
@@ -158,17 +162,21 @@ class _Groups:
         return not any(self._contradict(left, right) for left, right in pairs if (left, right) != (one, other))
 
     def _agree_apart(self, here: Sequence[int], there: Sequence[int]) -> bool:
-        """Whether records agree in one year, and others in another one: then it is no slip of one of them, but a paper
-        and its later version. One record stands alone against several when each is known to be of another source.
+        """Whether records agree in one year or list of authors, and others in another one: then it is no slip of one of
+        them, but a paper and its other version. One record stands alone against several, and several stand against each
+        other in the number of authors, when each is known to be of another source.
         """
         papers = [self._papers[index] for index in (*here, *there)]
-        years = [{self._papers[index].year for index in members} for members in (here, there)]
-        if any(len(told) != 1 for told in years) or years[0] == years[1] or 0 in years[0] | years[1]:
-            return False
         if len(papers) < 3 or any(paper.preprint for paper in papers):
             return False
         sources = {paper.source for paper in papers}
-        return min(len(here), len(there)) > 1 or len(sources) < len(papers) or "" in sources
+        all_others = "" not in sources and len(sources) == len(papers)
+        twice = min(len(here), len(there)) > 1
+        years = [{self._papers[index].year for index in members} for members in (here, there)]
+        if _differ(*years):
+            return twice or not all_others
+        counts = [{len(self._papers[index].names) for index in members} for members in (here, there)]
+        return _differ(*counts) and twice and not all_others
 
     def _contradict(self, one: int, other: int) -> bool:
         pair = (one, other) if one < other else (other, one)
@@ -191,3 +199,8 @@ class _Groups:
     def groups(self) -> list[list[int]]:
         """The sets with more than one member."""
         return [members for members in self._members.values() if len(members) > 1]
+
+
+def _differ(here: set[int], there: set[int]) -> bool:
+    """Whether all of them say one thing, and all of the others another one; 0 = nothing is said."""
+    return len(here) == len(there) == 1 and here != there and 0 not in here | there

@@ -65,11 +65,14 @@ class Corpus:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Strength:
-    """How sure a match is: `title` 3 = equal, 2 = but for spelling, 1 = but for a subtitle; then years and people."""
+    """How sure a match is: `title` 3 = equal, 2 = but for spelling, 1 = but for a subtitle; then years and people, and
+    whether both name as many.
+    """
 
     title: int
     years: int
     people: int
+    as_many: bool = True
 
 
 def comparable(  # noqa: PLR0917  # the fields of a card, in their order
@@ -142,7 +145,7 @@ def match(one: Paper, other: Paper, cutoff: float, corpus: Corpus) -> Strength |
     if people == Verdict.DIFFERENT:
         return None
     gap = _gap(one, other)
-    if _is_heading(one, corpus) and not _sure_of_heading(one, other, level, corpus):
+    if _is_heading(one, other, corpus) and not _sure_of_heading(one, other, level, corpus):
         return None
     if len(one.title.plain) < SHORT_TITLE and not (people == Verdict.SAME and one.year == other.year):
         # Many papers are called "Editorial": only the same people in the same year are sure.
@@ -159,16 +162,16 @@ def match(one: Paper, other: Paper, cutoff: float, corpus: Corpus) -> Strength |
         sure = False
     if _two_publishers(one, other) and not (level == 3 and people == Verdict.SAME and not gap):
         sure = False
-    return Strength(level, -gap, people) if sure else None
+    return Strength(level, -gap, people, len(one.names) == len(other.names)) if sure else None
 
 
 def _two_publishers(one: Paper, other: Paper) -> bool:
     return bool(one.publisher_doi and other.publisher_doi) and one.publisher_doi != other.publisher_doi
 
 
-def _is_heading(paper: Paper, corpus: Corpus) -> bool:
-    key = paper.title.key
-    return key in corpus.headings or HEADINGS.issuperset(key.split())
+def _is_heading(one: Paper, other: Paper, corpus: Corpus) -> bool:
+    keys = (one.title.key, other.title.key)
+    return any(key in corpus.headings or HEADINGS.issuperset(key.split()) for key in keys)
 
 
 def _sure_of_heading(one: Paper, other: Paper, level: int, corpus: Corpus) -> bool:
