@@ -31,6 +31,8 @@ NAMES = (
         ("Jürgen Größe", "Juergen Groesse"),
         ("Łucja Øster", "Lucja Oster"),
         ("Bill Tanner", "William Tanner"),
+        ("Bill Tanner", "B. Tanner"),
+        ("Bill Tanner", "W. Tanner"),
         ("Pat O'Hara", "P. O’Hara"),
         ("Yi Chen 0012", "Yi Chen"),
         ("Dr. Ida Lindqvist", "Ida Lindqvist, PhD"),

@@ -109,6 +109,18 @@ def cards_of(*told: tuple[str, str, int]) -> list[Card]:
     return read_cards([[[paper_id for paper_id, _, _ in told], cards]])
 
 
+def test_a_card_may_have_a_venue_and_a_source() -> None:
+    title = "Nesting of grebes in flooded quarries"
+    old = [title, 2020, ["Ida Lindqvist"], "", "", 3, 0]
+    cards = [[title, 2020, ["Ida Lindqvist"], "", "", venue, "openalex", 3, 0] for venue in ("Grebes", "Terns")]
+    papers = [card.paper for card in read_cards([[["a"], [old]], [["b", "c"], cards]])]
+    assert [(paper.venue, paper.source) for paper in papers] == [
+        ("", ""),
+        ("grebes", "openalex"),
+        ("terns", "openalex"),
+    ]
+
+
 def test_the_fullest_paper_is_kept_until_another_has_a_text() -> None:
     cards = cards_of(("a", "10.1/x", 3), ("b", "10.1/x", 5), ("c", "10.1/y", 9))
     assert new_groups(cards, {}, [], 0.9) == [["b", "a"]]

@@ -15,7 +15,7 @@ from scraper.paper_text import INVISIBLE, plain_text
 
 Json = Any
 Document = dict[str, Json]
-MAX_TITLE, MAX_ABSTRACT, MAX_NAME, MAX_AUTHORS, MAX_URL = 2_000, 20_000, 300, 500, 2_000
+MAX_TITLE, MAX_ABSTRACT, MAX_NAME, MAX_AUTHORS, MAX_URL = 2_000, 20_000, 300, 10_000, 2_000
 FIRST_YEAR, LAST_YEAR = 1500, 2200
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\u2028\u2029\ufeff]+")
 # A prefix may have subdivisions; a second DOI after a comma is not part of the first.

@@ -150,7 +150,11 @@ class IndexRun:
         if not paper["pages"]:
             return ""
         pages = await patiently(self._papers.pages, self._params.project_id, paper["paper_id"])
-        return "\n".join(page.text for page in pages)[:MAX_BODY]
+        body = "\n".join(page.text for page in pages)
+        if len(body) > MAX_BODY:
+            told = f"only the first {MAX_BODY:,} of {len(body):,} characters of {paper['title'][:80]!r} are indexed"
+            self._context.log("warn", told, paper_id=paper["paper_id"])
+        return body[:MAX_BODY]
 
     async def _publish(self, build: Path, before: IndexState) -> IndexState:
         project_id, generation = self._params.project_id, before.generation + 1

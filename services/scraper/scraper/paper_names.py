@@ -158,10 +158,16 @@ def _agree(one: Reading, other: Reading) -> bool:
         return True
     if one.turned != other.turned and len(one.given[0]) > 1 and len(other.given[0]) > 1:
         return one.given[0] == other.given[0]
-    first, second = ([_NICKNAMES.get(name, name) for name in reading.given] for reading in (one, other))
-    shorter, longer = sorted(([name[0] for name in names] for names in (first, second)), key=len)
+    shorter, longer = sorted((one.given, other.given), key=len)
     left = iter(longer)
-    return all(initial in left for initial in shorter)
+    return all(any(_same_initial(name, candidate) for candidate in left) for name in shorter)
+
+
+def _same_initial(one: str, other: str) -> bool:
+    """Also of a short name and the whole one: "Bob" and "R."."""
+    if one[0] == other[0]:
+        return True
+    return _NICKNAMES.get(one, one)[0] == other[0] or one[0] == _NICKNAMES.get(other, other)[0]
 
 
 def compare_people(one: Sequence[Person], other: Sequence[Person]) -> Verdict:
