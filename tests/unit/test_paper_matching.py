@@ -84,6 +84,7 @@ def test_something_that_speaks_against(changes: dict[str, Any]) -> None:
         ({"doi": "10.98765/a"}, {"doi": "10.87654/b", "year": 2021}, False),
         ({"doi": "10.98765/a"}, {"doi": "10.26434/chemrxiv-1", "year": 2019}, True),
         ({"doi": "10.21203/rs.3.rs-1/v1"}, {"doi": "10.21203/rs.3.rs-1/v2"}, True),
+        ({"doi": "10.21203/rs.3.rs-1/v1"}, {"doi": "10.21203/rs.3.rs-1/v2", "title": "Of grebes", "year": 2024}, True),
         ({"arxiv_id": "2001.00001"}, {"arxiv_id": "2001.00002"}, False),
         ({"doi": "10.48550/arxiv.2001.00001"}, {"arxiv_id": "2001.00002"}, False),
         ({"doi": "10.98765/a", "title": "Etwas anderes"}, {"doi": "10.98765/a", "authors": []}, True),

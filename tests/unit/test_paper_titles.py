@@ -126,6 +126,8 @@ def test_whose_doi_it_is(doi: str, preprint: bool) -> None:
 def test_versions_have_one_doi() -> None:
     assert without_version("10.98765/a.v2") == without_version("10.98765/a/v1") == "10.98765/a"
     assert without_version("10.7554/elife.12345.2") == without_version("10.7554/elife.12345")
+    assert without_version("10.1101/2999.01.02.345678v3") == "10.1101/2999.01.02.345678"
+    assert without_version("10.98765/rev2") == "10.98765/rev2"
     assert without_version("10.98765/a.2") != without_version("10.98765/a.1")
 
 

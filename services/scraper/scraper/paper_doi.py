@@ -19,7 +19,7 @@ _SERVERS = {
 }  # fmt: skip
 # bioRxiv and medRxiv share their old prefix with journals.
 _BIORXIV = re.compile(r"10\.1101/(?:\d{4}\.\d{2}\.\d{2}\.)?\d{6,}(?:v\d+)?$")
-_VERSION = re.compile(r"[./]?v\d+$")
+_VERSION = re.compile(r"[./]v\d+$|(?<=^10\.1101/)([\d.]+)v\d+$")
 # These publishers count the versions of one article.
 _NUMBERED = re.compile(r"(10\.(?:12688|7554)/[a-z]+\.\d+)\.\d+$")
 
@@ -35,4 +35,4 @@ def is_preprint(doi: str) -> bool:
 
 def without_version(doi: str) -> str:
     """The DOI that its versions have in common."""
-    return _NUMBERED.sub(r"\1", _VERSION.sub("", doi))
+    return _NUMBERED.sub(r"\1", _VERSION.sub(r"\1", doi))

@@ -30,8 +30,8 @@ Agree = Callable[[str, str, Callable[[str], int]], bool]
 
 @dataclass(frozen=True, slots=True)
 class Paper:
-    """A paper as it is compared. `year` 0, other texts "" = not known. `publisher_doi`: without a version, and "" when
-    it is none of a publisher.
+    """A paper as it is compared. `year` 0, other texts "" = not known. `doi`: of a preprint, that of all its versions.
+    `publisher_doi`: without a version, and "" when it is none of a publisher.
     """
 
     title: Title
@@ -81,10 +81,10 @@ def comparable(  # noqa: PLR0917  # the fields of a card, in their order
     """A paper as it is compared. `year` 0, "" = not known."""
     arxiv_id = arxiv_id or arxiv_id_of_doi(doi)
     from_server = bool(doi) and is_preprint(doi)
+    whole = without_version(doi)
     venue, kind = read_venue(venue)
     return Paper(
-        read_title(title), year, tuple(authors), doi, arxiv_id,
-        "" if from_server or not doi else without_version(doi),
+        read_title(title), year, tuple(authors), whole if from_server else doi, arxiv_id, "" if from_server else whole,
         from_server or bool(arxiv_id) or kind == PREPRINT, venue, kind, source,
     )  # fmt: skip
 
