@@ -18,12 +18,12 @@ class Tesseract:
         self.sureness, self.upright, self.words = sureness, upright, words
         self.read: list[int] = []
 
-    def image_to_data(self, picture: Any, **_: Any) -> dict[str, list[Any]]:
+    def run_and_get_output(self, picture: Any, **_: Any) -> str:
         angle = getattr(picture, "turned", 0)
         self.read.append(angle)
-        words = self.words.split()
-        places = {name: [1] * len(words) for name in ("block_num", "par_num", "line_num")}
-        return places | {"conf": [self.sureness[angle]] * len(words), "text": words}
+        place = "5\t1\t1\t1\t1\t1\t0\t0\t9\t9"
+        rows = [f"{place}\t{self.sureness[angle]}\t{word}" for word in self.words.split()]
+        return "\n".join(["level\tpage_num\t…", "1\t1\t0\t0\t0\t0\t0\t0\t9\t9\t-1\t", *rows])
 
     def image_to_osd(self, _picture: Any, **_: Any) -> dict[str, int]:
         if self.upright is None:
@@ -38,7 +38,7 @@ def turn(picture: Any, angle: float, **_: Any) -> Any:
 
 
 def read(tesseract: Tesseract, monkeypatch: pytest.MonkeyPatch) -> str:
-    for name in ("image_to_data", "image_to_osd"):
+    for name in ("run_and_get_output", "image_to_osd"):
         monkeypatch.setattr(pytesseract, name, getattr(tesseract, name))
     monkeypatch.setattr(Image.Image, "rotate", turn)
     return read_upright(PAGE, "tesseract", "eng", 60)
@@ -71,7 +71,7 @@ def test_some_marks_in_a_picture_are_no_text(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_failure_of_tesseract_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken(Tesseract):
-        def image_to_data(self, _picture: Any, **_: Any) -> dict[str, list[Any]]:
+        def run_and_get_output(self, picture: Any, **_: Any) -> str:  # the library's
             raise pytesseract.TesseractError(1, "no such language")
 
     with pytest.raises(RuntimeError, match="Tesseract: no such language"):
