@@ -25,13 +25,16 @@ from chassis.stores import mongo_client, mongo_database
 from pydantic import SecretStr
 from scraper.executor import Guarded, Item, Job, Json
 from scraper.mongo_papers import Papers
-from scraper.paper import Record, clean_names, clean_text
+from scraper.paper import Record, clean_names
 from scraper.paper_dedup import DedupRun
+from scraper.paper_matching import comparable, find_groups
+from scraper.paper_text import marked_text
 from scraper.paper_workshop import Workshop
 from scraper.pipeline_params import DedupParams
 from scraper.processes import CommandRunner
 
 from benchmarks.machine import free_port
+from simulators.scholar.catalogues import make_catalogues
 from simulators.scholar.corpus import Corpus, make_corpus
 
 PROJECT, RUN = 1, 1
@@ -94,7 +97,7 @@ def records_of(corpus: Corpus) -> list[Record]:
     """The corpus' records as the sources' readers make them."""
     return [
         Record(
-            one.source, one.id, clean_text(one.title, 2_000), abstract=one.abstract, year=one.year,
+            one.source, one.id, marked_text(one.title, 2_000), abstract=one.abstract, year=one.year,
             authors=clean_names(one.authors), doi=one.doi, arxiv_id=one.arxiv_id, venue=one.venue,
         )
         for one in corpus.records
@@ -144,12 +147,38 @@ async def measure(count: int, seed: int) -> None:
     print(f"precision {precision:.4f}, recall {recall:.4f}")
 
 
+def compare_catalogues(seed: int) -> None:
+    """How right the comparison of two catalogues is, with and without the names of venues."""
+    entries = make_catalogues(seed)
+    works: dict[int, list[int]] = {}
+    for index, entry in enumerate(entries):
+        works.setdefault(entry.publication, []).append(index)
+    true = {pair for group in works.values() for pair in combinations(group, 2)}
+    print(f"{len(entries):,} entries of two catalogues, {len(true):,} pairs")
+    for name in ("without venues", "with venues"):
+        venues = [entry.venue if name == "with venues" else "" for entry in entries]
+        papers = [
+            comparable(one.title, one.year, one.authors, "", "", venue)
+            for one, venue in zip(entries, venues, strict=True)
+        ]
+        groups = find_groups(papers, DedupParams(project_id=PROJECT).threshold)
+        found = {pair for group in groups for pair in combinations(group, 2)}
+        across = {(a, b) for a, b in found if entries[a].catalogue != entries[b].catalogue}
+        precisions = [len(pairs & true) / max(1, len(pairs)) for pairs in (across, found)]
+        recall = len(found & true) / len(true)
+        print(f"{name}: precision {precisions[0]:.4f} ({precisions[1]:.4f} within one too), recall {recall:.4f}")
+
+
 def main(
     records: Annotated[int, typer.Option(min=10, max=300_000, help="How many records.")] = 100_000,
     seed: Annotated[int, typer.Option(help="The same seed makes the same records.")] = 7,
+    catalogues: Annotated[bool, typer.Option(help="Instead: how right it is on two catalogues.")] = False,
 ) -> None:
     """Measure one dedup run."""
-    asyncio.run(measure(records, seed))
+    if catalogues:
+        compare_catalogues(seed)
+    else:
+        asyncio.run(measure(records, seed))
 
 
 if __name__ == "__main__":

@@ -87,6 +87,8 @@ class Scholar:
     def _part(self, request: web.Request, found: list[Record], start: int, size: int) -> tuple[list[Record], int]:
         """(the page, the total as this answer says)."""
         fault = request[FAULT].kind
+        if fault == "empty":
+            return [], len(found)
         start = 0 if fault == "repeat" else start
         return found[start : start + size], LIE if fault in ("total", "repeat") else len(found)
 

@@ -4,6 +4,7 @@ Works have neighbours that look like duplicates and are none (parts of a series,
 same short title by others), and records that differ as real ones do (spelling, case, accents, years, missing parts).
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from random import Random
@@ -12,6 +13,10 @@ from simulators.scholar import vocabulary as words
 
 SOURCES = ("semantic_scholar", "arxiv", "openalex", "crossref")
 FIRST_YEAR, LAST_YEAR = 2005, 2025
+# These pass on what publishers write; the others send plain text.
+WITH_MARKUP = ("openalex", "crossref")
+_TAG = re.compile(r"</?i>")
+_LONG_WORD = re.compile(r"[^\W\d_]{7,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +178,12 @@ def _record(random: Random, work: Work, source: str) -> Record:
         "semantic_scholar": f"{random.getrandbits(160):040x}", "arxiv": work.arxiv_id,
         "openalex": f"W{10**9 + work.number}", "crossref": work.doi,
     }  # fmt: skip
+    title = _title(random, work.title)
+    if source not in WITH_MARKUP:
+        title = _TAG.sub("", title)
     year = work.year + (random.choice((0, 0, 0, 1)) if source != "arxiv" else 0)
     return Record(
-        source, ids[source], work.number, _title(random, work.title), _abstract(random, work), year,
+        source, ids[source], work.number, title, _abstract(random, work), year,
         _names(random, work.authors), "" if source == "arxiv" else work.venue,
         work.doi if source == "crossref" or random.random() < 0.5 else "",
         work.arxiv_id if source == "arxiv" or random.random() < 0.5 else "",
@@ -197,8 +205,13 @@ def _title(random: Random, title: str) -> str:
 
 
 def _misspelt(random: Random, title: str) -> str:
-    places = [index for index, letter in enumerate(title) if letter.isalpha() and index > 2]
+    """The title with a slip or two within its longer words: a slip in a short word makes another word, which nobody can
+    tell from what was meant.
+    """
     for _ in range(random.choice((1, 1, 2)) if len(title) > 30 else 0):
+        places = [place for word in _LONG_WORD.finditer(title) for place in range(word.start() + 2, word.end())]
+        if not places:
+            break
         index = random.choice(places)
         kind = random.randrange(3)
         if kind == 0:
@@ -207,7 +220,6 @@ def _misspelt(random: Random, title: str) -> str:
             title = title[:index] + title[index] + title[index:]
         else:
             title = title[: index - 1] + title[index] + title[index - 1] + title[index + 1 :]
-        places = [place for place in places if place < len(title)]
     return title
 
 

@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 
 # What the real services allow, in seconds between two requests.
 INTERVALS = {"semantic_scholar": 1.0, "arxiv": 3.0, "openalex": 0.1, "crossref": 0.02, "files": 0.0}
-KINDS = ("down", "slow", "total", "rubbish", "repeat", "limit", "cut", "stall")
+KINDS = ("down", "slow", "total", "rubbish", "repeat", "limit", "cut", "stall", "empty")
 # Clocks and networks are not exact: so much too early is still in time.
 TOLERANCE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`kind`: one of KINDS; `cut`: files break off in the middle, `stall`: after they have stood still there.
-    `seconds`: how slow, or for how long to go away. `pages`: so many answers are still right. `times`: after so many
-    wrong ones it is over; 0 = never.
+    """`kind`: one of KINDS; `cut`: files break off in the middle, `stall`: after they have stood still there; `empty`:
+    pages without entries. `seconds`: how slow, or for how long to go away. `pages`: so many answers are still right.
+    `times`: after so many wrong ones it is over; 0 = never.
     """
 
     kind: str

@@ -1,11 +1,15 @@
-"""Child processes of the pipeline's executors: what is left of them."""
+"""Child processes of the pipeline's executors: what they read, and what is left of them."""
 
+import io
+import shutil
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
 from executor_kit import RecordingContext, context_of
 from fpdf import FPDF
+from PIL import Image, ImageDraw, ImageFont
 from scraper.paper_workshop import ChildFailed, Workshop
 from scraper.process_group import marked_processes
 from scraper.processes import CommandRunner
@@ -44,6 +48,51 @@ async def test_a_text_layer_is_read_page_by_page_and_an_empty_page_is_told(
     assert [page["scanned"] for page in pages] == [False, False, True]
     assert "Page 2 has a text layer" in pages[1]["text"]
     assert not folder.exists()
+
+
+SCANNED = "Grebes nest late in flooded quarries\nwhen the winter was long and cold.\nThe words are amber and maple."
+
+
+def scan(path: Path, picture: Image.Image) -> Path:
+    """A PDF that is only a picture."""
+    data = io.BytesIO()
+    picture.save(data, "PNG")
+    document = FPDF(unit="pt", format=(picture.width / 2, picture.height / 2))
+    document.add_page()
+    document.image(data, x=0, y=0, w=document.w, h=document.h)
+    path.write_bytes(document.output())
+    return path
+
+
+def written(angle: int) -> Image.Image:
+    """A page with three lines, turned counter-clockwise."""
+    picture = Image.new("L", (1240, 1000), 250)
+    ImageDraw.Draw(picture).multiline_text((110, 140), SCANNED, font=ImageFont.load_default(40), fill=20, spacing=24)
+    return picture.rotate(angle, expand=True)
+
+
+async def read_scan(runner: CommandRunner, context: RecordingContext, folder: Path, picture: Image.Image) -> Any:
+    tesseract = shutil.which("tesseract")
+    assert tesseract, "tesseract is needed for the tests: install tesseract-ocr"
+    asked = {"page": 1, "tesseract": tesseract, "languages": "eng", "seconds": 300}
+    path = scan(folder / "scan.pdf", picture)
+    async with Workshop(runner, folder / "papers").bench(context) as bench:
+        await bench.work("ocr", str(path), str(bench.folder / "out"), orjson.dumps(asked).decode())
+        (page,) = bench.read(bench.folder / "out")
+    return page["text"]
+
+
+@pytest.mark.parametrize("angle", [0, 90, 180, 270])
+async def test_a_scan_is_read_however_it_is_turned(
+    angle: int, runner: CommandRunner, context: RecordingContext, tmp_path: Path
+) -> None:
+    assert await read_scan(runner, context, tmp_path, written(angle)) == SCANNED
+
+
+async def test_a_page_without_letters_has_no_text(
+    runner: CommandRunner, context: RecordingContext, tmp_path: Path
+) -> None:
+    assert await read_scan(runner, context, tmp_path, Image.new("L", (1240, 1000), 250)) == ""
 
 
 async def test_many_children_leave_one_guard_and_no_folders(

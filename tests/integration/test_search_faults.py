@@ -22,11 +22,11 @@ from simulators.scholar.corpus import Corpus, make_corpus
 from simulators.scholar.faults import Fault
 
 NAMES = ("semantic_scholar", "arxiv", "openalex", "crossref")
-KINDS = ("down", "slow", "rubbish", "total", "repeat", "")
+KINDS = ("down", "slow", "rubbish", "total", "repeat", "empty", "")
 # What is said of a source in each of these states.
 SAID = {
     "down": "status 500", "slow": "within", "rubbish": "the answer is not", "total": "98765",
-    "repeat": "again and again",
+    "repeat": "again and again", "empty": "and gave 0",
 }  # fmt: skip
 # Far more than a page takes, far less than a slow source does.
 TIMEOUT_SECONDS = 6.0
@@ -48,7 +48,9 @@ async def misbehaving(corpus: Corpus, states: dict[str, str]) -> AsyncIterator[s
 
 
 async def test_every_source_may_fail_in_every_way(mongodb_uri: str, mongodb_prefix: str, redis_url: str) -> None:
-    """Six searches, in which each source is in each state once; only the well ones and those that gave papers count."""
+    """Seven searches, in which each source is in each state once; only the well ones and those that gave papers
+    count.
+    """
     corpus = make_corpus(seed=3, works=700)
     settings = ServiceSettings(mongodb_uri=SecretStr(mongodb_uri), mongodb_prefix=mongodb_prefix)
     mongo, redis = mongo_client(settings), aioredis.Redis.from_url(redis_url)
@@ -76,7 +78,7 @@ async def test_every_source_may_fail_in_every_way(mongodb_uri: str, mongodb_pref
         for name, kind in states.items():
             shown = result["by_source"][name]
             assert SAID.get(kind, "") in result["errors"].get(name, ""), (name, kind, result)
-            assert (shown["found"] > 0) == (kind not in ("down", "slow", "rubbish")), (name, kind, result)
+            assert (shown["found"] > 0) == (kind not in ("down", "slow", "rubbish", "empty")), (name, kind, result)
             assert shown["imported"] == shown["found"]
             if kind in ("", "total"):
                 whole.setdefault(name, set()).add(shown["found"])

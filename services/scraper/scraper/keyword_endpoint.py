@@ -12,7 +12,7 @@ import orjson
 
 from scraper.executor import ExecutorError
 from scraper.fetch import Fetched, FetchFailed, FetchRequest, FetchSession
-from scraper.paper import clean_text
+from scraper.paper_text import plain_text
 from scraper.politeness import is_slowing, retry_after_seconds
 from scraper.redis_rates import Budget, Rates
 
@@ -106,7 +106,7 @@ def _proposals(answer: Fetched, keywords: Sequence[str], limit: int) -> list[Jso
     found: dict[str, tuple[str, float]] = {}
     for entry in listed:
         raw = entry if isinstance(entry, dict) else {"keyword": entry}
-        keyword = clean_text(raw.get("keyword"), MAX_KEYWORD)
+        keyword = plain_text(raw.get("keyword"), MAX_KEYWORD)
         if keyword and keyword.casefold() not in asked:
             found.setdefault(keyword.casefold(), (keyword, _score(raw.get("score"))))
     ranked = sorted(found.values(), key=lambda pair: -pair[1])[:limit]
@@ -122,7 +122,7 @@ def _score(value: Json) -> float:
 def _reason(answer: Fetched) -> str:
     """What it says of its own failure, as these endpoints do: `{"error": {"message"}}`."""
     try:
-        message = clean_text(orjson.loads(answer.body)["error"]["message"], MAX_KEYWORD)
+        message = plain_text(orjson.loads(answer.body)["error"]["message"], MAX_KEYWORD)
     except (ValueError, KeyError, TypeError):
         return ""
     return f": {message}" if message else ""

@@ -60,7 +60,9 @@ def _digest(lines: Iterable[str]) -> "hashlib._Hash":
 
 def _card(record: Record) -> Json:
     """What dedup compares, and what says how much the record tells."""
-    told = (record.title, record.year or 0, record.authors, record.doi, record.arxiv_id)
+    told = (
+        record.title, record.year or 0, record.authors, record.doi, record.arxiv_id, record.venue, record.source
+    )  # fmt: skip
     return [*told, *fullness(record.document())]
 
 

@@ -6,22 +6,24 @@ Everything here came from outside: it is cut, cleaned and checked before it is a
 import hashlib
 import html
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from w3lib.html import remove_tags
+from scraper.paper_text import INVISIBLE, plain_text
 
 Json = Any
 Document = dict[str, Json]
-MAX_TITLE, MAX_ABSTRACT, MAX_NAME, MAX_AUTHORS, MAX_URL = 2_000, 20_000, 300, 500, 2_000
+MAX_TITLE, MAX_ABSTRACT, MAX_NAME, MAX_AUTHORS, MAX_URL = 2_000, 20_000, 300, 10_000, 2_000
 FIRST_YEAR, LAST_YEAR = 1500, 2200
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\u2028\u2029\ufeff]+")
-_PUNCTUATION = re.compile(r"[^a-z0-9]+")
-_SPACE = re.compile(r"\s+")
-_DOI = re.compile(r"10\.\d{4,9}/\S+")
+# A prefix may have subdivisions; a second DOI after a comma is not part of the first.
+_DOI = re.compile(r"10\.\d{4,9}(?:\.\d+)*/\S+?(?=$|\s|[,;]+(?:doi:)?10\.\d{4,9}/)", re.IGNORECASE)
+_RESOLVER = re.compile(r"https?://", re.IGNORECASE)
+_ENTITY = re.compile(r"&(?:lt|gt|amp|#\d+|#x[0-9a-f]+);", re.IGNORECASE)
+_BRACKETS = {")": "(", "]": "[", "}": "{", ">": "<"}
+_ENDS = frozenset(".,;:!?\"'\u2019\u201d\u00bb")
 _ARXIV = re.compile(r"(?:\d{4}\.\d{4,5}|[a-z][a-z.-]+/\d{7})(?:v\d+)?$", re.IGNORECASE)
 _FILLED = ("abstract", "year", "authors", "doi", "arxiv_id", "venue", "url", "pdf_url", "citations")
 # How a document says that something is not known.
@@ -60,23 +62,10 @@ class Record:
         }  # fmt: skip
 
 
-def clean_text(value: Json, limit: int) -> str:
-    """A string on one line, without markup and control characters; anything else is empty."""
-    if not isinstance(value, str):
-        return ""
-    text = value[: 4 * limit].encode("utf-8", "ignore").decode()
-    if "<" in text:
-        text = remove_tags(text.replace("<", " <"))
-    text = html.unescape(text) if "&" in text else text
-    return _SPACE.sub(" ", _CONTROL.sub(" ", text)).strip()[:limit]
-
-
-def clean_names(values: Json) -> tuple[str, ...]:
-    """Names in order, without empty and repeated ones."""
-    if not isinstance(values, Iterable) or isinstance(values, str | Mapping):
-        return ()
-    names = (clean_text(value, MAX_NAME) for value in values)
-    return tuple(dict.fromkeys(name for name in names if name))[:MAX_AUTHORS]
+def clean_names(values: Iterable[Json]) -> tuple[str, ...]:
+    """Names in order, without empty ones. Two people may have the same name."""
+    names = (plain_text(value, MAX_NAME) for value in values)
+    return tuple(name for name in names if name)[:MAX_AUTHORS]
 
 
 def clean_url(value: Json) -> str:
@@ -104,11 +93,34 @@ def clean_count(value: Json) -> int | None:
 
 
 def clean_doi(value: Json) -> str:
-    """`10.1234/abc` in lower case, out of a DOI, `doi:…` or a resolver's URL; empty when there is none."""
+    """`10.1234/abc` in lower case, out of a DOI, `doi:…` or a resolver's URL; empty when there is none.
+
+    Every printable character may be part of a DOI (DOI Handbook, 2.2), `<` and `>` in those made of a SICI are; it ends
+    where a blank is, and before punctuation of the text around it.
+    """
     if not isinstance(value, str) or len(value) > MAX_URL:
         return ""
-    found = _DOI.search(unquote(value))
-    return clean_text(found.group().rstrip(".,;)").lower(), MAX_NAME) if found else ""
+    text = INVISIBLE.sub("", value).strip()
+    if _ENTITY.search(text):
+        text = html.unescape(text)
+    if _RESOLVER.match(text):
+        path, _, query = text.partition("?")
+        path, mark, fragment = path.partition("#")
+        # Not a fragment, but the last sign of a SICI that nobody has encoded.
+        text = path + (mark if mark and not fragment and not query else "")
+    found = _DOI.search(unquote(text))
+    return _without_end(found.group()).lower() if found else ""
+
+
+def _without_end(doi: str) -> str:
+    """Without the punctuation of a text around it: a closing bracket is the DOI's own when the DOI opens it."""
+    while doi:
+        last = doi[-1]
+        opening = _BRACKETS.get(last)
+        if last not in _ENDS and (opening is None or doi.count(last) <= doi.count(opening)):
+            return doi
+        doi = doi[:-1]
+    return doi
 
 
 def clean_arxiv_id(value: Json) -> str:
@@ -123,24 +135,6 @@ def clean_arxiv_id(value: Json) -> str:
 def arxiv_id_of_doi(doi: str) -> str:
     """arXiv gives its papers DOIs of its own, `10.48550/arxiv.<id>`."""
     return clean_arxiv_id(doi.removeprefix("10.48550/arxiv.")) if doi.startswith("10.48550/arxiv.") else ""
-
-
-def plain_title(title: str) -> str:
-    """The title as it is compared: lower case, without accents and punctuation, single spaces."""
-    if title.isascii():
-        return _PUNCTUATION.sub(" ", title.lower()).strip()
-    decomposed = unicodedata.normalize("NFKD", title.casefold())
-    kept = (
-        character if character.isalnum() else " " for character in decomposed if not unicodedata.combining(character)
-    )
-    return _SPACE.sub(" ", "".join(kept)).strip()
-
-
-def surname(author: str) -> str:
-    """The word of a name by which it is compared: before a comma, else the last one."""
-    before, comma, _ = author.partition(",")
-    words = plain_title(before if comma else author).split()
-    return (" ".join(words) if comma else words[-1]) if words else ""
 
 
 def fullness(paper: Mapping[str, Json]) -> tuple[int, int]:

@@ -4,6 +4,7 @@
 each kind are imported only for it, because every page of a scanned paper starts a process.
 """
 
+import gc
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -32,6 +33,8 @@ def dedup(source: str, known: str, target: str, threshold: str) -> None:
     """
     from scraper.paper_dedup_cards import new_groups, read_cards
 
+    # Nothing here is cyclic, and a collector would walk through all cards again and again.
+    gc.disable()
     with Path(source).open("rb") as file:
         cards = read_cards(orjson.loads(line) for line in file)
     with Path(known).open("rb") as file:

@@ -14,9 +14,9 @@ from scraper.paper_workshop import Bench
 from scraper.pipeline_params import DedupParams
 
 SECONDS = 3_600.0
-# Goes up with every change of `paper_matching`'s rules, so that projects are compared anew. It stands here because only
+# Goes up with every change of `paper_rules`, so that projects are compared anew. It stands here because only
 # the process that compares shall load what those need.
-RULES = 1
+RULES = 2
 # The run's progress is in steps of a hundred: reading 10, comparing 85, writing 5.
 READ_SHARE, COMPARE_SHARE = 10, 85
 

@@ -23,7 +23,9 @@ class Card:
 
 
 def read_cards(lists: Iterable[Json]) -> list[Card]:
-    """The cards of lists `[ids, [[title, year, authors, doi, arXiv id, filled, letters], ...]]`, each paper once."""
+    """The cards of lists `[ids, [[title, year, authors, doi, arXiv id, venue, source, filled, letters], ...]]`, each
+    paper once. Cards of earlier versions have no venue and no source.
+    """
     cards: dict[str, Card] = {}
     for ids, told in lists:
         for paper_id, (*compared, filled, letters) in zip(ids, told, strict=True):

@@ -1,13 +1,15 @@
 """A project's full-text index: one SQLite file. Owns: its tables, how text becomes words, queries, highlights.
 
 SQLite's FTS5 does the work: words in their stem, BM25, snippets. Chinese, Japanese and Korean have no spaces: each of
-their characters is a word, and a run of them is searched for as a phrase. A file is written by one process, then never
-changed again, so that any number of readers can have it open.
+their characters is a word, and a run of them is searched for as a phrase. Ligatures, raised and wide letters are what
+they stand for (NFKC), in texts and in queries; what a PDF has hyphenated is found whole. A file is written by one
+process, then never changed again, so that any number of readers can have it open.
 """
 
 import html
 import re
 import sqlite3
+import unicodedata
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,7 +17,12 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from scraper.paper_hyphens import GAP, with_whole_words
+from scraper.paper_text import INVISIBLE
+
 Json = Any
+# Grows with every change of how text becomes words: what was indexed before is indexed anew.
+VERSION = 2
 # bm25() takes the columns' weights in order: id, title, abstract, authors, body.
 WEIGHTS = "0.0, 8.0, 3.0, 2.0, 1.0"
 COLUMNS = {"title": 1, "abstract": 2, "body": 4}
@@ -23,7 +30,9 @@ SNIPPET_WORDS = 32
 QUERY_SECONDS = 5.0
 MAX_TERMS = 50
 _START, _END = "\x01", "\x02"
-_MARKS = re.compile("[\x00\x01\x02\u200b]")
+_MARKS = re.compile(f"[\x00\x01\x02{GAP}]")
+# NFKC makes letters of these, which would be part of the word before them.
+_SYMBOLS = re.compile("[\u2100-\u214f\u00a9\u00ae]")
 # Kana, ideographs, Hangul syllables.
 _SPACELESS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
 _ONE_SPACELESS = re.compile(f"([{_SPACELESS}])")
@@ -81,7 +90,8 @@ def _drop(database: sqlite3.Connection, paper_id: str) -> None:
 
 
 def _put(database: sqlite3.Connection, change: Mapping[str, Json]) -> None:
-    texts = [spaced(change[name]) for name in ("title", "abstract", "authors", "body")]
+    *short, body = (_MARKS.sub("", change[name]) for name in ("title", "abstract", "authors", "body"))
+    texts = [*map(spaced, short), spaced(with_whole_words(body))]
     line = database.execute(
         "INSERT INTO papers (id, title, abstract, authors, body) VALUES (?, ?, ?, ?, ?)", (change["id"], *texts)
     ).lastrowid
@@ -129,7 +139,7 @@ def query_terms(query: str) -> list[str]:
     """The query as quoted FTS5 phrases: nothing in it is an operator."""
     terms: list[str] = []
     for phrase, word in _TERMS.findall(query):
-        words = _WORD.findall(spaced(phrase or word).replace(_BETWEEN, " "))
+        words = _WORD.findall(spaced(_MARKS.sub("", phrase or word)).replace(_BETWEEN, " "))
         if words:
             terms.append('"' + " ".join(words) + '"')
     return list(dict.fromkeys(terms))[:MAX_TERMS]
@@ -154,14 +164,24 @@ def _hits(database: sqlite3.Connection, expression: str, offset: int, limit: int
 
 
 def _shown(text: str) -> str:
-    escaped = html.escape(text.replace(_BETWEEN, ""), quote=False)
+    escaped = html.escape(text.replace(_BETWEEN, "").replace(GAP, ""), quote=False)
     # Neighbours that are found together are one.
     return escaped.replace(_END + _START, "").replace(_START, "<em>").replace(_END, "</em>")
 
 
 def spaced(text: str) -> str:
-    """The text with an invisible boundary after each character of a script without spaces."""
-    return _ONE_SPACELESS.sub(rf"{_BETWEEN}\1{_BETWEEN}", _MARKS.sub("", text))
+    """The text in the letters that people search with, and with an invisible boundary after each character of a script
+    without spaces.
+    """
+    visible = INVISIBLE.sub("", text)
+    if not visible.isascii():
+        visible = unicodedata.normalize("NFKC", _SYMBOLS.sub(_apart, visible))
+    return _ONE_SPACELESS.sub(rf"{_BETWEEN}\1{_BETWEEN}", visible)
+
+
+def _apart(match: re.Match[str]) -> str:
+    """A sign such as ™ apart from its word; letters that only look different, such as ℝ, stay in theirs."""
+    return match[0] if match[0].isalpha() else f" {match[0]} "
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -19,7 +19,7 @@ from scraper.mongo_papers import IndexState, Papers
 from scraper.paper import Document
 from scraper.paper_crawl import chosen_papers
 from scraper.paper_files import PaperFiles
-from scraper.paper_index import digests
+from scraper.paper_index import VERSION, digests
 from scraper.paper_workshop import Bench
 from scraper.pipeline_params import IndexParams
 
@@ -150,7 +150,11 @@ class IndexRun:
         if not paper["pages"]:
             return ""
         pages = await patiently(self._papers.pages, self._params.project_id, paper["paper_id"])
-        return "\n".join(page.text for page in pages)[:MAX_BODY]
+        body = "\n".join(page.text for page in pages)
+        if len(body) > MAX_BODY:
+            told = f"only the first {MAX_BODY:,} of {len(body):,} characters of {paper['title'][:80]!r} are indexed"
+            self._context.log("warn", told, paper_id=paper["paper_id"])
+        return body[:MAX_BODY]
 
     async def _publish(self, build: Path, before: IndexState) -> IndexState:
         project_id, generation = self._params.project_id, before.generation + 1
@@ -171,6 +175,6 @@ class IndexRun:
 
 
 def _digest(paper: Document) -> str:
-    """Changes whenever what is indexed of the paper does."""
+    """Changes whenever what is indexed of the paper does, or how it is."""
     parts = [paper[name] for name in ("title", "abstract", "authors", "text_state", "text_sha", "pages", "ocr_pages")]
-    return hashlib.blake2b(orjson.dumps(parts), digest_size=12).hexdigest()
+    return hashlib.blake2b(orjson.dumps([VERSION, *parts]), digest_size=12).hexdigest()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import yake
 
-from scraper.paper import plain_title
+from scraper.paper_title import plain_title
 
 # Key phrases are taken from so many papers at most: those that speak of the asked terms most.
 MAX_READ = 400

@@ -1,65 +1,31 @@
-"""Which papers are the same. Pure: owns the rules, and how all pairs that may match are found without comparing all.
+"""From papers to groups that are one paper each. Pure: owns how pairs become groups. Must not know a pair's rules.
 
-Papers with the same DOI or arXiv id are one. Otherwise two are one when their titles are nearly the same, their years
-at most one apart (two, if the same people wrote them), and nothing speaks against it: no different numbers ("Part 1",
-"Part 2"), no word replaced by another, no different authors, no different identifiers.
-
-Candidates are papers that share a rare word of the title, and neighbours in the order of titles read forwards and
-backwards, so that a misspelling hides nobody. The fuzzy-matching library then scores all of them at once.
+Equal identifiers join, and groups that were found before stay. Then the surest pairs come first, and two groups become
+one only when nothing speaks against any pair across them: what may not be one directly does not become one over a third
+record. The order in which papers come makes no difference.
 """
 
-import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import itemgetter
 
-import numpy as np
-from numpy.typing import NDArray
-from rapidfuzz import fuzz, process
-from rapidfuzz.distance import OSA
+from scraper.paper_candidates import likely_pairs
+from scraper.paper_names import Verdict, compare_people
+from scraper.paper_rules import Corpus, Paper, Strength, comparable, contradict, match
+from scraper.paper_venue import VenuePair, venue_pair, venues_apart
+from scraper.paper_vocabulary import HEADINGS
 
-from scraper.paper import arxiv_id_of_doi, plain_title, surname
+__all__ = ["Paper", "comparable", "describe", "find_groups"]
 
-RARE_WORDS = 4
-# All pairs of a block up to this size are candidates; in a larger one, or in all papers, the next so many in order.
-FULL_BLOCK = 64
-WINDOW = 12
-# Scored at once, which bounds the memory.
-PAIRS_AT_ONCE = 500_000
-THREADS = 2
-WORD_LIKENESS = 75.0
-LETTERS_LIKENESS = 85.0
-SLIPS_FROM = 5
-YEARS = 2
-NAME_LIKENESS = 88.0
-SHORT_TITLE = 20
-TELLING_WORDS = 6
-PREPRINT_DOI = "10.48550/"
-ROMAN = re.compile(r"[ivx]{1,5}")
-# Their presence or absence makes no other paper.
-FILLERS = frozenset({"a", "an", "the", "of", "in", "on", "for", "and", "to", "with", "by", "from", "at"})
-
-
-@dataclass(frozen=True, slots=True)
-class Paper:
-    """A paper as it is compared. `year` 0 = unknown."""
-
-    title: str
-    words: tuple[str, ...]
-    numbers: tuple[str, ...]
-    year: int
-    surnames: frozenset[str]
-    doi: str
-    arxiv_id: str
-
-
-def comparable(title: str, year: int, authors: Sequence[str], doi: str, arxiv_id: str) -> Paper:
-    """A paper as it is compared. `year` 0, "" = not known."""
-    plain = plain_title(title)
-    words = tuple(plain.split())
-    numbers = tuple(word for word in words if any(map(str.isdigit, word)) or ROMAN.fullmatch(word))
-    surnames = frozenset(filter(None, map(surname, authors)))
-    return Paper(plain, words, numbers, year, surnames, doi, arxiv_id or arxiv_id_of_doi(doi))
+# A title that papers of so many years or first authors have is a heading.
+HEADING_YEARS, HEADING_PEOPLE = 4, 3
+# More papers of one heading and year than this are several, unless each is of another source.
+CROWD = 2
+# Of larger groups only so many are held against each other.
+MAX_MEMBERS = 60
+# Title, years and people of a `Strength`.
+BEYOND_DOUBT = (3, 0, Verdict.SAME)
+Edge = tuple[Strength, int, int]
 
 
 def find_groups(
@@ -70,190 +36,171 @@ def find_groups(
     joined: Sequence[Sequence[int]] = (),
 ) -> list[list[int]]:
     """Groups of two and more that are the same paper, as indexes, each in order; `joined` are groups already."""
-    union = _Union(len(papers))
-    for group in joined:
-        for other in group[1:]:
-            union.join(group[0], other)
-    for identifier in ("doi", "arxiv_id"):
-        first: dict[str, int] = {}
-        for index, paper in enumerate(papers):
-            value = getattr(paper, identifier)
-            if value:
-                union.join(first.setdefault(value, index), index)
-    pairs = _candidates(papers)
-    for start in range(0, len(pairs), PAIRS_AT_ONCE):
-        report(start, len(pairs))
-        part = pairs[start : start + PAIRS_AT_ONCE]
-        left, right = ([papers[index].title for index in column] for column in part.T.tolist())
-        scores = process.cpdist(left, right, scorer=fuzz.ratio, score_cutoff=threshold * 100, workers=THREADS)
-        for one, other in part[scores > 0].tolist():
-            if not union.joined(one, other) and are_the_same(papers[one], papers[other], threshold * 100):
-                union.join(one, other)
-    report(len(pairs), len(pairs))
-    return union.groups()
+    order = sorted(range(len(papers)), key=lambda index: _content(papers[index]))
+    places = {index: place for place, index in enumerate(order)}
+    found = _Groups([papers[index] for index in order], threshold * 100)
+    found.join_known([places[index] for index in group] for group in joined)
+    found.join_matching(report)
+    return sorted(sorted(order[place] for place in group) for group in found.groups())
 
 
-Pairs = NDArray[np.int64]
+def _content(paper: Paper) -> tuple[object, ...]:
+    return paper.title.plain, paper.title.key, paper.year, paper.doi, paper.arxiv_id, paper.names, paper.source
 
 
-def _candidates(papers: Sequence[Paper]) -> Pairs:
-    """Pairs of papers (smaller index first, each once) whose year and length allow a match."""
-    years = np.array([paper.year for paper in papers], dtype=np.int64)
-    lengths = np.array([len(paper.title) for paper in papers], dtype=np.int64)
-    # Pairs as one number each: those are sorted many times faster than rows.
-    kept = [np.empty(0, dtype=np.int64)]
-    for found in _collected(_blocks(papers)):
-        one, other = found.min(axis=1), found.max(axis=1)
-        near = (np.abs(years[one] - years[other]) <= YEARS) | (years[one] == 0) | (years[other] == 0)
-        shorter, longer = np.minimum(lengths[one], lengths[other]), np.maximum(lengths[one], lengths[other])
-        # Half as long can't be half alike, which is the lowest threshold.
-        likely = near & (one != other) & (shorter * 3 >= longer) & (shorter > 0)
-        kept.append(one[likely] * len(papers) + other[likely])
-    pairs = np.sort(np.concatenate(kept))
-    pairs = pairs[np.diff(pairs, prepend=-1) != 0]
-    return np.column_stack(np.divmod(pairs, max(1, len(papers))))
+def describe(papers: Sequence[Paper]) -> Corpus:
+    """What all papers together say of words and titles."""
+    titles = {paper.title.plain: paper.title.words for paper in papers}
+    occurrences = Counter(word for words in titles.values() for word in set(words))
+    blocks: dict[str, list[Paper]] = defaultdict(list)
+    for paper in papers:
+        blocks[paper.title.key].append(paper)
+    headings = {key for key, block in blocks.items() if len(block) > CROWD and _recurs(block)}
+    crowded = {
+        (key, paper.year, paper.people)
+        for key, block in blocks.items()
+        if len(block) > CROWD and (key in headings or HEADINGS.issuperset(key.split()))
+        for paper in _crowd(block)
+    }
+    return Corpus(occurrences, frozenset(headings), frozenset(crowded))
 
 
-def _collected(blocks: Iterator[Pairs]) -> Iterator[Pairs]:
-    """The same pairs in large arrays."""
-    waiting: list[Pairs] = []
-    count = 0
-    for pairs in blocks:
-        waiting.append(pairs)
-        count += len(pairs)
-        if count >= PAIRS_AT_ONCE:
-            yield np.concatenate(waiting)
-            waiting, count = [], 0
-    if waiting:
-        yield np.concatenate(waiting)
+def _recurs(block: Sequence[Paper]) -> bool:
+    """Whether the same people use the title in many years, or many people do."""
+    years: dict[object, list[int]] = defaultdict(list)
+    for paper in block:
+        if paper.year:
+            years[paper.people[0].readings[0].family if paper.people else ()].append(paper.year)
+    return len(years) > HEADING_PEOPLE or any(max(told) - min(told) >= HEADING_YEARS for told in years.values())
 
 
-def _blocks(papers: Sequence[Paper]) -> Iterator[Pairs]:
-    """Pairs of papers that have something in common."""
-    titles = [paper.title for paper in papers]
-    yield _neighbours(sorted(range(len(papers)), key=titles.__getitem__))
-    yield _neighbours(sorted(range(len(papers)), key=lambda index: titles[index][::-1]))
-    frequency = Counter(word for paper in papers for word in set(paper.words))
-    blocks: dict[str, list[int]] = defaultdict(list)
-    for index, paper in enumerate(papers):
-        # A word that occurs once finds nobody.
-        shared = sorted((frequency[word], word) for word in set(paper.words) if frequency[word] > 1)
-        for _, word in shared[:RARE_WORDS]:
-            blocks[word].append(index)
-    for block in blocks.values():
-        if len(block) > FULL_BLOCK:
-            yield _neighbours(sorted(block, key=titles.__getitem__))
-        elif len(block) > 1:
-            members = np.array(block, dtype=np.int64)
-            rows, columns = np.triu_indices(len(block), 1)
-            yield np.column_stack((members[rows], members[columns]))
+def _crowd(block: Sequence[Paper]) -> Iterator[Paper]:
+    """Papers of a heading that have more like them, of the same people in the same year, than could be one."""
+    years: dict[int, list[Paper]] = defaultdict(list)
+    for paper in block:
+        years[paper.year].append(paper)
+    for papers in years.values():
+        for paper in papers:
+            alike = [
+                other for other in papers[:MAX_MEMBERS] if compare_people(paper.people, other.people) == Verdict.SAME
+            ]
+            sources = Counter(other.source for other in alike)
+            if len(papers) > MAX_MEMBERS or sources.pop("", 0) > CROWD or max(sources.values(), default=0) > 1:
+                yield paper
 
 
-def _neighbours(ordered: Sequence[int]) -> Pairs:
-    """Each with the next ones in that order."""
-    members = np.array(ordered, dtype=np.int64)
-    steps = range(1, min(WINDOW, len(members) - 1) + 1)
-    pairs = [np.column_stack((members[:-step], members[step:])) for step in steps]
-    return np.concatenate(pairs) if pairs else np.empty((0, 2), dtype=np.int64)
+class _Groups:
+    """Sets of papers that grow together."""
 
+    def __init__(self, papers: Sequence[Paper], cutoff: float) -> None:
+        self._papers, self._cutoff, self._corpus = papers, cutoff, describe(papers)
+        self._group_of = list(range(len(papers)))
+        self._members = {index: [index] for index in range(len(papers))}
+        self._venues_apart: frozenset[VenuePair] = frozenset()
+        self._verdicts: dict[tuple[int, int], bool] = {}
 
-def are_the_same(one: Paper, other: Paper, cutoff: float) -> bool:
-    """Whether two papers are one, by title, year, authors and identifiers; `cutoff` is a percentage."""
-    if (
-        _contradict(one, other)
-        or max(fuzz.ratio(one.title, other.title), fuzz.token_sort_ratio(one.title, other.title)) < cutoff
-    ):
-        return False
-    if _published_later(one, other) and not (one.surnames & other.surnames and len(one.words) >= TELLING_WORDS):
-        return False
-    exact = one.title == other.title
-    if not exact and (_published_apart(one, other) or not _words_agree(one, other)):
-        return False
-    return _authors_agree(one, other)
+    def join_known(self, groups: Iterable[Sequence[int]]) -> None:
+        """Join what is known to be one: these groups, and papers with an equal DOI or arXiv id."""
+        for first, *others in groups:
+            for other in others:
+                self._join(first, other)
+        for identifier in ("doi", "arxiv_id"):
+            holders: dict[str, int] = {}
+            for index, paper in enumerate(self._papers):
+                if value := getattr(paper, identifier):
+                    self._join(holders.setdefault(value, index), index)
 
+    def join_matching(self, report: Callable[[int, int], None]) -> None:
+        """Join the pairs that match, the surest first, where nothing speaks against it."""
+        edges: list[Edge] = []
+        for one, other in likely_pairs(self._papers, self._cutoff, report):
+            if self._group_of[one] == self._group_of[other]:
+                continue
+            if (strength := match(self._papers[one], self._papers[other], self._cutoff, self._corpus)) is not None:
+                edges.append((strength, one, other))
+        # The surest first, and among equals in the order of the papers.
+        edges.sort(key=itemgetter(1, 2))
+        edges.sort(key=itemgetter(0), reverse=True)
+        self._venues_apart = self._learn_venues(edges)
+        doubtful = self._doubtful(edges)
+        for strength, one, other in edges:
+            if (strength.people != Verdict.UNKNOWN or not doubtful & {one, other}) and self._may_join(one, other):
+                self._join(one, other)
 
-def _contradict(one: Paper, other: Paper) -> bool:
-    """Whether year, arXiv id or numbers of the title say that they are two."""
-    if one.year and other.year and abs(one.year - other.year) > YEARS:
-        return True
-    return one.numbers != other.numbers or bool(one.arxiv_id and other.arxiv_id and one.arxiv_id != other.arxiv_id)
+    def _learn_venues(self, edges: Sequence[Edge]) -> frozenset[VenuePair]:
+        """Which venues are never one, by the pairs that are beyond doubt: equal titles that match nothing else."""
+        degrees = Counter(index for _, one, other in edges for index in (one, other))
+        sure = (
+            (self._papers[one].venue, self._papers[other].venue)
+            for strength, one, other in edges
+            if (strength.title, strength.years, strength.people) == BEYOND_DOUBT and degrees[one] == degrees[other] == 1
+        )
+        return venues_apart(sure)
 
+    def _doubtful(self, edges: Iterable[Edge]) -> set[int]:
+        """Papers without authors that match several which are not one: nobody can say whose they are."""
+        partners: dict[int, list[int]] = defaultdict(list)
+        for strength, one, other in edges:
+            if strength.people == Verdict.UNKNOWN:
+                for paper, partner in ((one, other), (other, one)):
+                    if not self._papers[paper].people:
+                        partners[paper].append(partner)
+        return {
+            paper
+            for paper, others in partners.items()
+            if any(self._contradict(others[0], other) for other in others[1:MAX_MEMBERS])
+        }
 
-def _published_later(one: Paper, other: Paper) -> bool:
-    """Years as far apart as a preprint and its paper may be: then the same people must have written both."""
-    return bool(one.year and other.year) and abs(one.year - other.year) == YEARS
-
-
-def _published_apart(one: Paper, other: Paper) -> bool:
-    """Two publishers' DOIs that differ; a preprint's DOI says nothing."""
-    dois = [paper.doi for paper in (one, other) if paper.doi and not paper.doi.startswith(PREPRINT_DOI)]
-    return len(dois) == 2 and dois[0] != dois[1]
-
-
-def _words_agree(one: Paper, other: Paper) -> bool:
-    """Whether the words that differ are spellings of one another, not other words."""
-    left = list((Counter(one.words) - Counter(other.words)).elements())
-    right = list((Counter(other.words) - Counter(one.words)).elements())
-    # Spaces and hyphens that moved make other words of the same letters.
-    if fuzz.ratio("".join(left), "".join(right)) >= LETTERS_LIKENESS:
-        return True
-    for word in left:
-        score, best = max(((fuzz.ratio(word, candidate), candidate) for candidate in right), default=(0.0, ""))
-        if score >= WORD_LIKENESS or _misspelt(word, best):
-            right.remove(best)
-        elif word not in FILLERS:
+    def _may_join(self, one: int, other: int) -> bool:
+        here, there = self._members[self._group_of[one]], self._members[self._group_of[other]]
+        if here is there or self._agree_apart(here, there):
             return False
-    return all(word in FILLERS for word in right)
+        if venue_pair(self._papers[one].venue, self._papers[other].venue) in self._venues_apart:
+            return False
+        pairs = ((left, right) for left in here[:MAX_MEMBERS] for right in there[:MAX_MEMBERS])
+        # Nothing speaks against the two that match.
+        return not any(self._contradict(left, right) for left, right in pairs if (left, right) != (one, other))
 
+    def _agree_apart(self, here: Sequence[int], there: Sequence[int]) -> bool:
+        """Whether records agree in one year or list of authors, and others in another one: then it is no slip of one of
+        them, but a paper and its other version. One record stands alone against several, and several stand against each
+        other in the number of authors, when each is known to be of another source.
+        """
+        papers = [self._papers[index] for index in (*here, *there)]
+        if len(papers) < 3 or any(paper.preprint for paper in papers):
+            return False
+        sources = {paper.source for paper in papers}
+        all_others = "" not in sources and len(sources) == len(papers)
+        twice = min(len(here), len(there)) > 1
+        years = [{self._papers[index].year for index in members} for members in (here, there)]
+        if _differ(*years):
+            return twice or not all_others
+        counts = [{len(self._papers[index].names) for index in members} for members in (here, there)]
+        return _differ(*counts) and twice and not all_others
 
-def _misspelt(word: str, other: str) -> bool:
-    """Two slips of the same word, or one in a word so short that it is much of it: "hmna" for "human", "adn" for "and".
+    def _contradict(self, one: int, other: int) -> bool:
+        pair = (one, other) if one < other else (other, one)
+        verdict = self._verdicts.get(pair)
+        if verdict is None:
+            here, there = self._papers[one], self._papers[other]
+            verdict = venue_pair(here.venue, there.venue) in self._venues_apart or contradict(here, there, self._corpus)
+            self._verdicts[pair] = verdict
+        return verdict
 
-    A single letter may name a part, and is not taken for a slip.
-    """
-    if max(len(word), len(other)) >= SLIPS_FROM and word[:1] == other[:1]:
-        return bool(OSA.distance(word, other, score_cutoff=2) <= 2)
-    near = OSA.distance(word, other, score_cutoff=1) <= 1
-    return near and any(len(one) > 1 and one in FILLERS for one in (word, other))
-
-
-def _authors_agree(one: Paper, other: Paper) -> bool:
-    if len(one.title) < SHORT_TITLE:
-        # Many papers are called "Editorial": only the same people in the same year are sure.
-        return bool(one.surnames & other.surnames) and one.year == other.year
-    if one.surnames and other.surnames:
-        if one.surnames & other.surnames:
-            return True
-        return any(fuzz.ratio(a, b) >= NAME_LIKENESS for a in one.surnames for b in other.surnames)
-    # Nothing is known of somebody's authors: then the title must say more, or the year.
-    return len(one.words) >= TELLING_WORDS or bool(one.year and one.year == other.year)
-
-
-class _Union:
-    """Sets that grow together."""
-
-    def __init__(self, size: int) -> None:
-        self._parents = list(range(size))
-
-    def _root(self, index: int) -> int:
-        parents = self._parents
-        while parents[index] != index:
-            parents[index] = parents[parents[index]]
-            index = parents[index]
-        return index
-
-    def joined(self, one: int, other: int) -> bool:
-        """Whether both are in one set."""
-        return self._root(one) == self._root(other)
-
-    def join(self, one: int, other: int) -> None:
-        """Make one set of both."""
-        first, second = sorted((self._root(one), self._root(other)))
-        self._parents[second] = first
+    def _join(self, one: int, other: int) -> None:
+        first, second = sorted((self._group_of[one], self._group_of[other]))
+        if first == second:
+            return
+        moved = self._members.pop(second)
+        self._members[first] += moved
+        for index in moved:
+            self._group_of[index] = first
 
     def groups(self) -> list[list[int]]:
         """The sets with more than one member."""
-        members: dict[int, list[int]] = defaultdict(list)
-        for index in range(len(self._parents)):
-            members[self._root(index)].append(index)
-        return [group for group in members.values() if len(group) > 1]
+        return [members for members in self._members.values() if len(members) > 1]
+
+
+def _differ(here: set[int], there: set[int]) -> bool:
+    """Whether all of them say one thing, and all of the others another one; 0 = nothing is said."""
+    return len(here) == len(there) == 1 and here != there and 0 not in here | there

@@ -50,10 +50,11 @@ def _picture_share(page: Any) -> float:
 
 
 def read_picture(path: Path, *, page: int, tesseract: str, languages: str, seconds: float) -> dict[str, Any]:
-    """`{"page", "text"}` of one page by Tesseract. Raises RuntimeError."""
-    import pytesseract
+    """`{"page", "text"}` of one page by Tesseract, turned upright if need be. Raises RuntimeError, also for a page
+    whose letters can't be made out.
+    """
+    from scraper.paper_scan import read_upright
 
-    pytesseract.pytesseract.tesseract_cmd = tesseract
     document = pypdfium2.PdfDocument(path)
     shown = document[page - 1]
     width, height = shown.get_size()
@@ -61,8 +62,4 @@ def read_picture(path: Path, *, page: int, tesseract: str, languages: str, secon
     if (pixels := width * height * scale * scale) > MAX_PIXELS:
         scale *= (MAX_PIXELS / pixels) ** 0.5
     picture = shown.render(scale=scale, grayscale=True).to_pil()
-    try:
-        text = pytesseract.image_to_string(picture, lang=languages, timeout=seconds)
-    except pytesseract.TesseractError as error:
-        raise RuntimeError(f"Tesseract: {error.message}") from error
-    return {"page": page, "text": text.replace("\x0c", "").strip()[:MAX_PAGE_CHARACTERS]}
+    return {"page": page, "text": read_upright(picture, tesseract, languages, seconds)[:MAX_PAGE_CHARACTERS]}

@@ -121,7 +121,9 @@ class SearchRun:
             await patiently(self._papers.add, self._params.project_id, self._context.job.run_id, kept)
             state.found += len(kept)
             state.entries += page.entries
-            state.total, state.capped, state.pauses = page.total, page.capped, 0
+            state.capped, state.pauses = page.capped, 0
+            # A page that came out empty often says that there is nothing at all.
+            state.total = page.total if page.entries or not state.entries else state.total
             full = state.found >= self._params.limit
             if page.following is not None and page.entries and not full:
                 if not new and page.records:
@@ -131,7 +133,7 @@ class SearchRun:
             else:
                 state.done, state.expected = True, state.found
                 if not full and not page.capped:
-                    state.error = _lie(state)
+                    state.error = _lie(state, page)
             self._context.log("debug", f"{source.name}: {state.found} papers so far", total=page.total)
             await self._save()
             self._show()
@@ -144,7 +146,19 @@ class SearchRun:
         return (first is None or year >= first) and (last is None or year <= last)
 
     async def _page(self, access: Access, state: Progress) -> SourcePage:
-        """The page at the source's place. Raises SourceFailed, TooLong."""
+        """The page at the source's place; one that is empty before the promised end is asked for again, and taken as it
+        is only when it stays empty. Raises SourceFailed, TooLong.
+        """
+        for tries in range(1, TRIES + 1):
+            page = await self._whole_page(access, state)
+            if tries == TRIES or not _comes_too_early(page, state):
+                break
+            self._context.log("info", f"{access.source.name} gave an empty page after {state.entries} results")
+            await asyncio.sleep(0.2 * 2**tries)
+        return page
+
+    async def _whole_page(self, access: Access, state: Progress) -> SourcePage:
+        """The page at the source's place, whatever is in it. Raises SourceFailed, TooLong."""
         reason = ""
         failures = 0
         while failures < TRIES:
@@ -236,8 +250,18 @@ def _expected(state: Progress, limit: int) -> int:
     return min(limit, state.total) if state.total and state.total > state.found else limit
 
 
-def _lie(state: Progress) -> str:
-    """What to say of a source whose total is far from what it gave. Papers that were left out for their year count."""
+def _comes_too_early(page: SourcePage, state: Progress) -> bool:
+    """Whether it is an empty page though the source has promised more."""
+    promised = max(page.total or 0, state.total or 0)
+    return not page.entries and (page.following is not None or promised > state.entries)
+
+
+def _lie(state: Progress, last: SourcePage) -> str:
+    """What to say of a source that gave far less or more than it promised. Papers that were left out for their year
+    count.
+    """
     if state.total is not None and abs(state.total - state.entries) > TOTAL_TOLERANCE * max(state.total, 1):
         return f"it said that it has {state.total} results, and gave {state.entries}"
+    if not last.entries and last.following is not None:
+        return f"it said that more follows after {state.entries} results, and gave an empty page"
     return ""

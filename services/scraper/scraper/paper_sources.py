@@ -24,16 +24,17 @@ from scraper.paper import (
     clean_count,
     clean_doi,
     clean_names,
-    clean_text,
     clean_url,
     clean_year,
 )
+from scraper.paper_text import marked_text, plain_text
 
 Json = Any
 PAGE_SIZE = 100
 SEMANTIC_SCHOLAR_RANKED = 1_000
 ARXIV_RANKED = 30_000
 MAX_CURSOR = 4_000
+_HEADING = re.compile(r"^\s*<(jats:)?title\b[^>]*>\s*abstract\s*[.:]?\s*</(jats:)?title\s*>", re.IGNORECASE)
 _ATOM = {"a": "http://www.w3.org/2005/Atom", "x": "http://arxiv.org/schemas/atom",
          "o": "http://a9.com/-/spec/opensearch/1.1/"}  # fmt: skip
 
@@ -171,10 +172,10 @@ class SemanticScholar:
         names = [_mapping(author).get("name") for author in authors] if isinstance(authors, list) else []
         doi = clean_doi(ids.get("DOI"))
         return Record(
-            self.name, clean_text(entry.get("paperId"), NAME), clean_text(entry.get("title"), TITLE),
-            abstract=clean_text(entry.get("abstract"), ABSTRACT), year=clean_year(entry.get("year")),
+            self.name, plain_text(entry.get("paperId"), NAME), plain_text(entry.get("title"), TITLE),
+            abstract=plain_text(entry.get("abstract"), ABSTRACT), year=clean_year(entry.get("year")),
             authors=clean_names(names), doi=doi, arxiv_id=clean_arxiv_id(ids.get("ArXiv")) or arxiv_id_of_doi(doi),
-            venue=clean_text(entry.get("venue"), TITLE), url=clean_url(entry.get("url")),
+            venue=plain_text(entry.get("venue"), TITLE), url=clean_url(entry.get("url")),
             pdf_url=clean_url(_mapping(entry.get("openAccessPdf")).get("url")),
             citations=clean_count(entry.get("citationCount")),
         )  # fmt: skip
@@ -212,7 +213,7 @@ class Arxiv:
         entries = feed.findall("a:entry", _ATOM)
         for entry in entries:
             if "/api/errors" in (entry.findtext("a:id", "", _ATOM) or ""):
-                raise Rubbish(f"arXiv says: {clean_text(entry.findtext('a:summary', '', _ATOM), 200)}")
+                raise Rubbish(f"arXiv says: {plain_text(entry.findtext('a:summary', '', _ATOM), 200)}")
         total = (feed.findtext("o:totalResults", "", _ATOM) or "").strip()
         total_count = int(total) if total.isascii() and total.isdecimal() and len(total) < 12 else None
         after = _place(place) + len(entries)
@@ -224,7 +225,7 @@ class Arxiv:
 
     def _record(self, entry: Any) -> Record:
         def text(path: str, limit: int) -> str:
-            return clean_text(entry.findtext(path, "", _ATOM), limit)
+            return plain_text(entry.findtext(path, "", _ATOM), limit)
 
         arxiv_id = clean_arxiv_id(text("a:id", NAME))
         links = [
@@ -236,7 +237,7 @@ class Arxiv:
             self.name, arxiv_id, text("a:title", TITLE), abstract=text("a:summary", ABSTRACT),
             year=clean_year(text("a:published", NAME)),
             authors=clean_names([name.text for name in entry.findall("a:author/a:name", _ATOM)]),
-            doi=clean_doi(text("x:doi", NAME)), arxiv_id=arxiv_id, venue=text("x:journal_ref", TITLE),
+            doi=clean_doi(text("x:doi", TITLE)), arxiv_id=arxiv_id, venue=text("x:journal_ref", TITLE),
             url=clean_url(text("a:id", NAME)), pdf_url=clean_url(links[0] if links else ""),
         )  # fmt: skip
 
@@ -280,12 +281,12 @@ class OpenAlex:
         doi = clean_doi(entry.get("doi"))
         arxiv = clean_arxiv_id(primary.get("landing_page_url")) or arxiv_id_of_doi(doi)
         title = entry.get("title") or entry.get("display_name")
-        source_id = clean_text(entry.get("id"), NAME)
+        source_id = plain_text(entry.get("id"), NAME)
         return Record(
-            self.name, source_id.rpartition("/")[2], clean_text(title, TITLE),
-            abstract=clean_text(_abstract(entry.get("abstract_inverted_index")), ABSTRACT),
+            self.name, source_id.rpartition("/")[2], marked_text(title, TITLE),
+            abstract=plain_text(_abstract(entry.get("abstract_inverted_index")), ABSTRACT),
             year=clean_year(entry.get("publication_year")), authors=clean_names(names), doi=doi, arxiv_id=arxiv,
-            venue=clean_text(_mapping(primary.get("source")).get("display_name"), TITLE), url=clean_url(source_id),
+            venue=plain_text(_mapping(primary.get("source")).get("display_name"), TITLE), url=clean_url(source_id),
             pdf_url=clean_url(best.get("pdf_url")) or clean_url(primary.get("pdf_url")),
             citations=clean_count(entry.get("cited_by_count")),
         )  # fmt: skip
@@ -341,12 +342,17 @@ class Crossref:
         ]
         doi = clean_doi(entry.get("DOI"))
         return Record(
-            self.name, doi, clean_text(_first(entry.get("title")), TITLE),
-            abstract=clean_text(entry.get("abstract"), ABSTRACT).removeprefix("Abstract ").strip(),
+            self.name, doi, marked_text(_first(entry.get("title")), TITLE),
+            abstract=marked_text(_without_heading(entry.get("abstract")), ABSTRACT),
             year=_crossref_year(entry), authors=clean_names(names), doi=doi, arxiv_id=arxiv_id_of_doi(doi),
-            venue=clean_text(_first(entry.get("container-title")), TITLE), url=clean_url(entry.get("URL")),
+            venue=marked_text(_first(entry.get("container-title")), TITLE), url=clean_url(entry.get("URL")),
             pdf_url=clean_url(pdfs[0] if pdfs else ""), citations=clean_count(entry.get("is-referenced-by-count")),
         )  # fmt: skip
+
+
+def _without_heading(abstract: Json) -> Json:
+    """The abstract without the title element that only says what it is."""
+    return _HEADING.sub("", abstract, count=1) if isinstance(abstract, str) else abstract
 
 
 def _first(value: Json) -> Json:
@@ -354,8 +360,8 @@ def _first(value: Json) -> Json:
 
 
 def _person(author: Mapping[str, Json]) -> str:
-    given, family = clean_text(author.get("given"), NAME), clean_text(author.get("family"), NAME)
-    return f"{given} {family}".strip() or clean_text(author.get("name"), NAME)
+    parts = [marked_text(author.get(part), NAME) for part in ("given", "family", "suffix")]
+    return " ".join(filter(None, parts)) if any(parts[:2]) else marked_text(author.get("name"), NAME)
 
 
 def _crossref_year(entry: Mapping[str, Json]) -> int | None:
