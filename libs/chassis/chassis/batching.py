@@ -92,8 +92,13 @@ class Batcher(Generic[Request, Answer]):
         answers: Sequence[Answer | Exception]
         try:
             answers = await self._send([request for request, _ in batch])
+            assert len(answers) == len(batch)
         except Exception as error:  # noqa: BLE001 - handed to every caller of the batch
             answers = [error] * len(batch)
+        except BaseException:
+            for _, future in batch:
+                future.cancel()
+            raise
         for (_, future), answer in zip(batch, answers, strict=True):
             if future.done():
                 continue

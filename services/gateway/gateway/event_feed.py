@@ -12,6 +12,7 @@ from typing import Any
 from chassis.errors import Unavailable
 from chassis.events import JETSTREAM_DOWN, Events
 from chassis.logs import get_logger
+from chassis.poison import passed_over
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from wire import subjects
 
@@ -94,8 +95,6 @@ class EventFeed:
 
 
 def _read(subject: str, payload: bytes) -> list[Happening]:
-    try:
+    with passed_over("event feed", subject):
         return read_message(subject, payload)
-    except ValueError as error:
-        log.warning("an event is left out", reason=str(error))
-        return []
+    return []

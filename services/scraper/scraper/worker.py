@@ -6,8 +6,7 @@ comes again by itself. So whatever happens to this process, the run goes on some
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,9 +16,9 @@ from chassis.errors import TrawlError, Unavailable
 from chassis.events import NATS_DOWN, Events, Msg
 from chassis.grpc_client import GrpcClient
 from chassis.logs import get_logger
+from chassis.poison import reason_of
 from google.protobuf.message import DecodeError
 from trawl.scheduler.v1 import events_pb2, queues_pb2, queues_pb2_grpc, runs_pb2, runs_pb2_grpc, work_pb2, work_pb2_grpc
-from trawl.scraper.v1 import events_pb2 as ends_pb
 from wire import subjects
 
 from scraper.attempt import Attempt, Ending, StopReason
@@ -31,30 +30,14 @@ from scraper.outcomes import Outcomes
 from scraper.paused_queues import PausedQueues
 from scraper.puller import ACK_WAIT_SECONDS, QueuePuller
 from scraper.run_context import Context
+from scraper.run_messages import Identity, failed, finished, report_of
 
 log = get_logger("worker")
 REPORT_SECONDS = 0.5
 # So many claims of one queue may be under way, so that one that takes long doesn't hold up the next run.
 CLAIMS_AT_ONCE = 3
 RENEW_SECONDS = 4.0
-MAX_REPORTED_LINES = 500
-OUTCOMES = {
-    "completed": ends_pb.OUTCOME_COMPLETED,
-    "failed": ends_pb.OUTCOME_FAILED,
-    "timed_out": ends_pb.OUTCOME_TIMED_OUT,
-    "aborted": ends_pb.OUTCOME_ABORTED,
-    "parked": ends_pb.OUTCOME_PARKED,
-}
 GONE = Ending(None, 0, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who this worker process is. `session` changes with each start."""
-
-    worker_id: str
-    session: str
-    hostname: str
 
 
 class Worker:
@@ -95,10 +78,12 @@ class Worker:
         self._events.on_reconnect.append(self._paused.look_again)
         await asyncio.gather(*(puller.start() for puller in self._pullers.values()))
 
-    def loops(self) -> dict[str, Coroutine[Any, Any, None]]:
-        """The coroutines that must run beside, by name."""
-        loops = {f"pull-{name}": self._pull_loop(name) for name in self._pullers}
-        return loops | {"reports": self._report_loop(), "renewals": self._renew_loop(), "paused": self._paused.run()}
+    def loops(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """The loops that must run beside, by name."""
+        loops: dict[str, Callable[[], Awaitable[None]]] = {
+            f"pull-{name}": partial(self._pull_loop, name) for name in self._pullers
+        }
+        return loops | {"reports": self._report_loop, "renewals": self._renew_loop, "paused": self._paused.run}
 
     async def follow_status(self, status: str) -> None:
         """Be what the registry wants: only an active worker takes new work."""
@@ -141,10 +126,9 @@ class Worker:
         for message in messages:
             try:
                 spec = runs_pb2.RunSpec.FromString(message.data)
-            except DecodeError as error:
+                candidates.append(Held(message, spec, token_of(message), 0))
+            except (DecodeError, ValueError, IndexError) as error:
                 await self._dead_letter(message, repr(error))
-                continue
-            candidates.append(Held(message, spec, token_of(message), 0))
         try:
             verdicts = await self._ask(candidates)
         except TrawlError as error:
@@ -201,6 +185,9 @@ class Worker:
             # The run's definition or checkpoint can't be read now: it goes back, and its lease with it.
             log.warning("cannot begin", run_id=run.spec.run_id, reason=error.message)
             await self._hand_back(run)
+        except Exception as error:
+            log.exception("an attempt failed unexpectedly", run_id=run.spec.run_id)
+            await self._fail(run, reason_of(error))
         finally:
             self.held.remove(run)
             self._pullers[run.spec.queue].wake()
@@ -241,7 +228,7 @@ class Worker:
         if ending.outcome != "completed":
             await context.close()
         run.ending = True
-        await self._outcomes.publish(_finished(run, self._identity, context, ending))
+        await self._outcomes.publish(finished(run, self._identity, context, ending))
         await self._acknowledge(run.message)
 
     async def _hand_back(self, run: Held) -> None:
@@ -252,6 +239,12 @@ class Worker:
         with contextlib.suppress(TrawlError):  # then the lease runs out instead
             await self._scheduler.call(self._work.ReleaseRuns, request, timeout=2)
         await self._give_back(run.message, delay=0.1)
+
+    async def _fail(self, run: Held, reason: str) -> None:
+        """What nobody expected is the end of the attempt; another one follows as after any failure."""
+        run.ending = True
+        await self._outcomes.publish(failed(run, self._identity, reason))
+        await self._acknowledge(run.message)
 
     async def _acknowledge(self, message: Msg) -> None:
         with contextlib.suppress(*NATS_DOWN):  # then it comes again, and the claim drops it
@@ -308,7 +301,7 @@ class Worker:
     async def _report(self, runs: Sequence[Held]) -> None:
         reports, confirmed = [], []
         for run in runs:
-            report, until = _report_of(run)
+            report, until = report_of(run)
             reports.append(report)
             confirmed.append((run, until))
         request = work_pb2.ReportRequest(
@@ -342,46 +335,3 @@ class Worker:
                 run.attempt.stop(StopReason.DRAIN)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=3)
-
-
-def _report_of(run: Held) -> tuple[work_pb2.RunReport, int]:
-    """The report, and the number of the first line that it does not carry."""
-    assert run.attempt is not None
-    context = run.attempt.context
-    lines = context.lines(MAX_REPORTED_LINES)
-    context.dirty = False
-    report = work_pb2.RunReport(
-        run_id=run.spec.run_id, token=run.token, attempt=run.attempt_number, progress_done=context.done,
-        progress_total=context.total, step=context.step, item_count=context.item_count,
-        logs=[runs_pb2.LogLine(time_ms=n.time_ms, level=n.level, message=n.message, data_json=n.data) for n in lines],
-        first_log=lines[0].number if lines else 0,
-    )  # fmt: skip
-    return report, lines[-1].number + 1 if lines else 0
-
-
-def _finished(run: Held, identity: Identity, context: Context, ending: Ending) -> ends_pb.RunFinished:
-    assert ending.outcome is not None
-    lines = context.lines(2_001)
-    finished = ends_pb.RunFinished(
-        run_id=run.spec.run_id, token=run.token, attempt=run.attempt_number, worker_id=identity.worker_id,
-        worker_hostname=identity.hostname, outcome=OUTCOMES[ending.outcome], result_json=ending.result_json,
-        error_message=ending.error_message, error_code=ending.error_code, retryable=ending.retryable,
-        started_ms=ending.started_ms, ended_ms=max(ending.ended_ms, ending.started_ms),
-        progress_done=context.done, progress_total=context.total, item_count=context.item_count,
-        spec=run.message.data,
-        logs=[runs_pb2.LogLine(time_ms=n.time_ms, level=n.level, message=n.message, data_json=n.data) for n in lines],
-        first_log=lines[0].number if lines else 0, resume_at_ms=ending.resume_at_ms,
-        wake=ending.wake,
-    )  # fmt: skip
-    if ending.stop is not None:
-        stop = ending.stop
-        finished.stop.CopyFrom(
-            runs_pb2.StopReceipt(
-                requested_ms=stop.requested_ms,
-                delivered_ms=stop.delivered_ms,
-                stopped_ms=stop.stopped_ms or now_ms(),
-                how=stop.how,
-                leftovers_killed=stop.leftovers,
-            )
-        )
-    return finished
