@@ -21,6 +21,7 @@ from chassis.clock import now_ms
 from chassis.errors import Unavailable
 from chassis.logs import get_logger
 from chassis.poison import TEMPORARY, Isolation
+from chassis.pulling import ConsumerPull
 
 log = get_logger("events")
 CONNECT_SECONDS = 5.0
@@ -55,6 +56,7 @@ class Events:
         self.nc = Client()
         self.js: JetStreamContext = self.nc.jetstream()
         self._acknowledged = _Acknowledged(self.nc)
+        self._pulls: set[ConsumerPull] = set()
         self.on_reconnect: list[Callable[[], Awaitable[None]]] = []
 
     async def connect(self) -> None:
@@ -83,6 +85,8 @@ class Events:
 
     async def _reconnected(self) -> None:
         log.info("connected to NATS again")
+        for pull in self._pulls:
+            pull.forget()
         for callback in self.on_reconnect:
             await callback()
 
@@ -185,34 +189,45 @@ class Events:
         dead letter (`set_aside`, which gets the reason, is told as well). `handle` must bear a repetition.
         """
         settler = _Settler(durable, handle, Isolation(durable, self._aside(durable, set_aside), key=_sequence))
-        subscription, loaded, last_at = None, False, 0.0
-        while True:
-            if loaded:
-                await asyncio.sleep(loaded_patience_seconds)
-            try:
-                if subscription is None:
-                    await self.ensure_consumer(
-                        stream, durable, subject, ack_wait=ack_wait_seconds, max_ack_pending=5_000
-                    )
-                    subscription = await self.js.pull_subscribe_bind(durable, stream)
-                messages = await subscription.fetch(batch, timeout=4)
-            except TimeoutError:
-                continue
-            except asyncio.CancelledError:
-                # Else the server hands messages to a request that nobody waits for, and they come again only late.
-                if subscription is not None:
-                    with contextlib.suppress(*NATS_DOWN):
-                        await subscription.unsubscribe()
-                raise
-            except (NatsError, APIError, OSError) as error:
-                log.warning("cannot fetch", consumer=durable, error=repr(error))
-                subscription = None
-                await asyncio.sleep(0.3)
-                continue
-            now = asyncio.get_running_loop().time()
-            loaded, last_at = len(messages) > 1 or now - last_at < STEADY_SECONDS, now
-            if not await settler.settled(messages):
-                await asyncio.sleep(0.5)
+        pull: ConsumerPull | None = None
+        loaded, last_at = False, 0.0
+        try:
+            while True:
+                if loaded:
+                    await asyncio.sleep(loaded_patience_seconds)
+                try:
+                    if pull is None:
+                        await self.ensure_consumer(
+                            stream, durable, subject, ack_wait=ack_wait_seconds, max_ack_pending=5_000
+                        )
+                        pull = await self.pull(stream, durable, batch=batch)
+                    messages = await pull.take()
+                except JETSTREAM_DOWN as error:
+                    log.warning("cannot pull", consumer=durable, error=repr(error))
+                    await self.end_pull(pull)
+                    pull = None
+                    await asyncio.sleep(0.3)
+                    continue
+                now = asyncio.get_running_loop().time()
+                loaded, last_at = len(messages) > 1 or now - last_at < STEADY_SECONDS, now
+                if not await settler.settled(messages):
+                    await asyncio.sleep(0.5)
+        finally:
+            # Else the server hands messages to a request that nobody waits for, and they come again only late.
+            await self.end_pull(pull)
+
+    async def pull(self, stream: str, consumer: str, *, batch: int) -> ConsumerPull:
+        """Waiting requests at a consumer, to be ended by `end_pull`."""
+        pull = ConsumerPull(self.nc, stream, consumer, batch=batch)
+        await pull.begin()
+        self._pulls.add(pull)
+        return pull
+
+    async def end_pull(self, pull: ConsumerPull | None) -> None:
+        """End it, if there is one."""
+        if pull is not None:
+            self._pulls.discard(pull)
+            await pull.end()
 
     def _aside(self, durable: str, told: SetAside | None) -> SetAside:
         async def aside(message: Msg, reason: str) -> None:

@@ -7,7 +7,7 @@ Owns what becomes of each fire time. No polling: sleeps until the next fire time
 import asyncio
 import contextlib
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -77,6 +77,9 @@ class LiveState(Protocol):
     async def live_runs(self, task_ids: Sequence[int]) -> list[tuple[int, int]]:
         """(how many of its runs are live, the oldest of them or 0) for each."""
 
+    async def unstarted(self, run_ids: Sequence[int]) -> set[int]:
+        """Those of the runs that wait to be started for the first time."""
+
 
 class Starter(Protocol):
     """Starts what records promise."""
@@ -101,6 +104,10 @@ class _Due:
     task: Task
     fires: list[FireTime]
     older_from_ms: int = 0
+
+    def late(self, now: int) -> bool:
+        """Whether they were missed."""
+        return self.fires[0].at_ms < now - LATE_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,9 +256,11 @@ class FireSchedules:
     async def _decide(self, due: Sequence[_Due], now: int) -> list[_Plan]:
         live = dict(zip([one.task.id for one in due], await self._live.live_runs([one.task.id for one in due]),
                         strict=True))  # fmt: skip
+        oldest = [live[one.task.id][1] for one in due if live[one.task.id][1] and one.late(now)]
+        unstarted = await self._live.unstarted(oldest)
         plans: list[_Plan] = []
         for one in due:
-            plans += _plans(one, *live[one.task.id], now)
+            plans += _plans(one, *live[one.task.id], now, unstarted)
         return plans
 
     async def _carry_out(self, plans: Sequence[_Plan]) -> None:
@@ -320,10 +329,10 @@ def _up_to(schedule: str, after_ms: int, now: int) -> tuple[list[FireTime], bool
     return between(schedule, after_ms, now, MAX_CAP)
 
 
-def _plans(due: _Due, live: int, oldest_run: int, now: int) -> list[_Plan]:
-    """What becomes of a task's fire times, given how many of its runs are live."""
+def _plans(due: _Due, live: int, oldest_run: int, now: int, unstarted: Container[int] = ()) -> list[_Plan]:
+    """What becomes of a task's fire times, given how many of its runs are live, and which runs nobody has started."""
     task, policy = due.task, due.task.policy
-    late = due.fires[0].at_ms < now - LATE_MS
+    late = due.late(now)
     plans = []
     if due.older_from_ms:
         why = "paused" if task.status == "paused" else f"missed, and more than {MAX_CAP} were"
@@ -334,7 +343,9 @@ def _plans(due: _Due, live: int, oldest_run: int, now: int) -> list[_Plan]:
         (fire, True, "") for fire in due.fires
     ]  # fmt: skip
     # What `all` makes up for comes at once, but did not overlap at its own time: it runs one after the other.
-    overlap = "queue" if late and policy.misfire == "all" and policy.overlap == "skip" else policy.overlap
+    # Nor did it overlap with a run that was accepted before and that nobody could start: that one was not going.
+    behind = policy.misfire == "all" or oldest_run in unstarted
+    overlap = "queue" if late and behind and policy.overlap == "skip" else policy.overlap
     for fire, start, reason in wanted:
         if not start or not live or overlap == "allow":
             plans.append(_Plan(task, fire.at_ms, start, reason=reason))

@@ -5,7 +5,7 @@ every crash in between leads to a second release: message id and claim drop the 
 compare-and-set on the dependent's mark, which also promises the id of the run that they start.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from chassis.clock import now_ms
@@ -234,6 +234,12 @@ class HeldRuns:
     async def _close(self, mark: Mark, _reason: str) -> None:
         """What it promises can't be started."""
         await self._waiting.replace_mark(mark, replace(mark, open=False))
+
+    async def with_live_runs(self, task_ids: Collection[int]) -> set[int]:
+        """Those of the tasks that have runs under way or waiting."""
+        ids = list(task_ids)
+        counts = await self._live_tasks.live_runs(ids)
+        return {task_id for task_id, (count, _) in zip(ids, counts, strict=True) if count}
 
     async def wake_all(self, task_ids: Iterable[int]) -> None:
         """Look at the waiting runs of all these tasks; those of a task where that fails wait for the next repair."""

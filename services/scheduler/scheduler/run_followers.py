@@ -45,19 +45,21 @@ class RunFollowers:
         """React to ends of runs. Raises `Unavailable`."""
         await self._watch.refresh()
         queues: set[int] = set()
+        seldom: set[int] = set()
         stuck: set[int] = set()
         completed: dict[int, set[int]] = {}
         ends = self._ends(messages)
         await self._workflows(ends)
         for event in ends:
-            if (task := self._book.get(event.task_id)) is not None and may_queue(task):
-                queues.add(task.id)
+            if (task := self._book.get(event.task_id)) is not None and task.schedule:
+                (queues if may_queue(task) else seldom).add(task.id)
             for dependent in self._book.dependents(event.task_id, event.task_name):
                 if event.kind == "completed":
                     await self._waiting.note_completion(event.task_id, event.time_ms, event.run_id)
                     completed.setdefault(dependent, set()).add(event.time_ms)
                 else:
                     stuck.add(dependent)
+        queues |= await self._held.with_live_runs(seldom)
         # A task where this fails is left to the repair, and the others are not held up.
         await self._isolation.each(completed, lambda task_id: self._completed(task_id, max(completed[task_id])))
         await self._held.wake_all((queues | stuck) - set(completed))
@@ -104,5 +106,5 @@ class RunFollowers:
 
 
 def may_queue(task: Task) -> bool:
-    """Whether fire times of this task may wait for its earlier runs."""
+    """Whether fire times of this task often wait for its earlier runs; those of others do after a standstill."""
     return bool(task.schedule) and (task.policy.overlap == "queue" or task.policy.misfire == "all")

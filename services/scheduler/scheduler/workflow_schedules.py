@@ -137,6 +137,10 @@ class ScheduledWorkflows:
         counts = await self._executions.running_of(task_ids)
         return [(counts[i], 0) for i in task_ids]
 
+    async def unstarted(self, _run_ids: Sequence[int]) -> set[int]:
+        """An execution is under way from its beginning."""
+        return set()
+
     async def reserve(self, count: int) -> list[int]:
         """Numbers that nobody else has."""
         if not count:

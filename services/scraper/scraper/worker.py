@@ -55,6 +55,7 @@ class Worker:
         self._paused = PausedQueues(self._ask_paused, self._wake_pullers)
         self._outcomes = Outcomes(events)
         self._pullers = {name: QueuePuller(events, name, free=partial(self._free, name)) for name in executors}
+        self.held.freed = self._slots_freed
         self._pulling, self._draining = True, False
         self._busy = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -69,6 +70,11 @@ class Worker:
     def _wake_pullers(self) -> None:
         for puller in self._pullers.values():
             puller.wake()
+
+    def _slots_freed(self) -> None:
+        # Queues share slots: whoever had too few looks again, whichever run has ended.
+        for puller in self._pullers.values():
+            puller.slots_freed()
 
     async def start(self) -> None:
         """Listen for work and for aborts."""
@@ -190,7 +196,6 @@ class Worker:
             await self._fail(run, reason_of(error))
         finally:
             self.held.remove(run)
-            self._pullers[run.spec.queue].wake()
 
     async def _job(self, run: Held) -> tuple[Job, int]:
         spec = run.spec
@@ -328,6 +333,7 @@ class Worker:
         """Take nothing new, let what runs finish, hand back what doesn't."""
         self._draining = True
         self.set_pulling(False)
+        await asyncio.gather(*(puller.stop() for puller in self._pullers.values()))
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
         for run in self.held:
