@@ -8,15 +8,18 @@ from collections import Counter
 
 from opentelemetry import metrics
 
-# A work item, or a loop, failed with something nobody expected. `place`: the consumer or loop.
 UNEXPECTED = "trawl_unexpected_errors_total"
-# A work item was set aside after its last try.
 SET_ASIDE = "trawl_set_aside_total"
-# A wait was ended by its time limit although what it waits for had come: somebody did not tell.
 UNTOLD = "trawl_untold_waits_total"
+# In words; `place` is the consumer, loop or wait.
+TEXTS = {
+    UNEXPECTED: "Work items and loops that failed with something nobody expected",
+    SET_ASIDE: "Work items that were set aside after their last try",
+    UNTOLD: "Waits that their time limit ended although what they wait for had come: nobody told them",
+}
 
 _meter = metrics.get_meter("trawl")
-_instruments = {name: _meter.create_counter(name) for name in (UNEXPECTED, SET_ASIDE, UNTOLD)}
+_instruments = {name: _meter.create_counter(name) for name in TEXTS}
 _counts: Counter[tuple[str, str]] = Counter()
 
 

@@ -268,7 +268,7 @@ class WorkflowEngine:
         state, key = execution.steps[step.id], key_of(plan.workflow, execution.id, step)
         # In this order: whoever begins items changes the last chunk, so that its revision vouches for the counts.
         tail = await self._items.last_chunk(key)
-        counts = await self._items.counts(key)
+        counts = await self._counts(key, state, tail)
         work: StepWork | None = None
         while (most := _most(step, state, execution, counts)) > 0:
             work = work or await self._step_work(execution, plan, step)
@@ -276,15 +276,20 @@ class WorkflowEngine:
                 tail = Chunk(key, tail.number + 1)
             begun = await self._runs.begin(work, tail, most)
             if begun is None:
-                tail, counts = await self._items.last_chunk(key), await self._items.counts(key)
+                tail = await self._items.last_chunk(key)
+                counts = await self._counts(key, state, tail)
             else:
                 failed = begun.states[len(tail.states) :].count("f")
                 counts = replace(counts, started=counts.started + len(begun.states) - len(tail.states),
                                  failed=counts.failed + failed)  # fmt: skip
                 tail = begun
-            execution = await self._executions.get(execution.id)
+            if state.total > 1:
+                execution = await self._executions.get(execution.id)
         status = ended_step(step, state, execution, counts)
         return state if status is None else await self._end(step, state, status, key, counts)
+
+    async def _counts(self, key: StepKey, state: StepState, tail: Chunk) -> Counts:
+        return tail.counts if state.total <= CHUNK_ITEMS else await self._items.counts(key)
 
     async def _end(self, step: Step, state: StepState, status: StepStatus, key: StepKey, counts: Counts) -> StepState:
         size = await self._runs.gather_results(key, state.total)
