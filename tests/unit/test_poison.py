@@ -2,12 +2,18 @@
 
 import asyncio
 from collections.abc import Sequence
+from unittest.mock import Mock
 
 import pytest
 from chassis import counters, poison
 from chassis.batching import Batcher
 from chassis.errors import InvalidInput, TrawlError, Unavailable
 from chassis.poison import Isolation, Tries, apart, keep_going, passed_over, reason_of
+
+
+@pytest.fixture(autouse=True)
+def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(poison, "log", Mock())  # tracebacks for people take their time
 
 
 class Handler:

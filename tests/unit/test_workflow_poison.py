@@ -5,8 +5,10 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
+from chassis import poison
 from chassis.errors import NotFound
 from scheduler import workflow_engine
 from scheduler.mongo_workflow_items import Chunk
@@ -81,6 +83,7 @@ class Stores:
 @pytest.fixture
 def stores(monkeypatch: pytest.MonkeyPatch) -> Stores:
     monkeypatch.setattr(workflow_engine, "AGAIN_SECONDS", 0.001)
+    monkeypatch.setattr(poison, "log", Mock())  # tracebacks for people take their time
     return Stores("good", "other", "poison")
 
 

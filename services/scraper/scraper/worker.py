@@ -16,7 +16,7 @@ from chassis.errors import TrawlError, Unavailable
 from chassis.events import NATS_DOWN, Events, Msg
 from chassis.grpc_client import GrpcClient
 from chassis.logs import get_logger
-from chassis.poison import reason_of
+from chassis.poison import Isolation, passed_over, reason_of
 from google.protobuf.message import DecodeError
 from trawl.scheduler.v1 import events_pb2, queues_pb2, queues_pb2_grpc, runs_pb2, runs_pb2_grpc, work_pb2, work_pb2_grpc
 from wire import subjects
@@ -59,6 +59,7 @@ class Worker:
         self._pulling, self._draining = True, False
         self._busy = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._isolation: Isolation[Msg] = Isolation("claims", self._dead_letter, key=_sequence)
 
     def _free(self, queue: str) -> int:
         return self.held.free(queue) if self._pulling and queue not in self._paused.names else 0
@@ -111,7 +112,8 @@ class Worker:
 
     async def _claim_reserved(self, queue: str, messages: Sequence[Msg], claims: asyncio.Semaphore) -> None:
         try:
-            await self._claim(queue, messages)
+            for message in await self._isolation.all(messages, partial(self._claim, queue)):
+                await self._give_back(message, delay=1.0)
         finally:
             self.held.reserve(queue, -len(messages))
             claims.release()
@@ -132,7 +134,10 @@ class Worker:
         for message in messages:
             try:
                 spec = runs_pb2.RunSpec.FromString(message.data)
-                candidates.append(Held(message, spec, token_of(message), 0))
+                held, token = self.held.get(spec.run_id), token_of(message)
+                # A batch of which one has failed unexpectedly is claimed again in parts.
+                if held is None or held.token != token:
+                    candidates.append(Held(message, spec, token, 0))
             except (DecodeError, ValueError, IndexError) as error:
                 await self._dead_letter(message, repr(error))
         try:
@@ -306,9 +311,11 @@ class Worker:
     async def _report(self, runs: Sequence[Held]) -> None:
         reports, confirmed = [], []
         for run in runs:
-            report, until = report_of(run)
-            reports.append(report)
-            confirmed.append((run, until))
+            # The lease of one that can't be reported runs out; those of the others must not.
+            with passed_over("reports", run.spec.run_id):
+                report, until = report_of(run)
+                reports.append(report)
+                confirmed.append((run, until))
         request = work_pb2.ReportRequest(
             worker_id=self._identity.worker_id, worker_session=self._identity.session, reports=reports
         )
@@ -341,3 +348,7 @@ class Worker:
                 run.attempt.stop(StopReason.DRAIN)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=3)
+
+
+def _sequence(message: Msg) -> int:
+    return int(message.metadata.sequence.stream)
