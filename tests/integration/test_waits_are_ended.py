@@ -137,8 +137,13 @@ class Queue:
     def __init__(self, events: Events) -> None:
         self._events = events
         self.held = HeldRuns({"process": 2}, {"mine": "process", "other": "process"}, total=2)
-        self.puller = QueuePuller(events, "mine", free=lambda: self.held.free("mine"))
-        self.held.freed = self.puller.slots_freed
+        self._starved: set[QueuePuller] = set()
+        self.puller = QueuePuller(events, "mine", free=lambda: self.held.free("mine"), starved=self._starved)
+        self.held.freed = self._freed
+
+    def _freed(self) -> None:
+        for puller in self._starved:
+            puller.wake()
 
     async def publish(self, *payloads: bytes) -> None:
         for payload in payloads:

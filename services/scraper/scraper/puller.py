@@ -35,9 +35,14 @@ FAIR_EVERY = 10
 
 
 class QueuePuller:
-    """Pulls for one queue. `pull` is called by one task only."""
+    """Pulls for one queue. `pull` is called by one task only. It is in `starved` while it had too few slots: wake it
+    when some come free.
+    """
 
-    def __init__(self, events: Events, queue: str, *, free: Callable[[], int]) -> None:
+    def __init__(
+        self, events: Events, queue: str, *, free: Callable[[], int], starved: "set[QueuePuller]"
+    ) -> None:  # fmt: skip
+        self._starved = starved
         self._events, self._queue, self._free = events, queue, free
         self._consumers = {priority: subjects.ready_consumer(queue, priority) for priority in subjects.PRIORITIES}
         self._arrived: deque[Msg] = deque()
@@ -49,7 +54,7 @@ class QueuePuller:
         self._inbox = ""
         self._round = 0
         self._busy = False
-        self._starved = self._stopped = False
+        self._stopped = False
         self._subscriptions: list[Any] = []
 
     async def start(self) -> None:
@@ -84,13 +89,8 @@ class QueuePuller:
         self._wake.set()
 
     def wake(self) -> None:
-        """Pulling should look around again."""
+        """Slots have come free, or pulling should look around again."""
         self._wake.set()
-
-    def slots_freed(self) -> None:
-        """Slots have come free: look around if there were too few. Called for each run that ends, of any queue."""
-        if self._starved:
-            self._wake.set()
 
     async def stop(self) -> None:
         """Withdraw the waiting pulls, and give back what they have brought: it must be with nobody when this ends."""
@@ -125,7 +125,10 @@ class QueuePuller:
         while True:
             self._wake.clear()
             free = 0 if self._stopped else min(self._free(), MAX_BATCH)
-            self._starved = free < max(1, len(self._arrived))
+            if free < max(1, len(self._arrived)):
+                self._starved.add(self)
+            else:
+                self._starved.discard(self)
             messages = await self._take_arrived(free)
             if free > 0:
                 if self._busy:

@@ -54,7 +54,10 @@ class Worker:
         self._queues: queues_pb2_grpc.QueueServiceAsyncStub = scheduler.stub(queues_pb2_grpc.QueueServiceStub)
         self._paused = PausedQueues(self._ask_paused, self._wake_pullers)
         self._outcomes = Outcomes(events)
-        self._pullers = {name: QueuePuller(events, name, free=partial(self._free, name)) for name in executors}
+        self._starved: set[QueuePuller] = set()
+        self._pullers = {
+            name: QueuePuller(events, name, free=partial(self._free, name), starved=self._starved) for name in executors
+        }
         self.held.freed = self._slots_freed
         self._pulling, self._draining = True, False
         self._busy = asyncio.Event()
@@ -74,8 +77,8 @@ class Worker:
 
     def _slots_freed(self) -> None:
         # Queues share slots: whoever had too few looks again, whichever run has ended.
-        for puller in self._pullers.values():
-            puller.slots_freed()
+        for puller in self._starved:
+            puller.wake()
 
     async def start(self) -> None:
         """Listen for work and for aborts."""
