@@ -156,12 +156,7 @@ class WorkflowEngine:
             del self._dirty[execution_id]
             self._busy.add(execution_id)
             try:
-                waits = bool(await self._isolation.each([execution_id], self._carry_on))
-            except TEMPORARY as error:
-                log.warning("an execution waits", execution=execution_id, reason=error.message)
-                waits = True
-            try:
-                if waits:
+                if await self._must_wait(execution_id):
                     self._unsure.add(execution_id)
                     await asyncio.sleep(AGAIN_SECONDS)
                     self.poke(execution_id)
@@ -169,6 +164,14 @@ class WorkflowEngine:
                 self._busy.discard(execution_id)
                 if execution_id in self._dirty:
                     self._wake.set()
+
+    async def _must_wait(self, execution_id: str) -> bool:
+        """Carry it forward; answers whether that can't be done now."""
+        try:
+            return bool(await self._isolation.each([execution_id], self._carry_on))
+        except TEMPORARY as error:
+            log.warning("an execution waits", execution=execution_id, reason=error.message)
+            return True
 
     async def _carry_on(self, execution_id: str) -> None:
         if execution_id in self._unsure:

@@ -175,14 +175,18 @@ def conclude(workflow: Workflow, execution: Execution, now: int) -> Execution:
 
 
 def failed(execution: Execution, step_id: str, reason: str, now: int) -> Execution:
-    """The execution with that step failed; without a step, all of it."""
-    broken = [step_id] if step_id else [one for one, state in execution.steps.items() if state.status not in ENDED]
-    for one in broken:
+    """The execution with that step failed; without a step that can, all of it."""
+    open_steps = [one for one, state in execution.steps.items() if state.status not in ENDED]
+    for one in [step_id] if step_id in open_steps else open_steps:
         state = execution.steps[one]
         execution = execution.with_step(one, replace(
             state, status=StepStatus.FAILED, started_ms=state.started_ms or now, completed_ms=now, error=reason
         ))  # fmt: skip
-    return execution if step_id else replace(execution, status=ExecutionStatus.FAILED, completed_ms=now, error=reason)
+    return (
+        execution
+        if step_id in open_steps
+        else replace(execution, status=ExecutionStatus.FAILED, completed_ms=now, error=reason)
+    )
 
 
 def _any_cancelled(states: Iterable[StepState]) -> bool:
