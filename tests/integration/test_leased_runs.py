@@ -89,7 +89,8 @@ async def parts(settings_env: SettingsEnv, monkeypatch: pytest.MonkeyPatch) -> A
     for name, value in settings_env().items():
         monkeypatch.setenv(name, value)
     settings = SchedulerSettings()
-    events, mongo, redis = Events(settings.nats_url, "test"), mongo_client(settings), redis_client(settings)
+    events = Events(settings.nats_url, "test", dead_letter=subjects.dead_letter)
+    mongo, redis = mongo_client(settings), redis_client(settings)
     await events.connect()
     await events.declare_streams(subjects.STREAMS, 1)
     database = mongo_database(mongo, settings, "scheduler")

@@ -21,15 +21,19 @@ class TrawlError(Exception):
 
     def __init__(self, message: str, *, field: str | None = None, **details: Json) -> None:
         super().__init__(message)
-        self.message = message
+        # Half a surrogate pair, quoted from what came in, would break every encoder on the error's way.
+        self.message = message if message.isascii() else message.encode("utf-8", "backslashreplace").decode()
         self.field = field
         self.details = details
 
     def to_bytes(self) -> bytes:
-        """The trailer's JSON."""
-        return orjson.dumps(
-            {"kind": self.kind, "message": self.message, "field": self.field, "details": self.details}, default=str
-        )
+        """The trailer's JSON; of details that JSON can't carry their text."""
+        said = {"kind": self.kind, "message": self.message, "field": self.field, "details": self.details}
+        try:
+            return orjson.dumps(said, default=str)
+        except TypeError:
+            plain = {name: ascii(value) for name, value in self.details.items()}
+            return orjson.dumps(said | {"field": self.field and ascii(self.field)[1:-1], "details": plain})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "TrawlError":

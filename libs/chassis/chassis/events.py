@@ -17,8 +17,11 @@ from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StorageType,
 from nats.js.errors import APIError, BadRequestError, NoStreamResponseError, NotFoundError
 
 from chassis.batching import STEADY_SECONDS
+from chassis.clock import now_ms
 from chassis.errors import Unavailable
 from chassis.logs import get_logger
+from chassis.poison import TEMPORARY, Isolation
+from chassis.pulling import ConsumerPull
 
 log = get_logger("events")
 CONNECT_SECONDS = 5.0
@@ -38,14 +41,22 @@ class StreamTable(Protocol):
     max_bytes: int
 
 
-class Events:
-    """One NATS connection. `on_reconnect` callbacks run after every re-established connection."""
+DeadLetter = Callable[[str, str, int], tuple[str, dict[str, str]]]
+Handle = Callable[[Sequence[Msg]], Awaitable[None]]
+SetAside = Callable[[Msg, str], Awaitable[None]]
 
-    def __init__(self, url: str, name: str) -> None:
-        self._url, self._name = url, name
+
+class Events:
+    """One NATS connection. `on_reconnect` callbacks run after every re-established connection. `dead_letter` gives
+    (subject, headers) for a message that is set aside: of who could not handle it, why, and when (epoch ms).
+    """
+
+    def __init__(self, url: str, name: str, *, dead_letter: DeadLetter) -> None:
+        self._url, self._name, self._dead_letter = url, name, dead_letter
         self.nc = Client()
         self.js: JetStreamContext = self.nc.jetstream()
         self._acknowledged = _Acknowledged(self.nc)
+        self._pulls: set[ConsumerPull] = set()
         self.on_reconnect: list[Callable[[], Awaitable[None]]] = []
 
     async def connect(self) -> None:
@@ -74,6 +85,8 @@ class Events:
 
     async def _reconnected(self) -> None:
         log.info("connected to NATS again")
+        for pull in self._pulls:
+            pull.forget()
         for callback in self.on_reconnect:
             await callback()
 
@@ -161,46 +174,69 @@ class Events:
         stream: str,
         durable: str,
         subject: str,
-        handle: Callable[[list[Msg]], Awaitable[None]],
+        handle: Handle,
         *,
         batch: int = 256,
         ack_wait_seconds: float = 30,
         loaded_patience_seconds: float = 0,
+        set_aside: SetAside | None = None,
     ) -> None:
         """For ever: fetch a batch, `handle` it, acknowledge it all. Under load (the last batch had company, or
         has just been) the next one is waited for a moment, where latency matters less than the number of batches.
 
-        When `handle` raises `Unavailable` the batch goes back with a delay and nothing is lost; any other exception is
-        a defect and ends the loop.
+        When `handle` raises what is temporary, the batch goes back with a delay and nothing is lost. When it raises
+        anything else, the messages are handled apart: one that fails comes again, and after its last try it becomes a
+        dead letter (`set_aside`, which gets the reason, is told as well). `handle` must bear a repetition.
         """
-        subscription, loaded, last_at = None, False, 0.0
-        while True:
-            if loaded:
-                await asyncio.sleep(loaded_patience_seconds)
-            try:
-                if subscription is None:
-                    await self.ensure_consumer(
-                        stream, durable, subject, ack_wait=ack_wait_seconds, max_ack_pending=5_000
-                    )
-                    subscription = await self.js.pull_subscribe_bind(durable, stream)
-                messages = await subscription.fetch(batch, timeout=4)
-            except TimeoutError:
-                continue
-            except asyncio.CancelledError:
-                # Else the server hands messages to a request that nobody waits for, and they come again only late.
-                if subscription is not None:
-                    with contextlib.suppress(*NATS_DOWN):
-                        await subscription.unsubscribe()
-                raise
-            except (NatsError, APIError, OSError) as error:
-                log.warning("cannot fetch", consumer=durable, error=repr(error))
-                subscription = None
-                await asyncio.sleep(0.3)
-                continue
-            now = asyncio.get_running_loop().time()
-            loaded, last_at = len(messages) > 1 or now - last_at < STEADY_SECONDS, now
-            if not await _settled(messages, handle, durable):
-                await asyncio.sleep(0.5)
+        settler = _Settler(durable, handle, Isolation(durable, self._aside(durable, set_aside), key=_sequence))
+        pull: ConsumerPull | None = None
+        loaded, last_at = False, 0.0
+        try:
+            while True:
+                if loaded:
+                    await asyncio.sleep(loaded_patience_seconds)
+                try:
+                    if pull is None:
+                        await self.ensure_consumer(
+                            stream, durable, subject, ack_wait=ack_wait_seconds, max_ack_pending=5_000
+                        )
+                        pull = await self.pull(stream, durable, batch=batch)
+                    messages = await pull.take()
+                except JETSTREAM_DOWN as error:
+                    log.warning("cannot pull", consumer=durable, error=repr(error))
+                    await self.end_pull(pull)
+                    pull = None
+                    await asyncio.sleep(0.3)
+                    continue
+                now = asyncio.get_running_loop().time()
+                loaded, last_at = len(messages) > 1 or now - last_at < STEADY_SECONDS, now
+                if not await settler.settled(messages):
+                    await asyncio.sleep(0.5)
+        finally:
+            # Else the server hands messages to a request that nobody waits for, and they come again only late.
+            await self.end_pull(pull)
+
+    async def pull(self, stream: str, consumer: str, *, batch: int) -> ConsumerPull:
+        """Waiting requests at a consumer, to be ended by `end_pull`."""
+        pull = ConsumerPull(self.nc, stream, consumer, batch=batch)
+        await pull.begin()
+        self._pulls.add(pull)
+        return pull
+
+    async def end_pull(self, pull: ConsumerPull | None) -> None:
+        """End it, if there is one."""
+        if pull is not None:
+            self._pulls.discard(pull)
+            await pull.end()
+
+    def _aside(self, durable: str, told: SetAside | None) -> SetAside:
+        async def aside(message: Msg, reason: str) -> None:
+            subject, headers = self._dead_letter(durable, reason, now_ms())
+            await self.publish_with(subject, message.data, headers)
+            if told is not None:
+                await told(message, reason)
+
+        return aside
 
     async def close(self) -> None:
         """Flush and close."""
@@ -211,20 +247,36 @@ class Events:
             await self.nc.close()
 
 
-async def _settled(messages: list[Msg], handle: Callable[[list[Msg]], Awaitable[None]], durable: str) -> bool:
-    """Whether the batch was handled and is acknowledged; else it goes back."""
-    try:
-        await handle(messages)
-    except Unavailable as error:
-        log.warning("events go back", consumer=durable, count=len(messages), reason=error.message)
+def _sequence(message: Msg) -> int:
+    return int(message.metadata.sequence.stream)
+
+
+class _Settler:
+    """Handles batches of one consumer, and answers for each message: done, or again."""
+
+    def __init__(self, durable: str, handle: Handle, isolation: Isolation[Msg]) -> None:
+        self._durable, self._handle, self._isolation = durable, handle, isolation
+
+    async def settled(self, messages: list[Msg]) -> bool:
+        """Whether the batch was handled and is acknowledged; else it goes back."""
+        try:
+            again = await self._isolation.all(messages, self._handle)
+        except TEMPORARY as error:
+            log.warning("events go back", consumer=self._durable, count=len(messages), reason=error.message)
+            await self._give_back(messages)
+            return False
+        await self._give_back(again)
+        for message in messages:
+            if not again or message not in again:
+                with contextlib.suppress(*NATS_DOWN):
+                    await message.ack()
+        return True
+
+    @staticmethod
+    async def _give_back(messages: list[Msg]) -> None:
         for message in messages:
             with contextlib.suppress(*NATS_DOWN):
                 await message.nak(delay=1)
-        return False
-    for message in messages:
-        with contextlib.suppress(*NATS_DOWN):
-            await message.ack()
-    return True
 
 
 class _Acknowledged:

@@ -1,5 +1,6 @@
 """Structured logs: one JSON object a line, with the trace it belongs to and no secrets in it."""
 
+import contextlib
 import logging
 import logging.handlers
 import re
@@ -45,8 +46,9 @@ class _Lines:
         self._out, self._handler = out, handler
 
     def msg(self, message: str) -> None:
-        self._out.write(message + "\n")
-        self._out.flush()
+        with contextlib.suppress(OSError):  # a full disk costs the line, and nothing else
+            self._out.write(message + "\n")
+            self._out.flush()
         if self._handler is not None:
             self._handler.emit(logging.LogRecord("", 0, "", 0, message, None, None))
 
@@ -75,7 +77,10 @@ def configure_logs(service: str, level: str, log_dir: Path | None) -> None:
     def render(_logger: Any, _method: str, event: Event) -> str:
         event["service"] = service
         event["logger"] = event.pop("logger_name", "")
-        return orjson.dumps(event, default=str).decode()
+        try:
+            return orjson.dumps(event, default=str).decode()
+        except TypeError:  # a number or text that JSON can't carry
+            return orjson.dumps({key: ascii(value) for key, value in event.items()}).decode()
 
     structlog.configure(
         processors=[*processors, render],

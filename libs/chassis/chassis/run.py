@@ -12,6 +12,7 @@ from typing import Any
 import uvloop
 
 from chassis.logs import configure_logs, get_logger
+from chassis.poison import keep_going
 from chassis.settings import ServiceSettings
 from chassis.telemetry import configure_telemetry, shutdown_telemetry
 
@@ -29,8 +30,14 @@ class Lifetime:
         self.failure: BaseException | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
+    def keep(self, name: str, loop: Callable[[], Awaitable[None]]) -> asyncio.Task[Any]:
+        """Run a loop beside the service, for ever: whatever fails in it, it begins anew and the service goes on."""
+        return self.spawn(name, keep_going(name, loop))
+
     def spawn(self, name: str, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Run `work` beside the service. If it fails, the service stops with an error, to be started anew."""
+        """Run what the service can't be without, such as its start or its servers. If it fails, the service stops with
+        an error, to be started anew.
+        """
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._ended)

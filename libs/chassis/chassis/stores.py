@@ -1,5 +1,6 @@
 """Connections to MongoDB and Redis with bounded waits, and their drivers' errors as `Unavailable`."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,11 +12,12 @@ from pymongo.errors import (
     ConnectionFailure,
     ExecutionTimeout,
     NetworkTimeout,
+    OperationFailure,
     ServerSelectionTimeoutError,
 )
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import BusyLoadingError
+from redis.exceptions import BusyLoadingError, OutOfMemoryError, ReadOnlyError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -24,6 +26,16 @@ from chassis.settings import ServiceSettings
 
 MONGO_DOWN = (AutoReconnect, ConnectionFailure, ExecutionTimeout, NetworkTimeout, ServerSelectionTimeoutError)
 REDIS_DOWN = (RedisConnectionError, RedisTimeoutError, BusyLoadingError)
+# Codes of a server that is well and can't do it now: stepping down, shutting down, out of time or space, not enough
+# members for the write concern.
+MONGO_TROUBLE = frozenset(
+    {50, 64, 89, 91, 100, 189, 262, 9001, 10058, 10107, 11600, 11602, 13435, 13436, 14031, 16755}
+)  # fmt: skip
+# The same where only the text tells. A full disk is nobody's request's fault: whatever waits for it is kept.
+_TROUBLE = re.compile(
+    r"(?i)disk is full|no space left|disk I/O error|database is locked|readonly database"
+    r"|\b(MISCONF|OOM command|READONLY|CLUSTERDOWN|MASTERDOWN|NOREPLICAS|TRYAGAIN|LOADING)\b"
+)
 
 
 # A service's database. Composition roots hand it on by this name, so that the driver's is known to few.
@@ -71,17 +83,25 @@ def redis_client(settings: ServiceSettings, *, connections: int = 16) -> aioredi
 
 @contextmanager
 def mongo_errors() -> Iterator[None]:
-    """Turns "MongoDB can't be reached" into `Unavailable`."""
+    """Turns "MongoDB can't be reached", or can't do its work now, into `Unavailable`."""
     try:
         yield
     except MONGO_DOWN as error:
+        raise Unavailable("MongoDB is unavailable", dependency="mongodb") from error
+    except OperationFailure as error:
+        if error.code not in MONGO_TROUBLE and _TROUBLE.search(str(error)) is None:
+            raise
         raise Unavailable("MongoDB is unavailable", dependency="mongodb") from error
 
 
 @contextmanager
 def redis_errors() -> Iterator[None]:
-    """Turns "Redis can't be reached" into `Unavailable`."""
+    """Turns "Redis can't be reached", or can't do its work now, into `Unavailable`."""
     try:
         yield
     except REDIS_DOWN as error:
+        raise Unavailable("Redis is unavailable", dependency="redis") from error
+    except ResponseError as error:
+        if not isinstance(error, OutOfMemoryError | ReadOnlyError) and _TROUBLE.search(str(error)) is None:
+            raise
         raise Unavailable("Redis is unavailable", dependency="redis") from error

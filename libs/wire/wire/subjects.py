@@ -128,6 +128,11 @@ def dead_subject(origin: str) -> str:
     return f"trawl.dead.{origin}"
 
 
+def dead_letter(origin: str, reason: str, time_ms: int) -> tuple[str, dict[str, str]]:
+    """(subject, headers) of a message that is set aside; `origin` is who could not handle it."""
+    return dead_subject(origin), dead_headers(reason, time_ms)
+
+
 def dead_headers(reason: str, time_ms: int) -> dict[str, str]:
     """The headers of a dead letter; a header has one line."""
     return {DEAD_REASON: " ".join(reason.split())[:500], DEAD_TIME: str(time_ms)}

@@ -41,7 +41,7 @@ class Gateway:
         self._settings = settings
         pool = PoolGauge()
         self._mongo, self._redis = mongo_client(settings, event_listeners=[pool]), redis_client(settings)
-        self._events = Events(settings.nats_url, "gateway")
+        self._events = Events(settings.nats_url, "gateway", dead_letter=subjects.dead_letter)
         self._backend = Backend(
             scheduler=settings.scheduler_target, scraper=settings.scraper_target, registry=settings.registry_target
         )

@@ -4,6 +4,8 @@ from typing import Any
 
 import orjson
 
+from gateway.checks import invalid
+from gateway.exact_json import DuplicateKey, HugeInteger, check_exact
 from gateway.exchange import Call, Receive
 from gateway.failures import Malformed, TooLarge
 
@@ -13,14 +15,23 @@ MAX_DEPTH = 100
 
 
 def decode_json(data: bytes) -> Json:
-    """The JSON value. Raises `Malformed` for what is not JSON, not UTF-8, or nested deeper than `MAX_DEPTH`."""
+    """The JSON value. Raises `Malformed` for what is not JSON, not UTF-8, nested deeper than `MAX_DEPTH`, or has a key
+    twice, and `InvalidInput` for an integer of more than 64 bits.
+    """
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        raise Malformed(f"请求体不是有效的JSON: {error}", field="body", rule="json") from error
+        place = f"第{error.lineno}行第{error.colno}列"
+        raise Malformed(f"请求体不是有效的JSON: {place}", field="body", rule="json") from error
     # A short body can't be nested too deep, and most are short.
     if data.count(b"[") + data.count(b"{") > MAX_DEPTH and not _is_shallow(value):
         raise Malformed(f"请求体嵌套超过{MAX_DEPTH}层", field="body", rule="max_depth")
+    try:
+        check_exact(data, value)
+    except DuplicateKey as error:
+        raise Malformed(f"请求体中的键重复: {error.args[0][:100]!r}", field="body", rule="duplicate_key") from error
+    except HugeInteger as error:
+        raise invalid(error.args[0][:200] or "body", "integer", "超出64位整数, 请用字符串表示") from error
     return value
 
 

@@ -3,7 +3,8 @@
 Every failure is an `InvalidInput` with `field`, and `rule` and `value` in its details.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from chassis.errors import InvalidInput
@@ -20,6 +21,15 @@ def invalid(name: str, rule: str, message: str, value: Json = None) -> InvalidIn
     elif isinstance(value, dict | list):
         value = None
     return InvalidInput(f"请求参数验证失败: {name} {message}", field=name, rule=rule, value=value)
+
+
+def refuse_unknown(names: Iterable[str], known: Collection[str], place: str = "") -> None:
+    """Raises `InvalidInput` for a name that is not one of `known`, with the one that looks most like it."""
+    for name in names:
+        if name not in known:
+            near = get_close_matches(name, known, n=1, cutoff=0.6)
+            hint = f", 是否为 {near[0]}?" if near else f", 可用字段: {', '.join(known)}"
+            raise invalid(f"{place}{name}"[:MAX_SHOWN_CHARACTERS], "unknown", f"是未知字段{hint}")
 
 
 class Fields:

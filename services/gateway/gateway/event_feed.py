@@ -7,11 +7,12 @@ again later at `<sequence>.<index>`, and miss nothing while the stream keeps it.
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
-from typing import Any
 
 from chassis.errors import Unavailable
 from chassis.events import JETSTREAM_DOWN, Events
 from chassis.logs import get_logger
+from chassis.poison import passed_over
+from chassis.pulling import ConsumerPull
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from wire import subjects
 
@@ -19,7 +20,6 @@ from gateway.happenings import Happening, read_message
 
 log = get_logger("feed")
 BATCH = 64
-FETCH_SECONDS = 4.0
 CALL_SECONDS = 5.0
 # The server forgets a listener that died.
 FORGOTTEN_SECONDS = 60.0
@@ -48,17 +48,16 @@ class EventFeed:
     async def listen(self, place: tuple[int, int]) -> AsyncGenerator[tuple[str, Happening], None]:
         """For ever: ids and happenings from there on."""
         sequence, first = place
-        consumer: Any = None
+        pull: ConsumerPull | None = None
         try:
             while True:
                 try:
-                    consumer = consumer or await self._consumer(sequence)
-                    messages = await consumer[1].fetch(BATCH, timeout=FETCH_SECONDS)
-                except TimeoutError:
-                    continue
+                    pull = pull or await self._pull(sequence)
+                    messages = await pull.take()
                 except JETSTREAM_DOWN as error:
-                    log.debug("cannot fetch", error=repr(error))
-                    consumer = None
+                    log.debug("cannot pull", error=repr(error))
+                    await self._events.end_pull(pull)
+                    pull = None
                     await asyncio.sleep(0.5)
                     continue
                 for message in messages:
@@ -68,10 +67,10 @@ class EventFeed:
                             yield f"{sequence}.{index}", happening
                     sequence, first = sequence + 1, 0
         finally:
-            if consumer is not None:
-                await self._forget(*consumer)
+            if pull is not None:
+                await self._forget(pull)
 
-    async def _consumer(self, sequence: int) -> tuple[str, Any]:
+    async def _pull(self, sequence: int) -> ConsumerPull:
         async with asyncio.timeout(CALL_SECONDS):
             info = await self._events.js.add_consumer(
                 subjects.EVENTS_STREAM,
@@ -84,18 +83,16 @@ class EventFeed:
                     mem_storage=True,
                 ),
             )
-            return info.name, await self._events.js.pull_subscribe_bind(info.name, subjects.EVENTS_STREAM)
+            return await self._events.pull(subjects.EVENTS_STREAM, info.name, batch=BATCH)
 
-    async def _forget(self, name: str, subscription: Any) -> None:
+    async def _forget(self, pull: ConsumerPull) -> None:
+        await self._events.end_pull(pull)
         with contextlib.suppress(*JETSTREAM_DOWN):
             async with asyncio.timeout(1):
-                await subscription.unsubscribe()
-                await self._events.js.delete_consumer(subjects.EVENTS_STREAM, name)
+                await self._events.js.delete_consumer(subjects.EVENTS_STREAM, pull.consumer)
 
 
 def _read(subject: str, payload: bytes) -> list[Happening]:
-    try:
+    with passed_over("event feed", subject):
         return read_message(subject, payload)
-    except ValueError as error:
-        log.warning("an event is left out", reason=str(error))
-        return []
+    return []

@@ -1,9 +1,9 @@
 """Waits for runs to end. Owns: the subscription to run events, and who waits for which run. Knows no contract."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 
+from chassis import counters
 from chassis.errors import DeadlineExceeded, Exhausted, Unavailable
 from chassis.events import Events, Msg
 from chassis.logs import get_logger
@@ -62,6 +62,7 @@ class RunWatcher:
                 del self._waiting[run_id]
 
     async def _watch(self, run_id: int, heard: asyncio.Event) -> runs_pb2.Run:
+        told = True
         while not self._closing:
             heard.clear()
             try:
@@ -70,10 +71,14 @@ class RunWatcher:
                 log.debug("cannot ask for a run", run_id=run_id, reason=error.message)
             else:
                 if run.status in ENDED:
+                    if not told:
+                        counters.count(counters.UNTOLD, "run watcher")
                     return run
-            with contextlib.suppress(TimeoutError):
+            try:
                 async with asyncio.timeout(max(self._recheck_seconds, self._count / MAX_RECHECKS_PER_SECOND)):
-                    await heard.wait()
+                    told = await heard.wait()
+            except TimeoutError:
+                told = False
         raise Unavailable("the gateway is stopping", dependency="gateway")
 
     async def _heard(self, message: Msg) -> None:

@@ -1,8 +1,8 @@
 """The scheduler's composition root: builds the parts, serves until told to stop."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 
 from chassis.events import Events, Msg
 from chassis.grpc_client import GrpcClient
@@ -59,7 +59,7 @@ class Stores:
     """What the scheduler is connected to."""
 
     def __init__(self, settings: SchedulerSettings) -> None:
-        self.events = Events(settings.nats_url, "scheduler")
+        self.events = Events(settings.nats_url, "scheduler", dead_letter=subjects.dead_letter)
         self.mongo, self.redis = mongo_client(settings), redis_client(settings)
         self.database = mongo_database(self.mongo, settings, "scheduler")
         self.registry = GrpcClient("worker-registry", settings.registry_target)
@@ -89,6 +89,7 @@ class Scheduler:
         self.finish = FinishRuns(
             live=live, archive=archive, announcer=announcer, parked=self.parked, durations=durations
         )
+        self.parked.fail = self.finish.archive_runs
         self.leasing = Leasing(
             database, redis, live=live, archive=archive, announcer=announcer, finish=self.finish, lease_ms=lease_ms,
             deadline_grace_ms=grace_ms,
@@ -109,14 +110,14 @@ class Scheduler:
             dependencies=self.selfstart.dependencies, watch=self.selfstart.watch, standings=self.standings,
             aborts=AbortRuns(live=live, finish=self.finish, announcer=announcer, ended=ended),
         )  # fmt: skip
+        self.offers = WorkerOffers(stores.registry)
         self.workflows = WorkflowParts(
             database, tasks=tasks, live=live, archive=archive, announcer=announcer, starter=self.starter,
-            aborter=self.aborter, changes=self.changes, dependencies=self.selfstart.dependencies,
+            aborter=self.aborter, changes=self.changes, dependencies=self.selfstart.dependencies, offers=self.offers,
         )  # fmt: skip
         self.selfstart.connect(self.starter, self.aborter, self.workflows.engine.on_run_ends)
         self.rebuilder = Rebuilder(live, archive, events, waiting=self.selfstart.waiting, leased=self.leasing.runs)
         self.work = Work(live, archive, announcer, self.queueing.pauses)
-        self.offers = WorkerOffers(stores.registry)
         self.explainer = ExplainRun(
             reader=self.reader, live=live, tasks=tasks, waiting=self.selfstart.waiting,
             live_tasks=self.selfstart.live_tasks, gate=self.selfstart.gate, offers=self.offers,
@@ -160,20 +161,20 @@ class Scheduler:
     async def start(self, life: Lifetime, events: Events) -> None:
         """Begin all loops."""
         stream = subjects.EVENTS_STREAM
-        loops: Mapping[str, Coroutine[Any, Any, None]] = {
-            "finished": events.consume(
-                stream, "scheduler-finished", subjects.RUNS_FINISHED, self._finish,
-                loaded_patience_seconds=FINISH_PATIENCE_SECONDS,
+        loops: Mapping[str, Callable[[], Awaitable[None]]] = {
+            "finished": partial(
+                events.consume, stream, "scheduler-finished", subjects.RUNS_FINISHED, self._finish,
+                loaded_patience_seconds=FINISH_PATIENCE_SECONDS, set_aside=self.finish.set_aside,
             ),
-            "workers": events.consume(stream, "scheduler-workers", subjects.WORKER_EVENTS, self.lost.handle),
-            "offers": self.offers.run(),
-            "parked": self.parked.run(),
-            "sweeper": self.lost.run(),
-            "rebuild": self.rebuilder.run(),
-            "standings": self.standings.run(events),
+            "workers": partial(events.consume, stream, "scheduler-workers", subjects.WORKER_EVENTS, self.lost.handle),
+            "offers": self.offers.run,
+            "parked": self.parked.run,
+            "sweeper": self.lost.run,
+            "rebuild": self.rebuilder.run,
+            "standings": partial(self.standings.run, events),
         }  # fmt: skip
         for name, loop in loops.items():
-            life.spawn(name, loop)
+            life.keep(name, loop)
         for part in (self.leasing, self.selfstart, self.workflows):
             await part.start(life, events)
 
@@ -198,7 +199,7 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
         await events.nc.subscribe(subjects.RUN_EVENTS, cb=scheduler.ended.on_events)
         await events.nc.subscribe(subjects.LIVE_WAKES, cb=scheduler.parked.on_wake)
         await server.start(serving=False)
-        life.spawn("readiness", readiness.run())
+        life.keep("readiness", readiness.run)
         await scheduler.start(life, events)
         log.info("serving", port=server.port)
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 
+from chassis import counters
 from chassis.clock import now_ms
 from chassis.errors import Conflict
 from chassis.events import Msg
@@ -39,15 +40,15 @@ class EndedRuns:
             for waiter in self._waiting.get(event.run_id, ()):
                 waiter.set()
 
-    async def wait(self, run_id: int, seconds: float) -> None:
-        """Return when something happened to the run, or the time is over."""
+    async def wait(self, run_id: int, seconds: float) -> bool:
+        """Return when something happened to the run, or (False) when the time is over."""
         waiter = asyncio.Event()
         self._waiting[run_id].add(waiter)
         try:
             async with asyncio.timeout(seconds):
-                await waiter.wait()
+                return await waiter.wait()
         except TimeoutError:
-            pass
+            return False
         finally:
             self._waiting[run_id].discard(waiter)
             if not self._waiting[run_id]:
@@ -85,10 +86,13 @@ class AbortRun:
     async def _await_end(self, run_id: int, wait_seconds: float) -> pb.Run:
         loop = asyncio.get_running_loop()
         until = loop.time() + wait_seconds
+        told = True
         while True:
             run = await self._reader.get(run_id)
             left = until - loop.time()
             if FROM_PROTO[run.status] in TERMINAL or left <= 0:
+                if not told and left > 0:
+                    counters.count(counters.UNTOLD, "abort")
                 return run
             # The event can be missed while NATS is away, so the state is looked at now and then.
-            await self._ended.wait(run_id, min(left, RECHECK_SECONDS))
+            told = await self._ended.wait(run_id, min(left, RECHECK_SECONDS))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from chassis.clock import now_ms
 from chassis.events import Msg
 from chassis.logs import get_logger
+from chassis.poison import apart
 from google.protobuf.message import DecodeError
 from trawl.scheduler.v1 import runs_pb2 as pb
 from trawl.scraper.v1 import events_pb2 as scraper_pb
@@ -20,7 +21,7 @@ from scheduler.mongo_runs import Archive, LogChunk, Parked
 from scheduler.parked import ParkedRuns
 from scheduler.records import FROM_PROTO, TO_PROTO, document, ended_run, external_key
 from scheduler.redis_runs import Ending, LiveRuns
-from scheduler.run import Retry, Status
+from scheduler.run import ErrorCode, Retry, Status
 
 log = get_logger("finish")
 # Ends of attempts that are not the work's own fault.
@@ -63,11 +64,28 @@ class FinishRuns:
         for message in messages:
             try:
                 reports = scraper_pb.RunsFinished.FromString(message.data).runs
-                ends.extend(self._decide(report) for report in reports)
             except DecodeError as error:
                 await self._announcer.dead_letter("finished", message.data, repr(error))
+                continue
+            for report in reports:
+                try:
+                    ends.append(self._decide(report))
+                except DecodeError as error:
+                    await self._announcer.dead_letter("finished", report.SerializeToString(), repr(error))
         if ends:
             await self._apply(ends)
+
+    async def set_aside(self, message: Msg, reason: str) -> None:
+        """A message with an end that can't be applied: the others are, and that run fails with the reason."""
+        reports = scraper_pb.RunsFinished.FromString(message.data).runs
+        broken = await apart(list(reports), lambda some: self._apply([self._decide(report) for report in some]))
+        for report, _ in broken:
+            bare = scraper_pb.RunFinished(
+                run_id=report.run_id, token=report.token, attempt=report.attempt, worker_id=report.worker_id,
+                outcome=scraper_pb.OUTCOME_FAILED, error_message=f"the run's end can't be stored: {reason}",
+                error_code=ErrorCode.INTERNAL.value, ended_ms=now_ms(), spec=report.spec,
+            )  # fmt: skip
+            await self._apply([self._decide(bare)])
 
     def _decide(self, report: scraper_pb.RunFinished) -> _End:
         spec = pb.RunSpec.FromString(report.spec)

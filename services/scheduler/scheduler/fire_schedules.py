@@ -7,13 +7,14 @@ Owns what becomes of each fire time. No polling: sleeps until the next fire time
 import asyncio
 import contextlib
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from chassis.clock import now_ms
-from chassis.errors import Unavailable
 from chassis.logs import get_logger
+from chassis.poison import AGAIN_SECONDS, TEMPORARY, Isolation
 from trawl.scheduler.v1 import runs_pb2
 
 from scheduler.misfires import LATE_MS, MAX_CAP, make_up
@@ -76,6 +77,9 @@ class LiveState(Protocol):
     async def live_runs(self, task_ids: Sequence[int]) -> list[tuple[int, int]]:
         """(how many of its runs are live, the oldest of them or 0) for each."""
 
+    async def unstarted(self, run_ids: Sequence[int]) -> set[int]:
+        """Those of the runs that wait to be started for the first time."""
+
 
 class Starter(Protocol):
     """Starts what records promise."""
@@ -101,6 +105,10 @@ class _Due:
     fires: list[FireTime]
     older_from_ms: int = 0
 
+    def late(self, now: int) -> bool:
+        """Whether they were missed."""
+        return self.fires[0].at_ms < now - LATE_MS
+
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
@@ -125,6 +133,8 @@ class FireSchedules:
         self._live, self._reserved, self._rush = live_tasks, reserved, rush or Rush()
         self._next_runs: set[int] = set()
         self._next_runs_at = 0.0
+        self._isolation: Isolation[Task] = Isolation("fire", self._set_aside, key=lambda task: (task.id, task.version))
+        self._repairs: Isolation[Fire] = Isolation("fire records", fires.give_up, key=lambda record: record.key)
 
     async def run(self) -> None:
         """For ever: fire what is due."""
@@ -132,10 +142,10 @@ class FireSchedules:
         while True:
             self._watch.changed.clear()
             try:
-                await self._fire_due()
+                complete = await self._fire_due()
                 await self._store_next_runs(loop.time())
-                wait = self._wait_seconds(loop.time())
-            except Unavailable as error:
+                wait = self._wait_seconds(loop.time()) if complete else AGAIN_SECONDS
+            except TEMPORARY as error:
                 log.warning("schedules wait", reason=error.message)
                 wait = 1.0
             try:
@@ -154,7 +164,7 @@ class FireSchedules:
                 if loop.time() >= clean_at:
                     await self._fires.forget_before(now_ms() - KEEP_MS, KEEP_RECORDS)
                     clean_at = loop.time() + CLEAN_SECONDS
-            except Unavailable as error:
+            except TEMPORARY as error:
                 log.warning("fire records can't be looked after", reason=error.message)
             await asyncio.sleep(REPAIR_SECONDS)
 
@@ -165,31 +175,44 @@ class FireSchedules:
             wait = min(wait, self._next_runs_at - now)
         return min(MAX_SLEEP_SECONDS, max(0.001, wait))
 
-    async def _fire_due(self) -> None:
+    async def _fire_due(self) -> bool:
+        """False: some failed, and are tried again."""
         now = now_ms()
         tasks = self._book.due(now)
         if not tasks:
-            return
+            return True
         # Schedulers that wake together begin at different places, and get out of each other's way.
         start = random.randrange(len(tasks))  # noqa: S311 - spreads load, hides nothing
         tasks = tasks[start:] + tasks[:start]
         chunks = [tasks[first : first + CHUNK] for first in range(0, len(tasks), CHUNK)]
         with self._rush.begun() if len(tasks) >= RUSH else contextlib.nullcontext():
-            await self._fire_all(chunks, now)
-        await self._fires.set_watermark(now)
+            complete = await self._fire_all(chunks, now)
+        if complete:
+            await self._fires.set_watermark(now)
+        return complete
 
-    async def _fire_all(self, chunks: Sequence[Sequence[Task]], now: int) -> None:
+    async def _fire_all(self, chunks: Sequence[Sequence[Task]], now: int) -> bool:
         """Some at the same time. Raises what the first of them raised, after all that were begun."""
         left = iter(chunks)
 
-        async def work() -> None:
+        async def work() -> bool:
+            complete = True
             for chunk in left:
-                await self._fire(chunk, now)
+                complete &= not await self._isolation.all(chunk, lambda tasks: self._fire(tasks, now))
+            return complete
 
-        errors = await asyncio.gather(*(work() for _ in range(PARALLEL)), return_exceptions=True)
-        for error in errors:
-            if error is not None:
+        done = await asyncio.gather(*(work() for _ in range(PARALLEL)), return_exceptions=True)
+        for error in done:
+            if isinstance(error, BaseException):
                 raise error
+        return all(done)
+
+    async def _set_aside(self, task: Task, reason: str) -> None:
+        """Its fire times up to now start nothing, and say why; the next one is another matter."""
+        now = now_ms()
+        record = Fire(task.id, now, "skipped", now, reason=reason)
+        await self._fires.claim([record])
+        self._book.handled(task, now)
 
     async def _fire(self, tasks: Sequence[Task], now: int) -> None:
         """Deal with all fire times of these tasks up to now."""
@@ -233,9 +256,11 @@ class FireSchedules:
     async def _decide(self, due: Sequence[_Due], now: int) -> list[_Plan]:
         live = dict(zip([one.task.id for one in due], await self._live.live_runs([one.task.id for one in due]),
                         strict=True))  # fmt: skip
+        oldest = [live[one.task.id][1] for one in due if live[one.task.id][1] and one.late(now)]
+        unstarted = await self._live.unstarted(oldest)
         plans: list[_Plan] = []
         for one in due:
-            plans += _plans(one, *live[one.task.id], now)
+            plans += _plans(one, *live[one.task.id], now, unstarted)
         return plans
 
     async def _carry_out(self, plans: Sequence[_Plan]) -> None:
@@ -274,14 +299,15 @@ class FireSchedules:
         for batch, keys in await self._fires.batches(now_ms() - REPAIR_MS):
             records = await self._fires.many(keys)
             tasks = await self._tasks.many([record.task_id for record in records])
-            for record in records:
-                if not record.run_id:
-                    continue
-                task = tasks.get(record.task_id)
-                why = await self._reserved.keep(_promise(record, task.contract)) if task else "its task was deleted"
-                if why:
-                    await self._fires.give_up(record, why)
-            await self._fires.close_batch(batch)
+            promised = [record for record in records if record.run_id]
+            if not await self._repairs.each(promised, partial(self._keep, tasks=tasks)):
+                await self._fires.close_batch(batch)
+
+    async def _keep(self, record: Fire, *, tasks: Mapping[int, Task]) -> None:
+        task = tasks.get(record.task_id)
+        why = await self._reserved.keep(_promise(record, task.contract)) if task else "its task was deleted"
+        if why:
+            await self._fires.give_up(record, why)
 
     async def _store_next_runs(self, now: float) -> None:
         """Now and then, so that a schedule of seconds costs no write of its own for each fire time."""
@@ -303,10 +329,10 @@ def _up_to(schedule: str, after_ms: int, now: int) -> tuple[list[FireTime], bool
     return between(schedule, after_ms, now, MAX_CAP)
 
 
-def _plans(due: _Due, live: int, oldest_run: int, now: int) -> list[_Plan]:
-    """What becomes of a task's fire times, given how many of its runs are live."""
+def _plans(due: _Due, live: int, oldest_run: int, now: int, unstarted: Container[int] = ()) -> list[_Plan]:
+    """What becomes of a task's fire times, given how many of its runs are live, and which runs nobody has started."""
     task, policy = due.task, due.task.policy
-    late = due.fires[0].at_ms < now - LATE_MS
+    late = due.late(now)
     plans = []
     if due.older_from_ms:
         why = "paused" if task.status == "paused" else f"missed, and more than {MAX_CAP} were"
@@ -317,7 +343,9 @@ def _plans(due: _Due, live: int, oldest_run: int, now: int) -> list[_Plan]:
         (fire, True, "") for fire in due.fires
     ]  # fmt: skip
     # What `all` makes up for comes at once, but did not overlap at its own time: it runs one after the other.
-    overlap = "queue" if late and policy.misfire == "all" and policy.overlap == "skip" else policy.overlap
+    # Nor did it overlap with a run that was accepted before and that nobody could start: that one was not going.
+    behind = policy.misfire == "all" or oldest_run in unstarted
+    overlap = "queue" if late and behind and policy.overlap == "skip" else policy.overlap
     for fire, start, reason in wanted:
         if not start or not live or overlap == "allow":
             plans.append(_Plan(task, fire.at_ms, start, reason=reason))

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import AsyncIterator
 from typing import Any
 
+from chassis import counters
 from chassis.errors import InvalidInput, error_of
 from trawl.scheduler.v1 import runs_pb2 as pb
 from trawl.scheduler.v1 import runs_pb2_grpc, work_pb2, work_pb2_grpc
@@ -115,6 +116,10 @@ class RunApi(runs_pb2_grpc.RunServiceServicer):
                 bounds=BOUNDS, counts=self._durations.counts, sum_seconds=self._durations.sum_seconds
             ),
             ended_last_minute=self._durations.ended_last_minute(),
+            counters=[
+                pb.ProcessCounter(name=name, place=place, value=value)
+                for (name, place), value in counters.all_counts().items()
+            ],
         )
 
 

@@ -99,13 +99,12 @@ class WorkflowApi(workflows_pb2_grpc.WorkflowServiceServicer):
             raise NotFound(f"step {request.step[:64]!r} has no result", resource="step")
         if state.result_bytes < 0:
             raise Conflict("the results are too large together; ask for the runs' own")
-        data = await self._result(execution, request.step)
+        data = await self._result(execution, await self._executions.plan(execution.id), request.step)
         for start in range(0, len(data), RESULT_CHUNK):
             yield pb.StepResultChunk(data=data[start : start + RESULT_CHUNK])
 
-    async def _result(self, execution: Execution, step_id: str) -> bytes:
+    async def _result(self, execution: Execution, plan: Plan, step_id: str) -> bytes:
         place = list(execution.steps).index(step_id)
-        plan = await self._executions.plan(execution.id)
         inner = await self._items.results(StepKey(execution.id, place), execution.steps[step_id].total)
         return b"[" + inner + b"]" if plan.workflow.step(step_id).many else inner
 
@@ -113,14 +112,15 @@ class WorkflowApi(workflows_pb2_grpc.WorkflowServiceServicer):
         chunks: dict[str, list[Chunk]] = {}
         results: dict[str, bytes] = {}
         left = MAX_ALL_RESULTS
+        plan = await self._executions.plan(execution.id)
         for place, (step_id, state) in enumerate(execution.steps.items()):
             if state.started_ms:
                 chunks[step_id] = await self._items.chunks(StepKey(execution.id, place))
             if 0 < state.result_bytes <= min(left, MAX_STEP_RESULT):
-                results[step_id] = await self._result(execution, step_id)
+                results[step_id] = await self._result(execution, plan, step_id)
                 left -= len(results[step_id])
         counts = {step_id: _count(own) for step_id, own in chunks.items()}
-        return execution_to_proto(execution, await self._executions.plan(execution.id), chunks, counts, results)
+        return execution_to_proto(execution, plan, chunks, counts, results)
 
     async def _listed(self, execution: Execution) -> pb.WorkflowExecution:
         """Without results, and with the first runs of each step only."""

@@ -5,12 +5,13 @@ every crash in between leads to a second release: message id and claim drop the 
 compare-and-set on the dependent's mark, which also promises the id of the run that they start.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from chassis.clock import now_ms
 from chassis.errors import Conflict, NotFound, Unavailable
 from chassis.logs import get_logger
+from chassis.poison import Isolation, apart
 from trawl.scheduler.v1 import runs_pb2 as pb
 
 from scheduler.abort_run import AbortRun
@@ -126,6 +127,7 @@ class HeldRuns:
         self._gate, self._tasks, self._waiting = gate, tasks, waiting
         self._live, self._live_tasks, self._archive = live, live_tasks, archive
         self._announcer, self._reserved, self._aborter = announcer, reserved, aborter
+        self._isolation: Isolation[int] = Isolation("waiting runs", self._leave)
 
     async def wake(self, task_id: int) -> None:
         """Look at the task's waiting runs: release those that wait for nothing any more, renew the others' reasons."""
@@ -219,16 +221,32 @@ class HeldRuns:
 
     async def repair(self) -> None:
         """Finish what dead schedulers promised, restore what Redis lost, look at every waiting run again."""
-        for mark in await self._waiting.open_marks(now_ms() - REPAIR_MS):
-            await self._fulfil(mark)
+        marks = await self._waiting.open_marks(now_ms() - REPAIR_MS)
+        await Isolation("dependencies", self._close, key=lambda mark: mark.task_id, tries=1).each(marks, self._fulfil)
         last = 0
         task_ids: set[int] = set()
         while page := await self._waiting.page(last):
             last = page[-1].run_id
             task_ids |= {run.task_id for run in page}
-            await self._restore(page)
-        for task_id in task_ids:
-            await self.wake(task_id)
+            await apart(page, self._restore)
+        await self.wake_all(task_ids)
+
+    async def _close(self, mark: Mark, _reason: str) -> None:
+        """What it promises can't be started."""
+        await self._waiting.replace_mark(mark, replace(mark, open=False))
+
+    async def with_live_runs(self, task_ids: Collection[int]) -> set[int]:
+        """Those of the tasks that have runs under way or waiting."""
+        ids = list(task_ids)
+        counts = await self._live_tasks.live_runs(ids)
+        return {task_id for task_id, (count, _) in zip(ids, counts, strict=True) if count}
+
+    async def wake_all(self, task_ids: Iterable[int]) -> None:
+        """Look at the waiting runs of all these tasks; those of a task where that fails wait for the next repair."""
+        await self._isolation.each(task_ids, self.wake)
+
+    async def _leave(self, task_id: int, reason: str) -> None:
+        log.error("waiting runs can't be looked at", task_id=task_id, reason=reason)
 
     async def _restore(self, runs: Sequence[Waiting]) -> None:
         live = await self._live.get_many([run.run_id for run in runs])

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from chassis.clock import now_ms
 from chassis.errors import Unavailable
 from chassis.logs import get_logger
+from chassis.poison import Isolation
 from trawl.scheduler.v1 import runs_pb2 as pb
 from wire import subjects
 
@@ -35,6 +36,9 @@ class LeasedRuns:
     ) -> None:  # fmt: skip
         self._live, self._leases, self._leased = live, leases, leased
         self._archive, self._announcer, self._archive_runs = archive, announcer, archive_runs
+        self._isolation: Isolation[tuple[LeasedRun, LiveRun | None]] = Isolation(
+            "leased", self._leave, key=lambda pair: pair[0].run_id
+        )
 
     async def released(self, run_id: int, token: int, session: str) -> None:
         """The run is queued again, or has ended: the document of the lease, if it was such a one, has served."""
@@ -100,8 +104,11 @@ class LeasedRuns:
             if not leases:
                 return
             runs = await self._live.get_many([lease.run_id for lease in leases])
-            for lease, run in zip(leases, runs, strict=True):
-                await self._settle(lease, run)
+            pairs = list(zip(leases, runs, strict=True))
+            await self._isolation.each(pairs, lambda pair: self._settle(*pair))
+
+    async def _leave(self, pair: tuple[LeasedRun, LiveRun | None], reason: str) -> None:
+        log.error("a lease can't be looked after", run_id=pair[0].run_id, reason=reason)
 
     async def _settle(self, lease: LeasedRun, run: LiveRun | None) -> None:
         if run is None or (run.state == "p" and run.token < lease.token):

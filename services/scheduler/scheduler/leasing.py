@@ -53,7 +53,7 @@ class Leasing:
         """Listen, and look after leases for ever."""
         await events.nc.subscribe(subjects.WORKER_EVENTS, cb=self._handing_out.on_worker_event)
         await events.nc.subscribe(subjects.LIVE_QUEUES, cb=self._handing_out.on_queue_changed)
-        life.spawn("leased", self.runs.run())
+        life.keep("leased", self.runs.run)
 
     def stop(self) -> None:
         """Keep nobody waiting."""

@@ -9,9 +9,9 @@ import time
 from collections.abc import Sequence
 
 from chassis.clock import now_ms
-from chassis.errors import Unavailable
 from chassis.events import Msg
 from chassis.logs import get_logger
+from chassis.poison import TEMPORARY, Isolation
 from google.protobuf.message import DecodeError
 from trawl.scheduler.v1 import runs_pb2 as pb
 from trawl.workerregistry.v1 import events_pb2 as registry_pb
@@ -39,6 +39,7 @@ class LostRuns:
     ) -> None:
         self._live, self._announcer, self._finish, self._leased = live, announcer, finish, leased
         self._lease_seconds = lease_seconds
+        self._isolation: Isolation[LiveRun] = Isolation("sweeper", self._set_aside, key=lambda run: run.run_id)
         self._trust_from = time.monotonic() + lease_seconds
 
     async def handle(self, messages: Sequence[Msg]) -> None:
@@ -88,7 +89,7 @@ class LostRuns:
                 await self._sweep()
                 due = await self._live.next_expiry()
                 wait = MAX_SLEEP_SECONDS if due is None else (due - now_ms()) / 1000 + 0.05
-            except Unavailable as error:
+            except TEMPORARY as error:
                 log.warning("the sweeper waits", reason=error.message)
                 self._trust_from = time.monotonic() + self._lease_seconds
                 wait = 1.0
@@ -97,17 +98,21 @@ class LostRuns:
     async def _sweep(self) -> None:
         now = now_ms()
         if time.monotonic() >= self._trust_from:
-            for run in await self._live.get_many(await self._live.expired(now)):
-                if run is not None:
-                    await self._expire(run, now)
+            expired = await self._live.get_many(await self._live.expired(now))
+            await self._isolation.each([run for run in expired if run is not None], self._expire)
         await self._live.flush_confirmed()
         for mark, run_ids in await self._live.unpublished(now - ACCEPTING_MS):
             await self._drop_unpublished(run_ids)
             self._live.confirm(mark)
 
-    async def _expire(self, run: LiveRun, now: int) -> None:
+    async def _set_aside(self, run: LiveRun, reason: str) -> None:
+        """A run that can't be taken back fails."""
+        ended = _ending(run, now_ms(), reason, ErrorCode.INTERNAL, Status.FAILED)
+        await self._finish.archive_runs([ended])
+
+    async def _expire(self, run: LiveRun) -> None:
         spec = pb.RunSpec.FromString(run.spec)
-        if now > run.started_ms + spec.timeout_ms:
+        if now_ms() > run.started_ms + spec.timeout_ms:
             await self.take_back(run.run_id, "its worker did not enforce the timeout", code=ErrorCode.TIMED_OUT)
         else:
             await self.take_back(run.run_id, "its worker stopped reporting")

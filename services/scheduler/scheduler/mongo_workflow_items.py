@@ -65,6 +65,12 @@ class Chunk:
         """Runs that have not ended, as far as it is known here."""
         return [run_id for run_id, state in zip(self.run_ids, self.states, strict=True) if state == OPEN and run_id]
 
+    @property
+    def counts(self) -> Counts:
+        """How its items stand."""
+        count = self.states.count
+        return Counts(len(self.states), count(COMPLETED), count(FAILED), count(CANCELLED))
+
     def with_states(self, changes: Mapping[int, str], errors: Mapping[int, str] | None = None) -> "Chunk":
         """This, with how these items (by place in the chunk) have ended. The first end stays."""
         states = list(self.states)

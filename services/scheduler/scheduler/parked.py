@@ -9,18 +9,19 @@ is lost costs nothing but the rest of the time.
 
 import asyncio
 import heapq
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from chassis.clock import now_ms
-from chassis.errors import Unavailable
 from chassis.events import Msg
 from chassis.logs import get_logger
+from chassis.poison import TEMPORARY, Isolation
 from trawl.scheduler.v1 import runs_pb2 as pb
 
 from scheduler.events import Announcer, ready_message
 from scheduler.mongo_runs import Archive, Parked
-from scheduler.records import external_key
+from scheduler.records import external_key, never_started
 from scheduler.redis_runs import LiveRuns, NewRun
+from scheduler.run import ErrorCode, Status
 
 log = get_logger("parked")
 RESCAN_SECONDS = 15.0
@@ -41,6 +42,10 @@ class ParkedRuns:
         self._changed = asyncio.Event()
         self._woken_ms: dict[str, int] = {}
         self._to_wake: set[str] = set()
+        self._later: set[str] = set()
+        # Set by the composition root: ends runs that can't be released.
+        self.fail: Callable[[Sequence[pb.Run]], Awaitable[None]]
+        self._isolation: Isolation[Parked] = Isolation("parked", self._set_aside, key=lambda run: run.key)
 
     def add(self, runs: Sequence[Parked]) -> None:
         """Release these when they are due."""
@@ -101,7 +106,7 @@ class ParkedRuns:
                     rescan_at = loop.time() + RESCAN_SECONDS
                 await self._wake_all()
                 await self._release_due()
-            except Unavailable as error:
+            except TEMPORARY as error:
                 log.warning("parked runs wait", reason=error.message)
                 await asyncio.sleep(1)
             self._changed.clear()
@@ -122,18 +127,29 @@ class ParkedRuns:
             due, key, parked = heapq.heappop(self._heap)
             again_ms: int | None = due  # as it was, should this fail
             try:
-                again_ms = None if await self._release(parked, now) else now + AGAIN_MS
+                left = await self._isolation.each([parked], self._release)
+                again_ms = now + AGAIN_MS if left or parked.key in self._later else None
             finally:
+                self._later.discard(parked.key)
                 if again_ms is None:
                     self._known.discard(key)
                 else:
                     heapq.heappush(self._heap, (again_ms, key, parked))
 
-    async def _release(self, parked: Parked, now: int) -> bool:
-        """Publish one. False: the end of its attempt is still being applied elsewhere; try again soon."""
-        verdict = await self._live.release(parked.run_id, parked.token, now)
+    async def _set_aside(self, parked: Parked, reason: str) -> None:
+        """A run that can't be released fails."""
+        await self._archive.unpark([parked])
+        spec = pb.RunSpec.FromString(parked.spec)
+        run = never_started(spec, Status.FAILED, now_ms(), message=reason, how="")
+        run.error_code, run.attempt = ErrorCode.INTERNAL.value, spec.attempt
+        await self.fail([run])
+
+    async def _release(self, parked: Parked) -> None:
+        """Publish one. `_later`: the end of its attempt is still being applied elsewhere; try again soon."""
+        verdict = await self._live.release(parked.run_id, parked.token, now_ms())
         if verdict == "later":
-            return False
+            self._later.add(parked.key)
+            return
         spec = pb.RunSpec.FromString(parked.spec)
         if verdict == "unknown":
             if await self._archive.archived([parked.run_id]):
@@ -143,7 +159,6 @@ class ParkedRuns:
         if verdict != "gone":
             await self._announcer.ready([ready_message(spec, parked.spec)])
         await self._archive.unpark([parked])
-        return True
 
 
 def rebuilt(spec: pb.RunSpec, raw: bytes, state: str, not_before_ms: int = 0) -> NewRun:

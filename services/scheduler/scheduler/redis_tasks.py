@@ -43,6 +43,21 @@ class LiveTasks:
             found += await self._live.run(task_ids[first : first + SCRIPT_TASKS])
         return list(zip(found[::2], found[1::2], strict=True))
 
+    async def unstarted(self, run_ids: Sequence[int]) -> set[int]:
+        """Those of the runs that wait to be started for the first time."""
+        if not run_ids:
+            return set()
+        with redis_errors():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for run_id in run_ids:
+                    pipe.hmget(f"{PREFIX}run:{run_id}", ["st", "at"])
+                rows = await pipe.execute()
+        return {
+            run_id
+            for run_id, (state, attempt) in zip(run_ids, rows, strict=True)
+            if state == b"p" and attempt in (None, b"", b"0")
+        }
+
     async def live_run_ids(self, task_id: int) -> list[int]:
         """A task's live runs, oldest first."""
         with redis_errors():

@@ -28,6 +28,8 @@ class ErrorCode(StrEnum):
 
     TIMED_OUT = "TIMED_OUT"
     WORKER_LOST = "WORKER_LOST"
+    # Something failed that nobody expected; the service's log has the details.
+    INTERNAL = "INTERNAL"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ Owns the reaction to the run events, and the slow repair of what was missed.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from chassis.errors import Unavailable
 from chassis.events import Msg
 from chassis.logs import get_logger
+from chassis.poison import TEMPORARY, Isolation
 from google.protobuf.message import DecodeError
 from trawl.scheduler.v1 import events_pb2
 
@@ -36,28 +36,33 @@ class RunFollowers:
         self._workflows = workflows
         self._held, self._waiting, self._tasks = held, waiting, tasks
         self._book, self._watch = book, watch
+        self._isolation: Isolation[int] = Isolation("followers", self._leave, tries=1)
+
+    async def _leave(self, task_id: int, reason: str) -> None:
+        log.error("a dependent can't be started", task_id=task_id, reason=reason)
 
     async def handle(self, messages: Sequence[Msg]) -> None:
         """React to ends of runs. Raises `Unavailable`."""
         await self._watch.refresh()
         queues: set[int] = set()
+        seldom: set[int] = set()
         stuck: set[int] = set()
         completed: dict[int, set[int]] = {}
         ends = self._ends(messages)
         await self._workflows(ends)
         for event in ends:
-            if (task := self._book.get(event.task_id)) is not None and may_queue(task):
-                queues.add(task.id)
+            if (task := self._book.get(event.task_id)) is not None and task.schedule:
+                (queues if may_queue(task) else seldom).add(task.id)
             for dependent in self._book.dependents(event.task_id, event.task_name):
                 if event.kind == "completed":
                     await self._waiting.note_completion(event.task_id, event.time_ms, event.run_id)
                     completed.setdefault(dependent, set()).add(event.time_ms)
                 else:
                     stuck.add(dependent)
-        for task_id, times in completed.items():
-            await self._completed(task_id, max(times))
-        for task_id in (queues | stuck) - set(completed):
-            await self._held.wake(task_id)
+        queues |= await self._held.with_live_runs(seldom)
+        # A task where this fails is left to the repair, and the others are not held up.
+        await self._isolation.each(completed, lambda task_id: self._completed(task_id, max(completed[task_id])))
+        await self._held.wake_all((queues | stuck) - set(completed))
 
     async def _completed(self, task_id: int, completed_ms: int) -> None:
         task = (await self._tasks.many([task_id])).get(task_id)
@@ -87,9 +92,9 @@ class RunFollowers:
                     repair_at = loop.time() + REPAIR_SECONDS
                 while self._watch.woken:
                     task_id = next(iter(self._watch.woken))
-                    await self._held.wake(task_id)
+                    await self._held.wake_all([task_id])
                     self._watch.woken.discard(task_id)
-            except Unavailable as error:
+            except TEMPORARY as error:
                 log.warning("waiting runs can't be looked after", reason=error.message)
                 await asyncio.sleep(1)
             self._watch.wake.clear()
@@ -101,5 +106,5 @@ class RunFollowers:
 
 
 def may_queue(task: Task) -> bool:
-    """Whether fire times of this task may wait for its earlier runs."""
+    """Whether fire times of this task often wait for its earlier runs; those of others do after a standstill."""
     return bool(task.schedule) and (task.policy.overlap == "queue" or task.policy.misfire == "all")

@@ -1,5 +1,7 @@
 """Part of the composition root: all that starts runs by itself. Builds schedules, dependencies and waiting runs."""
 
+from functools import partial
+
 from chassis.events import Events
 from chassis.health import until_available
 from chassis.run import Lifetime
@@ -70,11 +72,10 @@ class SelfStarting:
         """Load the schedules and let the loops run."""
         await events.nc.subscribe(subjects.TASK_EVENTS, cb=self.watch.on_event)
         await until_available(self.watch.load)
-        life.spawn("watch", self.watch.run())
-        life.spawn("fire", self._firing.run())
-        life.spawn("fire records", self._firing.look_after())
-        life.spawn("waiting runs", self._followers.run())
-        life.spawn(
-            "followers",
-            events.consume(subjects.EVENTS_STREAM, "scheduler-followers", subjects.RUN_EVENTS, self._followers.handle),
-        )
+        life.keep("watch", self.watch.run)
+        life.keep("fire", self._firing.run)
+        life.keep("fire records", self._firing.look_after)
+        life.keep("waiting runs", self._followers.run)
+        handle = self._followers.handle
+        consume = partial(events.consume, subjects.EVENTS_STREAM, "scheduler-followers", subjects.RUN_EVENTS, handle)
+        life.keep("followers", consume)

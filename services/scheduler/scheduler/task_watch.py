@@ -6,12 +6,14 @@ from chassis.clock import now_ms
 from chassis.errors import Unavailable
 from chassis.events import Msg
 from chassis.logs import get_logger
+from chassis.poison import passed_over
 from google.protobuf.message import DecodeError
 from trawl.scheduler.v1 import events_pb2
 
 from scheduler.mongo_fires import Fires
 from scheduler.mongo_tasks import Tasks
 from scheduler.schedule_book import ScheduleBook
+from scheduler.task import Task
 
 log = get_logger("watch")
 PAGE = 1_000
@@ -59,7 +61,7 @@ class TaskWatch:
             handled = await self._handled_ms() if found else 0
             for task_id in task_ids:
                 if task_id in found:
-                    self._book.put(found[task_id], handled)
+                    self._put(found[task_id], handled)
                 else:
                     self._book.remove(task_id)
             self._dirty.difference_update(task_ids)
@@ -93,10 +95,14 @@ class TaskWatch:
         handled, last = await self._handled_ms(), 0
         while page := await self._tasks.page_by_id(last, PAGE, updated_since_ms=since_ms):
             for task in page:
-                self._book.put(task, handled)
+                self._put(task, handled)
             last = page[-1].id
             await asyncio.sleep(0)
         self.changed.set()
+
+    def _put(self, task: Task, handled_ms: int) -> None:
+        with passed_over("watch", task.id):
+            self._book.put(task, handled_ms)
 
     async def _handled_ms(self) -> int:
         watermark = await self._fires.watermark()

@@ -57,5 +57,5 @@ class WorkerOffers:
         """For ever: ask when somebody wanted to know."""
         while True:
             await self._wanted.wait()
+            self._wanted.clear()  # who wants to know from now on is asked for again
             await self.queues()
-            self._wanted.clear()

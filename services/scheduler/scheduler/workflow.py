@@ -5,6 +5,7 @@ fault. Must not know how executions go, nor drivers or protocols.
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
 from typing import Any, Final, Literal
 
 import orjson
@@ -14,7 +15,7 @@ from wire.subjects import PRIORITIES, is_queue_name
 from scheduler.run import Retry
 from scheduler.schedule import parse
 from scheduler.task import MAX_RETRIES, MAX_TIMEOUT_SECONDS
-from scheduler.workflow_template import Template, parse_text, templates_in
+from scheduler.workflow_template import Template, parse_text, templates_in, texts_in
 
 Json = Any
 MAX_STEPS: Final = 200
@@ -22,6 +23,8 @@ MAX_NAME: Final = 100
 MAX_STEP_ID: Final = 64
 MAX_TEXT: Final = 10_000
 MAX_ITEMS: Final = 10_000
+# Places for expressions in all steps together.
+MAX_TEMPLATES: Final = 10_000
 # Runs of one step that go at once, unless the step says otherwise: what waits is what others wait behind.
 DEFAULT_PARALLEL: Final = 1_000
 MAX_DEFINITION_BYTES: Final = 1024 * 1024
@@ -101,10 +104,18 @@ def check(workflow: Workflow) -> Workflow:
     for index, step in enumerate(workflow.steps):
         _check_step(step, f"steps[{index}]")
     _check_order(workflow)
+    places = sum(text.count("{{") for text in template_texts(workflow))
+    _refuse(places > MAX_TEMPLATES, "steps", f"must have at most {MAX_TEMPLATES} templates together, not {places}")
     above = ancestors(workflow)
     for index, step in enumerate(workflow.steps):
         _check_templates(step, f"steps[{index}]", above[step.id])
     return workflow
+
+
+def template_texts(workflow: Workflow) -> list[str]:
+    """Every text of the steps that may have templates."""
+    # A list to go over is data.
+    return texts_in([[s.params, s.when, s.for_each if isinstance(s.for_each, str) else None] for s in workflow.steps])
 
 
 def check_name(name: str) -> None:
@@ -191,19 +202,19 @@ def _check_order(workflow: Workflow) -> None:
 
 def ancestors(workflow: Workflow) -> dict[str, frozenset[str]]:
     """For each step those that it depends on, directly or not. The workflow has no cycle."""
-    found: dict[str, frozenset[str]] = {}
-    pending = [step.id for step in workflow.steps]
-    by_id = {step.id: step for step in workflow.steps}
-    while pending:
-        step_id = pending[-1]
-        needs = by_id[step_id].depends_on
-        unknown = [need for need in needs if need not in found]
-        if unknown:
-            pending += unknown
-            continue
-        found[step_id] = frozenset(needs).union(*(found[need] for need in needs))
-        pending.pop()
-    return found
+    places = {step.id: place for place, step in enumerate(workflow.steps)}
+    needs = {step.id: step.depends_on for step in workflow.steps}
+    # A step's ancestors as the bits of a number: with many dependencies between many steps, sets take seconds.
+    above: dict[str, int] = {}
+    for step_id in TopologicalSorter(needs).static_order():
+        bits = 0
+        for need in needs[step_id]:
+            bits |= above[need] | 1 << places[need]
+        above[step_id] = bits
+    return {
+        step_id: frozenset(other for other, place in places.items() if bits >> place & 1)
+        for step_id, bits in above.items()
+    }
 
 
 def _check_templates(step: Step, place: str, above: frozenset[str]) -> None:

@@ -2,27 +2,34 @@
 against the tasks that exist.
 """
 
+import asyncio
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any
 
 from chassis.clock import now_ms
 from chassis.errors import InvalidInput
 from chassis.logs import get_logger
+from wire.subjects import BUILT_IN_EXECUTORS
 
 from scheduler.dependencies import Dependencies
 from scheduler.events import Announcer
 from scheduler.mongo_tasks import Tasks
 from scheduler.mongo_workflow_executions import Executions
 from scheduler.mongo_workflows import Workflows, encode
-from scheduler.workflow import MAX_DEFINITION_BYTES, Workflow, check, check_params
+from scheduler.worker_offers import WorkerOffers
+from scheduler.workflow import MAX_DEFINITION_BYTES, Step, Workflow, check, check_params, template_texts
 from scheduler.workflow_engine import WorkflowEngine
 from scheduler.workflow_schedules import WorkflowWatch
 from scheduler.workflow_state import Execution, Plan, begin
+from scheduler.workflow_template import takes_long
 
 log = get_logger("workflows")
 Json = Any
+# Two names that are this much alike (0 to 1) may be meant for each other.
+ALIKE = 0.8
 
 
 class Definitions:
@@ -30,8 +37,9 @@ class Definitions:
 
     def __init__(
         self, *, workflows: Workflows, tasks: Tasks, dependencies: Dependencies, announcer: Announcer,
-        watch: WorkflowWatch,
+        watch: WorkflowWatch, offers: WorkerOffers,
     ) -> None:  # fmt: skip
+        self._offers = offers
         self._workflows, self._tasks, self._dependencies = workflows, tasks, dependencies
         self._announcer, self._watch = announcer, watch
 
@@ -67,18 +75,35 @@ class Definitions:
         await self._announce(bool(old.schedule))
 
     async def _check(self, workflow: Workflow) -> None:
-        check(workflow)
+        if takes_long(template_texts(workflow)):
+            await asyncio.to_thread(check, workflow)
+        else:
+            check(workflow)
         size = len(encode(workflow))
         if size > MAX_DEFINITION_BYTES:
             raise InvalidInput(f"a workflow must be at most {MAX_DEFINITION_BYTES} bytes", field="steps")
         known: set[str] = set()
         for index, step in enumerate(workflow.steps):
+            if step.task_type:
+                await self._check_type(step, index)
             if not step.task or step.task in known:
                 continue
             if await self._dependencies.find(step.task) is None:
                 raise InvalidInput(f"step {step.id!r}: task {step.task!r} does not exist", field=f"steps[{index}].task",
                                    rule="workflow", step=step.id)  # fmt: skip
             known.add(step.task)
+
+    async def _check_type(self, step: Step, index: int) -> None:
+        """A type that nobody offers may get its workers later; one that looks like a slip of the pen is refused."""
+        near = get_close_matches(step.task_type.lower(), BUILT_IN_EXECUTORS, n=1, cutoff=ALIKE)
+        if step.task_type in BUILT_IN_EXECUTORS or not near:
+            return
+        offered = await self._offers.queues()
+        if offered is not None and step.task_type not in offered:
+            raise InvalidInput(
+                f"step {step.id!r}: no worker offers the taskType {step.task_type!r}; did you mean {near[0]!r}?",
+                field=f"steps[{index}].taskType", rule="workflow", step=step.id,
+            )  # fmt: skip
 
     async def _announce(self, scheduled: bool) -> None:
         if scheduled:

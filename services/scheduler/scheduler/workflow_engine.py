@@ -6,15 +6,16 @@ may advance the same execution at once. The ends of runs wake it; each scheduler
 """
 
 import asyncio
+import contextlib
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-import orjson
 from chassis.clock import now_ms
-from chassis.errors import Conflict, InvalidInput, NotFound, Unavailable
+from chassis.errors import Conflict, InvalidInput, NotFound
 from chassis.logs import get_logger
+from chassis.poison import AGAIN_SECONDS, TEMPORARY, Isolation
 from trawl.scheduler.v1 import events_pb2
 
 from scheduler.change_tasks import ChangeTasks
@@ -22,6 +23,7 @@ from scheduler.dependencies import Dependencies
 from scheduler.mongo_workflow_executions import Executions
 from scheduler.mongo_workflow_items import CHUNK_ITEMS, Chunk, Items, StepKey
 from scheduler.workflow import MAX_ITEMS, Step, Workflow
+from scheduler.workflow_data import StepData, key_of
 from scheduler.workflow_runs import CONTRACT, StepRuns, StepWork
 from scheduler.workflow_state import (
     Counts,
@@ -32,11 +34,12 @@ from scheduler.workflow_state import (
     StepStatus,
     conclude,
     ended_step,
+    failed,
     is_left_out,
     may_begin_items,
     ready_steps,
 )
-from scheduler.workflow_template import Renderer, TemplateFailed, parse_text, templates_in
+from scheduler.workflow_template import Renderer, TemplateFailed, parse_text
 
 log = get_logger("workflows")
 Json = Any
@@ -46,8 +49,6 @@ PAGE: Final = 200
 WORKERS: Final = 8
 MAX_ROUNDS: Final = 2_000
 MAX_PLANS: Final = 16
-# Parsed results that templates name are kept for a moment, up to this many bytes of JSON.
-MAX_CACHED_BYTES: Final = 32 * 1024 * 1024
 TASK_TAG: Final = "workflow"
 
 
@@ -61,7 +62,6 @@ class WorkflowEngine:
         self._executions, self._items, self._runs = executions, items, runs
         self._dependencies, self._changes = dependencies, changes
         self._plans: OrderedDict[str, Plan] = OrderedDict()
-        self._results: OrderedDict[str, tuple[int, Json]] = OrderedDict()
         self._dirty: OrderedDict[str, None] = OrderedDict()
         self._busy: set[str] = set()
         self._aborted: set[str] = set()
@@ -69,6 +69,10 @@ class WorkflowEngine:
         self._unsure: set[str] = set()
         self._wake = asyncio.Event()
         self._ended: dict[str, set[asyncio.Event]] = defaultdict(set)
+        self._data = StepData(items)
+        # The step at which an execution failed unexpectedly.
+        self._culprits: dict[str, str] = {}
+        self._isolation: Isolation[str] = Isolation("workflows", self._set_aside)
 
     # --- being told
 
@@ -86,15 +90,19 @@ class WorkflowEngine:
                 step_id, _, index = rest.rpartition("/")
                 if index.isdecimal():
                     ends[execution_id][step_id][int(index)] = (event.run_id, event.kind)
-        for execution_id, steps in ends.items():
-            try:
-                plan = await self._plan(execution_id)
-            except NotFound:
-                continue
-            for place, step in enumerate(plan.workflow.steps):
-                if step.id in steps:
-                    await self._runs.record(StepKey(execution_id, place), steps[step.id])
+        for execution_id in await self._isolation.each(ends, lambda one: self._record(one, ends[one])):
+            self._unsure.add(execution_id)  # the repair finds these ends in the archive
+        for execution_id in ends:
             self.poke(execution_id)
+
+    async def _record(self, execution_id: str, ends: Mapping[str, Mapping[int, tuple[int, str]]]) -> None:
+        try:
+            plan = await self._plan(execution_id)
+        except NotFound:
+            return
+        for place, step in enumerate(plan.workflow.steps):
+            if step.id in ends:
+                await self._runs.record(StepKey(execution_id, place), ends[step.id])
 
     async def cancel(self, execution_id: str, wait_seconds: float) -> Execution:
         """Ask for its end, and wait a little for the proof. Raises `NotFound`, or `Conflict` when it has ended."""
@@ -148,19 +156,53 @@ class WorkflowEngine:
             del self._dirty[execution_id]
             self._busy.add(execution_id)
             try:
-                if execution_id in self._unsure:
-                    await self._repair(execution_id)
-                    self._unsure.discard(execution_id)
-                await self._advance(execution_id)
-            except Unavailable as error:
-                log.warning("an execution waits", execution=execution_id, reason=error.message)
-                self._unsure.add(execution_id)
-                await asyncio.sleep(1)
-                self.poke(execution_id)
+                if await self._must_wait(execution_id):
+                    self._unsure.add(execution_id)
+                    await asyncio.sleep(AGAIN_SECONDS)
+                    self.poke(execution_id)
             finally:
                 self._busy.discard(execution_id)
                 if execution_id in self._dirty:
                     self._wake.set()
+
+    async def _must_wait(self, execution_id: str) -> bool:
+        """Carry it forward; answers whether that can't be done now."""
+        try:
+            return bool(await self._isolation.each([execution_id], self._carry_on))
+        except TEMPORARY as error:
+            log.warning("an execution waits", execution=execution_id, reason=error.message)
+            return True
+
+    async def _carry_on(self, execution_id: str) -> None:
+        if execution_id in self._unsure:
+            await self._repair(execution_id)
+            self._unsure.discard(execution_id)
+        await self._advance(execution_id)
+
+    @contextlib.contextmanager
+    def _blaming(self, execution: Execution, step_id: str) -> Iterator[None]:
+        """What fails unexpectedly in here is that step's fault."""
+        try:
+            yield
+        except TEMPORARY:
+            raise
+        except Exception:
+            self._culprits[execution.id] = step_id
+            raise
+
+    async def _set_aside(self, execution_id: str, reason: str) -> None:
+        """An execution that can't be carried forward fails, at the step where that was found."""
+        culprit = self._culprits.pop(execution_id, "")
+        for _ in range(MAX_ROUNDS):
+            try:
+                execution = await self._executions.get(execution_id)
+            except NotFound:
+                return
+            new = failed(execution, culprit, reason, now_ms())
+            if execution.ended or await self._executions.replace(execution, new):
+                break
+        await self._runs.abort_open(execution_id, culprit and list(execution.steps).index(culprit))
+        self.poke(execution_id)
 
     async def _rescan(self) -> None:
         while True:
@@ -168,9 +210,8 @@ class WorkflowEngine:
                 last = ""
                 while page := await self._executions.running(last, PAGE):
                     last = page[-1]
-                    for execution_id in page:
-                        await self._repair(execution_id)
-            except Unavailable as error:
+                    await self._isolation.each(page, self._repair)
+            except TEMPORARY as error:
                 log.warning("executions can't be looked after", reason=error.message)
             await asyncio.sleep(RESCAN_SECONDS)
 
@@ -182,7 +223,9 @@ class WorkflowEngine:
             return
         for chunk in await self._items.open_chunks(execution_id):
             step = plan.workflow.steps[chunk.step.place]
-            if execution.steps[step.id].status is StepStatus.RUNNING:
+            if execution.steps[step.id].status is not StepStatus.RUNNING:
+                continue
+            with self._blaming(execution, step.id):
                 await self._runs.repair(chunk, await self._step_work(execution, plan, step))
         self._aborted.discard(execution_id)
         self.poke(execution_id)
@@ -204,7 +247,8 @@ class WorkflowEngine:
                 await self._runs.abort_open(execution_id)
             new = execution
             for step_id in execution.running():
-                new = new.with_step(step_id, await self._drive(execution, plan, plan.workflow.step(step_id)))
+                with self._blaming(execution, step_id):
+                    new = new.with_step(step_id, await self._drive(execution, plan, plan.workflow.step(step_id)))
             new = conclude(plan.workflow, await self._begin_ready(new, plan), now_ms())
             if new == execution:
                 return
@@ -218,15 +262,16 @@ class WorkflowEngine:
         self._plans.pop(execution_id, None)
         self._unsure.discard(execution_id)
         self._aborted.discard(execution_id)
+        self._culprits.pop(execution_id, None)
         for waiter in self._ended.get(execution_id, ()):
             waiter.set()
 
     async def _drive(self, execution: Execution, plan: Plan, step: Step) -> StepState:
         """Begin more of the step's items, or find that it has ended."""
-        state, key = execution.steps[step.id], _key(plan.workflow, execution.id, step)
+        state, key = execution.steps[step.id], key_of(plan.workflow, execution.id, step)
         # In this order: whoever begins items changes the last chunk, so that its revision vouches for the counts.
         tail = await self._items.last_chunk(key)
-        counts = await self._items.counts(key)
+        counts = await self._counts(key, state, tail)
         work: StepWork | None = None
         while (most := _most(step, state, execution, counts)) > 0:
             work = work or await self._step_work(execution, plan, step)
@@ -234,15 +279,20 @@ class WorkflowEngine:
                 tail = Chunk(key, tail.number + 1)
             begun = await self._runs.begin(work, tail, most)
             if begun is None:
-                tail, counts = await self._items.last_chunk(key), await self._items.counts(key)
+                tail = await self._items.last_chunk(key)
+                counts = await self._counts(key, state, tail)
             else:
                 failed = begun.states[len(tail.states) :].count("f")
                 counts = replace(counts, started=counts.started + len(begun.states) - len(tail.states),
                                  failed=counts.failed + failed)  # fmt: skip
                 tail = begun
-            execution = await self._executions.get(execution.id)
+            if state.total > 1:
+                execution = await self._executions.get(execution.id)
         status = ended_step(step, state, execution, counts)
         return state if status is None else await self._end(step, state, status, key, counts)
+
+    async def _counts(self, key: StepKey, state: StepState, tail: Chunk) -> Counts:
+        return tail.counts if state.total <= CHUNK_ITEMS else await self._items.counts(key)
 
     async def _end(self, step: Step, state: StepState, status: StepStatus, key: StepKey, counts: Counts) -> StepState:
         size = await self._runs.gather_results(key, state.total)
@@ -259,7 +309,8 @@ class WorkflowEngine:
         """Decide about each step that waits for nothing any more."""
         while ready := ready_steps(plan.workflow, execution):
             for step in ready:
-                execution = execution.with_step(step.id, await self._first_state(execution, plan, step))
+                with self._blaming(execution, step.id):
+                    execution = execution.with_step(step.id, await self._first_state(execution, plan, step))
         return execution
 
     async def _first_state(self, execution: Execution, plan: Plan, step: Step) -> StepState:
@@ -270,7 +321,7 @@ class WorkflowEngine:
             if not await self._holds(execution, plan, step):
                 return StepState(StepStatus.SKIPPED)
             total = await self._lay_out(execution, plan, step)
-            await self._data(execution, plan, step.params)  # what they name is complete by now, or never
+            await self._data.of(execution, plan, step.params)  # what they name is complete by now, or never
             task_id = await self._task_of(plan.workflow, step)
         except (TemplateFailed, InvalidInput, NotFound) as error:
             return StepState(StepStatus.FAILED, started_ms=now, completed_ms=now, error=str(error)[:2_000])
@@ -281,7 +332,7 @@ class WorkflowEngine:
             return step.when is not False
         template = parse_text(step.when)
         assert template is not None  # checked when the workflow was saved
-        return Renderer(await self._data(execution, plan, step.when)).holds(template.expressions[0])
+        return Renderer(await self._data.of(execution, plan, step.when)).holds(template.expressions[0])
 
     async def _lay_out(self, execution: Execution, plan: Plan, step: Step) -> int:
         """Store what the step goes over; answers how many items that is. Raises `TemplateFailed`."""
@@ -289,12 +340,12 @@ class WorkflowEngine:
             return 1
         items = step.for_each
         if isinstance(items, str):
-            items = Renderer(await self._data(execution, plan, items)).text(items)
+            items = Renderer(await self._data.of(execution, plan, items)).text(items)
         if not isinstance(items, list):
             raise TemplateFailed(f"forEach must come to a list, not {_kind(items)}")
         if len(items) > MAX_ITEMS:
             raise TemplateFailed(f"forEach comes to {len(items)} items; there may be {MAX_ITEMS}")
-        await self._items.save_items(_key(plan.workflow, execution.id, step), items)
+        await self._items.save_items(key_of(plan.workflow, execution.id, step), items)
         return len(items)
 
     async def _task_of(self, workflow: Workflow, step: Step) -> int:
@@ -319,47 +370,9 @@ class WorkflowEngine:
             return made.id
         raise NotFound(f"task {name!r} could not be made", resource="task")
 
-    # --- what templates may name
-
     async def _step_work(self, execution: Execution, plan: Plan, step: Step) -> StepWork:
-        data = await self._data(execution, plan, step.params)
-        return StepWork(_key(plan.workflow, execution.id, step), step, execution.steps[step.id], data)
-
-    async def _data(self, execution: Execution, plan: Plan, templates: Json) -> dict[str, Json]:
-        """The params, and of steps what these templates name. Raises `TemplateFailed`."""
-        named: dict[str, set[str]] = defaultdict(set)
-        for template in templates_in(templates):
-            for expression in template.expressions:
-                for step_id, member in expression.steps:
-                    named[step_id].add(member)
-        steps = {}
-        for step_id, members in named.items():
-            state = execution.steps[step_id]
-            steps[step_id] = {
-                "status": state.status.value, "error": state.error or None, "total": state.total,
-                "completed": state.counts.completed, "failed": state.counts.failed,
-                "cancelled": state.counts.cancelled, "result": None,
-            }  # fmt: skip
-            if members & {"", "result"}:
-                steps[step_id]["result"] = await self._result(execution, plan, step_id)
-        return {"params": plan.params, "steps": steps}
-
-    async def _result(self, execution: Execution, plan: Plan, step_id: str) -> Json:
-        step, state = plan.workflow.step(step_id), execution.steps[step_id]
-        if state.result_bytes < 0:
-            raise TemplateFailed(f"the result of step {step_id!r} is too large to be named in a template")
-        if state.status is StepStatus.SKIPPED or not state.result_bytes:
-            return None
-        key = _key(plan.workflow, execution.id, step)
-        cached = self._results.get(key.text)
-        if cached is None:
-            inner = await self._items.results(key, state.total)
-            cached = (state.result_bytes, orjson.loads(b"[" + inner + b"]" if step.many else inner))
-            self._results[key.text] = cached
-            while len(self._results) > 1 and sum(size for size, _ in self._results.values()) > MAX_CACHED_BYTES:
-                self._results.popitem(last=False)
-        self._results.move_to_end(key.text)
-        return cached[1]
+        data = await self._data.of(execution, plan, step.params)
+        return StepWork(key_of(plan.workflow, execution.id, step), step, execution.steps[step.id], data)
 
     async def _plan(self, execution_id: str) -> Plan:
         plan = self._plans.get(execution_id)
@@ -370,10 +383,6 @@ class WorkflowEngine:
                 self._plans.popitem(last=False)
         self._plans.move_to_end(execution_id)
         return plan
-
-
-def _key(workflow: Workflow, execution_id: str, step: Step) -> StepKey:
-    return StepKey(execution_id, workflow.steps.index(step))
 
 
 def _most(step: Step, state: StepState, execution: Execution, counts: Counts) -> int:

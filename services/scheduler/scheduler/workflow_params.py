@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from scheduler.workflow import COMMAND_TYPES, Step
-from scheduler.workflow_template import Expression, Renderer, TemplateFailed, as_text, parse_text
+from scheduler.workflow_expression import Expression
+from scheduler.workflow_template import Renderer, TemplateFailed, as_text, parse_text
 
 Json = Any
 VALUE = "step_value_"

@@ -21,6 +21,7 @@ from scheduler.mongo_workflows import Workflows
 from scheduler.redis_runs import LiveRuns
 from scheduler.schedule_book import ScheduleBook
 from scheduler.start_runs import StartRuns
+from scheduler.worker_offers import WorkerOffers
 from scheduler.workflow_definitions import Definitions, StartExecutions
 from scheduler.workflow_engine import WorkflowEngine
 from scheduler.workflow_runs import StepRuns
@@ -33,6 +34,7 @@ class WorkflowParts:
     def __init__(
         self, database: Database, *, tasks: Tasks, live: LiveRuns, archive: Archive, announcer: Announcer,
         starter: StartRuns, aborter: AbortRun, changes: ChangeTasks, dependencies: Dependencies,
+        offers: WorkerOffers,
     ) -> None:  # fmt: skip
         self._workflows, self._executions, self._items = Workflows(database), Executions(database), Items(database)
         self._fires = Fires(database, "workflow_")
@@ -52,7 +54,12 @@ class WorkflowParts:
             book=book, watch=self._watch, fires=self._fires, tasks=scheduled, live_tasks=scheduled, reserved=scheduled
         )
         definitions = Definitions(
-            workflows=self._workflows, tasks=tasks, dependencies=dependencies, announcer=announcer, watch=self._watch
+            workflows=self._workflows,
+            tasks=tasks,
+            dependencies=dependencies,
+            announcer=announcer,
+            watch=self._watch,
+            offers=offers,
         )
         self.api = WorkflowApi(
             workflows=self._workflows, definitions=definitions, starts=starts, engine=self.engine,
@@ -71,4 +78,4 @@ class WorkflowParts:
         loops = {"workflows": self.engine.run, "workflow watch": self._watch.run, "workflow fire": self._firing.run,
                  "workflow fire records": self._firing.look_after}  # fmt: skip
         for name, loop in loops.items():
-            life.spawn(name, loop())
+            life.keep(name, loop)

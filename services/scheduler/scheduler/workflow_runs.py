@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 from chassis.clock import now_ms
-from chassis.errors import Conflict, NotFound, Unavailable
+from chassis.errors import Conflict, InvalidInput, NotFound, Unavailable
 from chassis.logs import get_logger
 from trawl.scheduler.v1 import runs_pb2 as pb
 
@@ -26,7 +26,7 @@ from scheduler.start_runs import Reserved, StartRuns
 from scheduler.workflow import Step
 from scheduler.workflow_params import parameters_of
 from scheduler.workflow_state import StepState
-from scheduler.workflow_template import TemplateFailed
+from scheduler.workflow_template import TemplateFailed, takes_long
 
 log = get_logger("workflows")
 Json = Any
@@ -94,21 +94,9 @@ class StepRuns:
     ) -> tuple[dict[int, pb.StartRun], dict[int, str]]:
         """(the starts, why there is none) by place in the chunk; fewer than asked for when parameters are large."""
         items = await self._items.items(work.key, number) if work.step.many else [None]
-        requests: dict[int, pb.StartRun] = {}
-        errors: dict[int, str] = {}
-        size = 0
-        for place in places:
-            index = number * CHUNK_ITEMS + place
-            try:
-                request = _request(work, index, items[place])
-            except TemplateFailed as error:
-                errors[place] = str(error)[:500]
-                continue
-            requests[place] = request
-            size += len(request.parameters_json)
-            if size > MAX_BEGIN_BYTES:
-                break
-        return requests, errors
+        if takes_long(work.step.params, len(places)):
+            return await asyncio.to_thread(_fill_in, work, number, places, items)
+        return _fill_in(work, number, places, items)
 
     async def _start(self, chunk: Chunk, requests: Mapping[int, pb.StartRun]) -> None:
         """Start promised runs. What can never start fails; what can't now is left to `repair`: raises `Unavailable`."""
@@ -183,8 +171,8 @@ class StepRuns:
         if messages:
             await self._announcer.ready(messages)
 
-    async def abort_open(self, execution_id: str) -> None:
-        """Ask every run under way to stop."""
+    async def abort_open(self, execution_id: str, place: int | str = "") -> None:
+        """Ask every run under way to stop, or those of the step in that place."""
         room = asyncio.Semaphore(ABORTS_AT_ONCE)
 
         async def abort(run_id: int) -> None:
@@ -196,6 +184,8 @@ class StepRuns:
                     log.debug("nothing to abort", run_id=run_id)
 
         for chunk in await self._items.open_chunks(execution_id):
+            if place not in ("", chunk.step.place):
+                continue
             await asyncio.gather(*(abort(run_id) for run_id in chunk.open_runs))
 
     async def gather_results(self, key: StepKey, total: int) -> int:
@@ -244,6 +234,25 @@ class StepRuns:
                 message = run_of_document(row).error_message if row else ""
                 return message[:2_000] or ("aborted" if state == CANCELLED else "failed")
         return ""
+
+
+def _fill_in(
+    work: StepWork, number: int, places: Sequence[int], items: Sequence[Json]
+) -> tuple[dict[int, pb.StartRun], dict[int, str]]:
+    requests: dict[int, pb.StartRun] = {}
+    errors: dict[int, str] = {}
+    size = 0
+    for place in places:
+        try:
+            request = _request(work, number * CHUNK_ITEMS + place, items[place])
+        except (TemplateFailed, InvalidInput) as error:
+            errors[place] = str(error)[:500]
+            continue
+        requests[place] = request
+        size += len(request.parameters_json)
+        if size > MAX_BEGIN_BYTES:
+            break
+    return requests, errors
 
 
 def _request(work: StepWork, index: int, item: Json) -> pb.StartRun:

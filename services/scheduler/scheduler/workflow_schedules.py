@@ -13,6 +13,7 @@ from chassis.clock import now_ms
 from chassis.errors import InvalidInput, Unavailable
 from chassis.events import Msg
 from chassis.logs import get_logger
+from chassis.poison import passed_over
 from trawl.scheduler.v1 import runs_pb2
 
 from scheduler.mongo_fires import Fires
@@ -85,7 +86,8 @@ class WorkflowWatch:
             last = page[-1].id
             for workflow in page:
                 found.add(workflow.id)
-                self._book.put(scheduled_view(workflow), handled)
+                with passed_over("workflow watch", workflow.id):
+                    self._book.put(scheduled_view(workflow), handled)
         for workflow_id in set(self._book.task_ids()) - found:
             self._book.remove(workflow_id)
         self.changed.set()
@@ -134,6 +136,10 @@ class ScheduledWorkflows:
         """How many executions of each are under way."""
         counts = await self._executions.running_of(task_ids)
         return [(counts[i], 0) for i in task_ids]
+
+    async def unstarted(self, _run_ids: Sequence[int]) -> set[int]:
+        """An execution is under way from its beginning."""
+        return set()
 
     async def reserve(self, count: int) -> list[int]:
         """Numbers that nobody else has."""

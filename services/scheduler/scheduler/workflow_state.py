@@ -174,5 +174,20 @@ def conclude(workflow: Workflow, execution: Execution, now: int) -> Execution:
     return replace(execution, steps=steps, status=status, completed_ms=now, error=error)
 
 
+def failed(execution: Execution, step_id: str, reason: str, now: int) -> Execution:
+    """The execution with that step failed; without a step that can, all of it."""
+    open_steps = [one for one, state in execution.steps.items() if state.status not in ENDED]
+    for one in [step_id] if step_id in open_steps else open_steps:
+        state = execution.steps[one]
+        execution = execution.with_step(one, replace(
+            state, status=StepStatus.FAILED, started_ms=state.started_ms or now, completed_ms=now, error=reason
+        ))  # fmt: skip
+    return (
+        execution
+        if step_id in open_steps
+        else replace(execution, status=ExecutionStatus.FAILED, completed_ms=now, error=reason)
+    )
+
+
 def _any_cancelled(states: Iterable[StepState]) -> bool:
     return any(state.status is StepStatus.CANCELLED for state in states)

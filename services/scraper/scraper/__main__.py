@@ -36,10 +36,11 @@ from scraper.grpc_results import ResultApi
 from scraper.held import HeldRuns
 from scraper.mongo_results import Results
 from scraper.pipeline import Pipeline
+from scraper.run_messages import Identity
 from scraper.search import Search
 from scraper.settings import ScraperSettings
 from scraper.wakes import say_woken
-from scraper.worker import Identity, Worker
+from scraper.worker import Worker
 
 log = get_logger("main")
 
@@ -48,7 +49,8 @@ async def serve(settings: ScraperSettings, life: Lifetime) -> None:
     """Run the scraper until `life` ends."""
     worker_id = settings.worker_id or f"worker-{settings.hostname}"
     identity = Identity(worker_id, f"{worker_id}-{uuid.uuid4().hex[:12]}".replace(".", "_"), settings.hostname)
-    events, mongo = Events(settings.nats_url, worker_id), mongo_client(settings)
+    events = Events(settings.nats_url, worker_id, dead_letter=subjects.dead_letter)
+    mongo = mongo_client(settings)
     database, blobs = mongo_database(mongo, settings, "scraper"), LocalBlobs(settings.blob_dir)
     results, pipeline = Results(database), Pipeline(settings, database, blobs)
     accounts = make_account_parts(settings, database, worker_id, partial(say_woken, events))
@@ -97,12 +99,12 @@ async def serve(settings: ScraperSettings, life: Lifetime) -> None:
         for part in (results, pipeline.papers, accounts, *executors.stores):
             await until_available(part.prepare)
         await server.start(serving=False)
-        life.spawn("readiness", readiness.run())
+        life.keep("readiness", readiness.run)
         await worker.start()
         for name, loop in worker.loops().items():
-            life.spawn(name, loop)
-        life.spawn("registration", presence.run())
-        life.spawn("search", search.run())
+            life.keep(name, loop)
+        life.keep("registration", presence.run)
+        life.keep("search", search.run)
         log.info("working", worker_id=worker_id, executors=sorted(executors.by_name))
 
     life.spawn("start", start())

@@ -1,6 +1,6 @@
 """The runs that this worker holds. Pure bookkeeping: owns slots, derived from what is held and never counted."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from chassis.events import Msg
@@ -42,6 +42,8 @@ class HeldRuns:
         self._limits, self._total, self._groups = limits, total, groups
         self._runs: dict[int, Held] = {}
         self._by_group: dict[str, set[int]] = {group: set() for group in limits}
+        # Is called whenever slots have come free, on whichever way: who waits for one waits for this.
+        self.freed: Callable[[], None] = lambda: None
         # Pulled and not yet claimed, by group.
         self._reserved: dict[str, int] = dict.fromkeys(limits, 0)
 
@@ -69,6 +71,8 @@ class HeldRuns:
     def reserve(self, queue: str, count: int) -> None:
         """Keep slots for what has been pulled; a negative count gives them back."""
         self._reserved[self._groups[queue]] += count
+        if count < 0:
+            self.freed()
 
     def add(self, run: Held) -> None:
         """Hold it."""
@@ -80,3 +84,4 @@ class HeldRuns:
         if self._runs.get(run.spec.run_id) is run:
             del self._runs[run.spec.run_id]
             self._by_group[self._groups[run.spec.queue]].discard(run.spec.run_id)
+            self.freed()

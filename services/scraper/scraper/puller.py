@@ -8,8 +8,10 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import orjson
+from chassis import counters
 from chassis.batching import LIGHT_BATCH
 from chassis.events import NATS_DOWN, Events, Msg
 from chassis.logs import get_logger
@@ -19,6 +21,9 @@ from wire import subjects
 log = get_logger("puller")
 ACK_WAIT_SECONDS = subjects.READY_ACK_WAIT_SECONDS
 IDLE_PULL_SECONDS = 30.0
+# A wait that nobody has ended for this much longer than a pull lasts is looked into.
+NET_SECONDS = 5.0
+STOP_SECONDS = 2.0
 NO_WAIT_SECONDS = 1.0
 MAX_BATCH = 256
 LOADED_PATIENCE_SECONDS = 0.003
@@ -30,9 +35,14 @@ FAIR_EVERY = 10
 
 
 class QueuePuller:
-    """Pulls for one queue. `pull` is called by one task only."""
+    """Pulls for one queue. `pull` is called by one task only. It is in `starved` while it had too few slots: wake it
+    when some come free.
+    """
 
-    def __init__(self, events: Events, queue: str, *, free: Callable[[], int]) -> None:
+    def __init__(
+        self, events: Events, queue: str, *, free: Callable[[], int], starved: "set[QueuePuller]"
+    ) -> None:  # fmt: skip
+        self._starved = starved
         self._events, self._queue, self._free = events, queue, free
         self._consumers = {priority: subjects.ready_consumer(queue, priority) for priority in subjects.PRIORITIES}
         self._arrived: deque[Msg] = deque()
@@ -44,13 +54,18 @@ class QueuePuller:
         self._inbox = ""
         self._round = 0
         self._busy = False
+        self._stopped = False
+        self._subscriptions: list[Any] = []
 
     async def start(self) -> None:
         """Make the consumers and listen."""
         await self._ensure_consumers()
         self._inbox = self._events.nc.new_inbox()
-        await self._events.nc.subscribe(f"{self._inbox}.now.*", cb=self._on_now, pending_msgs_limit=-1)
-        await self._events.nc.subscribe(f"{self._inbox}.idle.*", cb=self._on_idle, pending_msgs_limit=-1)
+        for kind, callback in (("now", self._on_now), ("idle", self._on_idle)):
+            subscription = await self._events.nc.subscribe(
+                f"{self._inbox}.{kind}.*", cb=callback, pending_msgs_limit=-1
+            )
+            self._subscriptions.append(subscription)
         self._events.on_reconnect.append(self._on_reconnect)
 
     async def _ensure_consumers(self) -> None:
@@ -77,6 +92,15 @@ class QueuePuller:
         """Slots have come free, or pulling should look around again."""
         self._wake.set()
 
+    async def stop(self) -> None:
+        """Withdraw the waiting pulls, and give back what they have brought: it must be with nobody when this ends."""
+        self._stopped = True
+        for subscription in self._subscriptions:
+            with contextlib.suppress(*NATS_DOWN):
+                async with asyncio.timeout(STOP_SECONDS):
+                    await subscription.drain()
+        await self._take_arrived(0)
+
     async def _on_now(self, message: Msg) -> None:
         """An answer to a pull that does not wait."""
         if self._no_wait is not None:
@@ -97,9 +121,14 @@ class QueuePuller:
 
     async def pull(self) -> list[Msg]:
         """At least one message, at most as many as there are free slots; waits for both."""
+        untold = False
         while True:
             self._wake.clear()
-            free = min(self._free(), MAX_BATCH)
+            free = 0 if self._stopped else min(self._free(), MAX_BATCH)
+            if free < max(1, len(self._arrived)):
+                self._starved.add(self)
+            else:
+                self._starved.discard(self)
             messages = await self._take_arrived(free)
             if free > 0:
                 if self._busy:
@@ -109,10 +138,19 @@ class QueuePuller:
                     messages += await self._pull_now(free - len(messages))
                 self._busy = len(messages) > LIGHT_BATCH
                 if messages:
+                    if untold:
+                        counters.count(counters.UNTOLD, f"pull-{self._queue}")
                     return messages
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(IDLE_PULL_SECONDS):
-                    await self._wake.wait()
+            untold = not await self._woken()
+
+    async def _woken(self) -> bool:
+        """Wait; False when the time was over before somebody said anything. Whoever ends a wait says so."""
+        try:
+            async with asyncio.timeout(IDLE_PULL_SECONDS + NET_SECONDS):
+                await self._wake.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def _take_arrived(self, most: int) -> list[Msg]:
         """What waiting pulls have brought; what there is no slot for goes back at once."""

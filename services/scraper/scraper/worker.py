@@ -6,8 +6,7 @@ comes again by itself. So whatever happens to this process, the run goes on some
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,9 +16,9 @@ from chassis.errors import TrawlError, Unavailable
 from chassis.events import NATS_DOWN, Events, Msg
 from chassis.grpc_client import GrpcClient
 from chassis.logs import get_logger
+from chassis.poison import Isolation, passed_over, reason_of
 from google.protobuf.message import DecodeError
 from trawl.scheduler.v1 import events_pb2, queues_pb2, queues_pb2_grpc, runs_pb2, runs_pb2_grpc, work_pb2, work_pb2_grpc
-from trawl.scraper.v1 import events_pb2 as ends_pb
 from wire import subjects
 
 from scraper.attempt import Attempt, Ending, StopReason
@@ -31,30 +30,14 @@ from scraper.outcomes import Outcomes
 from scraper.paused_queues import PausedQueues
 from scraper.puller import ACK_WAIT_SECONDS, QueuePuller
 from scraper.run_context import Context
+from scraper.run_messages import Identity, failed, finished, report_of
 
 log = get_logger("worker")
 REPORT_SECONDS = 0.5
 # So many claims of one queue may be under way, so that one that takes long doesn't hold up the next run.
 CLAIMS_AT_ONCE = 3
 RENEW_SECONDS = 4.0
-MAX_REPORTED_LINES = 500
-OUTCOMES = {
-    "completed": ends_pb.OUTCOME_COMPLETED,
-    "failed": ends_pb.OUTCOME_FAILED,
-    "timed_out": ends_pb.OUTCOME_TIMED_OUT,
-    "aborted": ends_pb.OUTCOME_ABORTED,
-    "parked": ends_pb.OUTCOME_PARKED,
-}
 GONE = Ending(None, 0, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who this worker process is. `session` changes with each start."""
-
-    worker_id: str
-    session: str
-    hostname: str
 
 
 class Worker:
@@ -71,10 +54,15 @@ class Worker:
         self._queues: queues_pb2_grpc.QueueServiceAsyncStub = scheduler.stub(queues_pb2_grpc.QueueServiceStub)
         self._paused = PausedQueues(self._ask_paused, self._wake_pullers)
         self._outcomes = Outcomes(events)
-        self._pullers = {name: QueuePuller(events, name, free=partial(self._free, name)) for name in executors}
+        self._starved: set[QueuePuller] = set()
+        self._pullers = {
+            name: QueuePuller(events, name, free=partial(self._free, name), starved=self._starved) for name in executors
+        }
+        self.held.freed = self._slots_freed
         self._pulling, self._draining = True, False
         self._busy = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._isolation: Isolation[Msg] = Isolation("claims", self._dead_letter, key=_sequence)
 
     def _free(self, queue: str) -> int:
         return self.held.free(queue) if self._pulling and queue not in self._paused.names else 0
@@ -87,6 +75,11 @@ class Worker:
         for puller in self._pullers.values():
             puller.wake()
 
+    def _slots_freed(self) -> None:
+        # Queues share slots: whoever had too few looks again, whichever run has ended.
+        for puller in self._starved:
+            puller.wake()
+
     async def start(self) -> None:
         """Listen for work and for aborts."""
         subject = subjects.abort_subject(self._identity.session)
@@ -95,10 +88,12 @@ class Worker:
         self._events.on_reconnect.append(self._paused.look_again)
         await asyncio.gather(*(puller.start() for puller in self._pullers.values()))
 
-    def loops(self) -> dict[str, Coroutine[Any, Any, None]]:
-        """The coroutines that must run beside, by name."""
-        loops = {f"pull-{name}": self._pull_loop(name) for name in self._pullers}
-        return loops | {"reports": self._report_loop(), "renewals": self._renew_loop(), "paused": self._paused.run()}
+    def loops(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """The loops that must run beside, by name."""
+        loops: dict[str, Callable[[], Awaitable[None]]] = {
+            f"pull-{name}": partial(self._pull_loop, name) for name in self._pullers
+        }
+        return loops | {"reports": self._report_loop, "renewals": self._renew_loop, "paused": self._paused.run}
 
     async def follow_status(self, status: str) -> None:
         """Be what the registry wants: only an active worker takes new work."""
@@ -120,7 +115,8 @@ class Worker:
 
     async def _claim_reserved(self, queue: str, messages: Sequence[Msg], claims: asyncio.Semaphore) -> None:
         try:
-            await self._claim(queue, messages)
+            for message in await self._isolation.all(messages, partial(self._claim, queue)):
+                await self._give_back(message, delay=1.0)
         finally:
             self.held.reserve(queue, -len(messages))
             claims.release()
@@ -141,10 +137,12 @@ class Worker:
         for message in messages:
             try:
                 spec = runs_pb2.RunSpec.FromString(message.data)
-            except DecodeError as error:
+                held, token = self.held.get(spec.run_id), token_of(message)
+                # A batch of which one has failed unexpectedly is claimed again in parts.
+                if held is None or held.token != token:
+                    candidates.append(Held(message, spec, token, 0))
+            except (DecodeError, ValueError, IndexError) as error:
                 await self._dead_letter(message, repr(error))
-                continue
-            candidates.append(Held(message, spec, token_of(message), 0))
         try:
             verdicts = await self._ask(candidates)
         except TrawlError as error:
@@ -201,9 +199,11 @@ class Worker:
             # The run's definition or checkpoint can't be read now: it goes back, and its lease with it.
             log.warning("cannot begin", run_id=run.spec.run_id, reason=error.message)
             await self._hand_back(run)
+        except Exception as error:
+            log.exception("an attempt failed unexpectedly", run_id=run.spec.run_id)
+            await self._fail(run, reason_of(error))
         finally:
             self.held.remove(run)
-            self._pullers[run.spec.queue].wake()
 
     async def _job(self, run: Held) -> tuple[Job, int]:
         spec = run.spec
@@ -241,7 +241,7 @@ class Worker:
         if ending.outcome != "completed":
             await context.close()
         run.ending = True
-        await self._outcomes.publish(_finished(run, self._identity, context, ending))
+        await self._outcomes.publish(finished(run, self._identity, context, ending))
         await self._acknowledge(run.message)
 
     async def _hand_back(self, run: Held) -> None:
@@ -252,6 +252,12 @@ class Worker:
         with contextlib.suppress(TrawlError):  # then the lease runs out instead
             await self._scheduler.call(self._work.ReleaseRuns, request, timeout=2)
         await self._give_back(run.message, delay=0.1)
+
+    async def _fail(self, run: Held, reason: str) -> None:
+        """What nobody expected is the end of the attempt; another one follows as after any failure."""
+        run.ending = True
+        await self._outcomes.publish(failed(run, self._identity, reason))
+        await self._acknowledge(run.message)
 
     async def _acknowledge(self, message: Msg) -> None:
         with contextlib.suppress(*NATS_DOWN):  # then it comes again, and the claim drops it
@@ -308,9 +314,11 @@ class Worker:
     async def _report(self, runs: Sequence[Held]) -> None:
         reports, confirmed = [], []
         for run in runs:
-            report, until = _report_of(run)
-            reports.append(report)
-            confirmed.append((run, until))
+            # The lease of one that can't be reported runs out; those of the others must not.
+            with passed_over("reports", run.spec.run_id):
+                report, until = report_of(run)
+                reports.append(report)
+                confirmed.append((run, until))
         request = work_pb2.ReportRequest(
             worker_id=self._identity.worker_id, worker_session=self._identity.session, reports=reports
         )
@@ -335,6 +343,7 @@ class Worker:
         """Take nothing new, let what runs finish, hand back what doesn't."""
         self._draining = True
         self.set_pulling(False)
+        await asyncio.gather(*(puller.stop() for puller in self._pullers.values()))
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
         for run in self.held:
@@ -344,44 +353,5 @@ class Worker:
             await asyncio.wait(self._tasks, timeout=3)
 
 
-def _report_of(run: Held) -> tuple[work_pb2.RunReport, int]:
-    """The report, and the number of the first line that it does not carry."""
-    assert run.attempt is not None
-    context = run.attempt.context
-    lines = context.lines(MAX_REPORTED_LINES)
-    context.dirty = False
-    report = work_pb2.RunReport(
-        run_id=run.spec.run_id, token=run.token, attempt=run.attempt_number, progress_done=context.done,
-        progress_total=context.total, step=context.step, item_count=context.item_count,
-        logs=[runs_pb2.LogLine(time_ms=n.time_ms, level=n.level, message=n.message, data_json=n.data) for n in lines],
-        first_log=lines[0].number if lines else 0,
-    )  # fmt: skip
-    return report, lines[-1].number + 1 if lines else 0
-
-
-def _finished(run: Held, identity: Identity, context: Context, ending: Ending) -> ends_pb.RunFinished:
-    assert ending.outcome is not None
-    lines = context.lines(2_001)
-    finished = ends_pb.RunFinished(
-        run_id=run.spec.run_id, token=run.token, attempt=run.attempt_number, worker_id=identity.worker_id,
-        worker_hostname=identity.hostname, outcome=OUTCOMES[ending.outcome], result_json=ending.result_json,
-        error_message=ending.error_message, error_code=ending.error_code, retryable=ending.retryable,
-        started_ms=ending.started_ms, ended_ms=max(ending.ended_ms, ending.started_ms),
-        progress_done=context.done, progress_total=context.total, item_count=context.item_count,
-        spec=run.message.data,
-        logs=[runs_pb2.LogLine(time_ms=n.time_ms, level=n.level, message=n.message, data_json=n.data) for n in lines],
-        first_log=lines[0].number if lines else 0, resume_at_ms=ending.resume_at_ms,
-        wake=ending.wake,
-    )  # fmt: skip
-    if ending.stop is not None:
-        stop = ending.stop
-        finished.stop.CopyFrom(
-            runs_pb2.StopReceipt(
-                requested_ms=stop.requested_ms,
-                delivered_ms=stop.delivered_ms,
-                stopped_ms=stop.stopped_ms or now_ms(),
-                how=stop.how,
-                leftovers_killed=stop.leftovers,
-            )
-        )
-    return finished
+def _sequence(message: Msg) -> int:
+    return int(message.metadata.sequence.stream)

@@ -11,6 +11,7 @@ from chassis.run import Lifetime, run_service
 from chassis.stores import mongo_client, mongo_database, redis_client
 from trawl.workerregistry.v1.endpoints_pb2_grpc import add_EndpointServiceServicer_to_server
 from trawl.workerregistry.v1.workers_pb2_grpc import add_WorkerServiceServicer_to_server
+from wire.subjects import dead_letter
 
 from worker_registry.beat_streams import BeatStreams
 from worker_registry.events import Broker, Publisher
@@ -32,7 +33,7 @@ OPTIONS = (("grpc.http2.bdp_probe", 0),)
 async def serve(life: Lifetime, settings: Settings) -> None:
     """Serve until `life.stopping`. Nothing needs to be up at the start: health says NOT_SERVING until all is."""
     mongo, redis = mongo_client(settings), redis_client(settings)
-    events = Events(settings.nats_url, "worker-registry")
+    events = Events(settings.nats_url, "worker-registry", dead_letter=dead_letter)
     database = mongo_database(mongo, settings, "worker_registry")
     workers, endpoints = MongoWorkers(database), MongoEndpoints(database)
     # A small part of the shortest time after which somebody is lost.
@@ -77,10 +78,10 @@ async def serve(life: Lifetime, settings: Settings) -> None:
     checks = {"NATS": broker.check, "Redis": heartbeats.ping, "MongoDB": workers.check}
     await server.start(serving=False)
     life.spawn("nats", broker.connect())
-    life.spawn("readiness", Readiness(checks, serving=serving, changed=server.set_serving).run())
-    life.spawn("publisher", publisher.run())
-    life.spawn("sweeper", sweeper.run())
-    life.spawn("prober", prober.run())
+    life.keep("readiness", Readiness(checks, serving=serving, changed=server.set_serving).run)
+    life.keep("publisher", publisher.run)
+    life.keep("sweeper", sweeper.run)
+    life.keep("prober", prober.run)
     await life.stopping.wait()
     streams.close()
     await server.stop()

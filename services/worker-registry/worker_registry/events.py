@@ -7,11 +7,12 @@ published again, under the same message id, which NATS drops within two minutes.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from chassis.errors import Unavailable
 from chassis.events import Events
 from chassis.logs import get_logger
+from chassis.poison import passed_over
 from trawl.workerregistry.v1.events_pb2 import WorkerEvent
 from wire.subjects import STREAMS, WORKER_EVENTS
 
@@ -81,9 +82,7 @@ class Publisher:
         """Answers for how many seconds another replica may be at it."""
         while (taken := await self._heartbeats.take_facts()).facts:
             try:
-                await self._events.publish_all(
-                    [(WORKER_EVENTS, _event(fact).SerializeToString(), _message_id(fact)) for fact in taken.facts]
-                )
+                await self._events.publish_all(_messages(taken.facts))
             except Unavailable:
                 await self._heartbeats.give_up_facts()
                 raise
@@ -92,6 +91,14 @@ class Publisher:
             if await self._heartbeats.drop_facts(taken) == 0:
                 return 0.0
         return taken.busy_ms / 1000
+
+
+def _messages(facts: Iterable[WorkerFact]) -> list[tuple[str, bytes, str]]:
+    messages = []
+    for fact in facts:
+        with passed_over("publisher", fact.worker_id):
+            messages.append((WORKER_EVENTS, _event(fact).SerializeToString(), _message_id(fact)))
+    return messages
 
 
 def _event(fact: WorkerFact) -> WorkerEvent:

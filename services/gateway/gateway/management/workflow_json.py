@@ -9,7 +9,7 @@ import orjson
 from trawl.scheduler.v1 import runs_pb2
 from trawl.scheduler.v1 import workflows_pb2 as pb
 
-from gateway.checks import Fields, invalid
+from gateway.checks import Fields, invalid, refuse_unknown
 from gateway.management.execution_id import execution_id
 from gateway.times import iso_seconds
 
@@ -27,11 +27,20 @@ MAX_TIMEOUT_MS = 604_800_000
 MAX_RETRIES = 100
 # What a retry takes that says no more than how often.
 RETRY_INITIAL_MS, RETRY_FACTOR, RETRY_MAX_MS = 2_000, 2.0, 300_000
+DEFINITION = ("name", "description", "schedule", "misfire", "overlap", "params", "steps")
+# What is shown may be sent back, and changes nothing.
+SHOWN_ONLY = ("version", "createdAt", "updatedAt", "nextRunAt")
+STEP = (
+    "id", "task", "taskType", "params", "dependsOn", "forEach", "maxParallel", "when", "onFailure", "retry",
+    "timeoutMs", "priority",
+)  # fmt: skip
+RETRY = ("count", "initialMs", "factor", "maxMs")
 STATUSES = ("running", "completed", "failed", "cancelled")
 
 
 def definition_of(raw: dict[str, Json], name: str | None = None) -> pb.WorkflowDefinition:
     """The definition that a body holds; `name` is the path's, which a body may repeat. Raises `InvalidInput`."""
+    refuse_unknown(raw, (*DEFINITION, *SHOWN_ONLY))
     fields = Fields(raw)
     given = fields.text("name", 100, one_line=True) if name is None or fields.given("name") else name
     if not given.strip():
@@ -61,6 +70,7 @@ def _step(raw: Json, index: int) -> pb.WorkflowStep:
     # Errors name the step: by its id where it has one.
     if isinstance(raw.get("id"), str) and raw["id"].isprintable():
         place = f"steps[{raw['id'][:64]}]"
+    refuse_unknown(raw, STEP, f"{place}.")
     fields = Fields({f"{place}.{key}": value for key, value in raw.items()})
 
     def name(key: str) -> str:
@@ -107,6 +117,7 @@ def _retry(value: Json, name: str) -> runs_pb2.RetryPolicy:
     raw: Mapping[str, Json] = {"count": value} if type(value) is int else value
     if not isinstance(raw, dict):
         raise invalid(name, "type", "必须是整数或对象", value)
+    refuse_unknown(raw, RETRY, f"{name}.")
     fields = Fields({f"{name}.{key}": inner for key, inner in raw.items()})
     factor = raw.get("factor")
     if factor is not None and (

@@ -3,13 +3,14 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import psutil
+from chassis import counters
 from chassis.errors import TrawlError
-from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from trawl.scheduler.v1 import runs_pb2
 from trawl.workerregistry.v1 import workers_pb2
 
@@ -145,6 +146,7 @@ class StatisticsCollector:
             yield _by("scheduler_runs", "Number of runs by status", "status", _runs(stats))
             yield _by("scheduler_queue_pending", "Runs that wait, by queue", "queue", dict(stats.pending_by_queue))
             yield _execution(stats.execution)
+            yield from _counters(stats.counters)
         if (workers := self._snapshot.workers) is not None:
             counts = _workers(workers)
             yield _gauge("scheduler_workers_total", "Total number of workers", counts["total"])
@@ -161,6 +163,19 @@ def _by(name: str, text: str, label: str, values: dict[str, Json]) -> Metric:
         if key != "total":
             family.add_metric([key], value)
     return family
+
+
+def _counters(scheduler: Iterable[runs_pb2.ProcessCounter]) -> Iterator[Metric]:
+    """What the scheduler and this gateway count about themselves; every name is there, with zero if need be."""
+    found = {("scheduler", one.name, one.place): one.value for one in scheduler}
+    found |= {("gateway", name, place): value for (name, place), value in counters.all_counts().items()}
+    for name, text in counters.TEXTS.items():
+        family = CounterMetricFamily(name, text, labels=["service", "place"])
+        for service in ("scheduler", "gateway"):
+            places = {place: value for (who, what, place), value in found.items() if (who, what) == (service, name)}
+            for place, value in (places or {"": 0}).items():
+                family.add_metric([service, place], value)
+        yield family
 
 
 def _execution(histogram: runs_pb2.DurationHistogram) -> Metric:

@@ -6,11 +6,12 @@ from collections.abc import Awaitable, Callable
 from chassis.clock import now_ms
 from chassis.errors import Conflict, Unavailable
 from chassis.logs import get_logger
+from chassis.poison import passed_over
 
 from gateway.webhooks.deliverer import BACKLOG
 from gateway.webhooks.directory import Directory
 from gateway.webhooks.mongo_deliveries import MongoDeliveries
-from gateway.webhooks.webhook import State
+from gateway.webhooks.webhook import State, Webhook
 
 log = get_logger("webhooks")
 CLEAN_SECONDS = 60.0
@@ -46,10 +47,14 @@ class Cleaner:
         """Drop what is too old or too much; disable webhooks that can't keep up."""
         await self._deliveries.drop_before(now_ms() - self._kept_ms)
         for webhook in self._directory.active:
-            pending = await self._deliveries.count(webhook.id, State.PENDING)
-            if pending > self._max_pending:
-                await self._disable(webhook.id, BACKLOG)
-            excess = await self._deliveries.count(webhook.id) - pending - self._kept
-            while excess > 0:
-                await self._deliveries.drop_oldest(webhook.id, excess)
-                excess -= 1_000
+            with passed_over("webhook-log", webhook.id):
+                await self._clean(webhook)
+
+    async def _clean(self, webhook: Webhook) -> None:
+        pending = await self._deliveries.count(webhook.id, State.PENDING)
+        if pending > self._max_pending:
+            await self._disable(webhook.id, BACKLOG)
+        excess = await self._deliveries.count(webhook.id) - pending - self._kept
+        while excess > 0:
+            await self._deliveries.drop_oldest(webhook.id, excess)
+            excess -= 1_000

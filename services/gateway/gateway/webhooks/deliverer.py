@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from chassis.clock import now_ms
 from chassis.errors import Conflict, Unavailable
 from chassis.logs import get_logger
+from chassis.poison import TEMPORARY, Isolation, passed_over
 
 from gateway.webhooks.directory import Directory
 from gateway.webhooks.mongo_deliveries import MongoDeliveries
@@ -53,6 +54,9 @@ class Deliverer:
         self._busy: Counter[str] = Counter()
         self._attempts: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
+        self._isolation: Isolation[Delivery] = Isolation(
+            "webhook-deliveries", self._set_aside, key=lambda delivery: delivery.id, tries=1
+        )
 
     def look(self, webhook_ids: Iterable[str]) -> None:
         """There is something to send to these."""
@@ -66,7 +70,7 @@ class Deliverer:
             self._wake.clear()
             try:
                 wait_seconds = await self._round()
-            except Unavailable as error:
+            except TEMPORARY as error:
                 log.warning("webhooks wait", reason=error.message)
                 wait_seconds = RETRY_SECONDS
             with contextlib.suppress(TimeoutError):
@@ -90,8 +94,9 @@ class Deliverer:
             # Without a free place the end of an attempt brings the next look.
             if free > 0 and self._looks[webhook.id] <= now_ms():
                 self._looks[webhook.id] = now_ms() + int(LOOK_SECONDS * 1000)
-                next_ms = await self._start(webhook, free)
-                self._looks[webhook.id] = min(self._looks[webhook.id], next_ms)
+                with passed_over("webhook-deliveries", webhook.id):
+                    next_ms = await self._start(webhook, free)
+                    self._looks[webhook.id] = min(self._looks[webhook.id], next_ms)
         next_look_ms = min(self._looks.values(), default=0)
         return min(max((next_look_ms - now_ms()) / 1000, 0.005), LOOK_SECONDS) if next_look_ms else LOOK_SECONDS
 
@@ -115,10 +120,16 @@ class Deliverer:
 
     async def _attempt(self, webhook: Webhook, held: Delivery) -> None:
         try:
-            await self.attempt(webhook, held)
+            await self._isolation.each([held], lambda delivery: self.attempt(webhook, delivery))
+        except TEMPORARY as error:
+            log.warning("a delivery waits for its claim to run out", delivery=held.id, reason=error.message)
         finally:
             self._busy[webhook.id] -= 1
             self.look([webhook.id])
+
+    async def _set_aside(self, held: Delivery, reason: str) -> None:
+        """An attempt that fails with anything unexpected is one of the delivery's attempts."""
+        await self._settle(held, held.after(Attempt(now_ms(), 0, reason, 0), self._delays))
 
     async def attempt(self, webhook: Webhook, held: Delivery) -> Delivery:
         """Send a delivery that is held, and write what came of it."""

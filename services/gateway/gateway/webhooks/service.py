@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import redis.asyncio as aioredis
@@ -73,12 +74,12 @@ class Webhooks:
         """Begin, once NATS is connected; needs nothing else to be there."""
         await self._directory.listen()
         await until_available(self.deliveries.prepare)
-        life.spawn("webhooks", self._directory.run())
-        life.spawn("webhook-intake", self._intake.run())
-        life.spawn("webhook-deliveries", self._deliverer.run())
-        life.spawn("webhook-health", self._ticks.run_health(self._settings.health_event_seconds))
-        life.spawn("webhook-heartbeats", self._ticks.run_heartbeats(self._settings.heartbeat_event_seconds))
-        life.spawn("webhook-log", self._cleaner.run())
+        life.keep("webhooks", self._directory.run)
+        life.keep("webhook-intake", self._intake.run)
+        life.keep("webhook-deliveries", self._deliverer.run)
+        life.keep("webhook-health", partial(self._ticks.run_health, self._settings.health_event_seconds))
+        life.keep("webhook-heartbeats", partial(self._ticks.run_heartbeats, self._settings.heartbeat_event_seconds))
+        life.keep("webhook-log", self._cleaner.run)
 
     async def close(self) -> None:
         """End attempts under way, and close connections."""

@@ -12,8 +12,9 @@ from typing import Any
 
 import redis.asyncio as aioredis
 from chassis.clock import now_ms
-from chassis.errors import DeadlineExceeded, Unavailable
+from chassis.errors import Unavailable
 from chassis.logs import get_logger
+from chassis.poison import TEMPORARY
 from chassis.stores import redis_errors
 from trawl.workerregistry.v1 import workers_pb2
 
@@ -55,7 +56,7 @@ class Ticks:
         async for slot in self._slots(WORKER_HEARTBEAT, interval_seconds):
             try:
                 workers = await self._workers()
-            except (Unavailable, DeadlineExceeded) as error:
+            except TEMPORARY as error:
                 log.warning("no heartbeats to tell of", reason=error.message)
                 continue
             since_ms = now_ms() - int(interval_seconds * 1000)

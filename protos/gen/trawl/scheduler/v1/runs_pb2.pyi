@@ -892,6 +892,7 @@ class Stats(_message.Message):
     PENDING_BY_QUEUE_FIELD_NUMBER: _builtins.int
     EXECUTION_FIELD_NUMBER: _builtins.int
     ENDED_LAST_MINUTE_FIELD_NUMBER: _builtins.int
+    COUNTERS_FIELD_NUMBER: _builtins.int
     oldest_pending_ms: _builtins.int
     ended_last_minute: _builtins.int
     @_builtins.property
@@ -904,6 +905,10 @@ class Stats(_message.Message):
     def execution(self) -> Global___DurationHistogram:
         """Execution times of the runs that the asked scheduler has archived since it started."""
 
+    @_builtins.property
+    def counters(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProcessCounter]:
+        """What the asked scheduler counts about itself."""
+
     def __init__(
         self,
         *,
@@ -913,14 +918,40 @@ class Stats(_message.Message):
         pending_by_queue: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         execution: Global___DurationHistogram | None = ...,
         ended_last_minute: _builtins.int = ...,
+        counters: _abc.Iterable[Global___ProcessCounter] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["execution", b"execution"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended_last_minute", b"ended_last_minute", "execution", b"execution", "oldest_pending_ms", b"oldest_pending_ms", "pending_by_queue", b"pending_by_queue", "runs_by_status", b"runs_by_status", "tasks_by_status", b"tasks_by_status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counters", b"counters", "ended_last_minute", b"ended_last_minute", "execution", b"execution", "oldest_pending_ms", b"oldest_pending_ms", "pending_by_queue", b"pending_by_queue", "runs_by_status", b"runs_by_status", "tasks_by_status", b"tasks_by_status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Stats: _TypeAlias = Stats  # noqa: Y015
+
+@_typing.final
+class ProcessCounter(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PLACE_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    place: _builtins.str
+    value: _builtins.int
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        place: _builtins.str = ...,
+        value: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "place", b"place", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProcessCounter: _TypeAlias = ProcessCounter  # noqa: Y015
 
 @_typing.final
 class DurationHistogram(_message.Message):
