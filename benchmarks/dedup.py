@@ -53,6 +53,9 @@ class Context:
     def log(self, level: str, message: str, **data: Json) -> None:
         """Nothing."""
 
+    def problem(self, what: str, where: str, message: str, *, example: str = "", count: int = 1) -> None:
+        """Nothing."""
+
     def progress(self, done: int, total: int | None = None, step: str | None = None) -> None:  # noqa: ARG002
         """When each share was reached."""
         self.seconds[f"{done} %"] = round(time.perf_counter() - self.began, 1)

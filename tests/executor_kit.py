@@ -11,6 +11,7 @@ from aiohttp import web
 from scraper.addresses import AddressGuard
 from scraper.executor import Guarded, Item, Job, Json
 from scraper.fetch import Fetcher
+from scraper.problems import Problems
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -28,10 +29,14 @@ class RecordingContext:
     checkpoints: list[Any] = field(default_factory=list)
     guarded: list[Guarded] = field(default_factory=list)
     blobs: dict[str, bytes] = field(default_factory=dict)
+    problems: Problems = field(default_factory=Problems)
     on_emit: Callable[["RecordingContext"], None] | None = None
 
     def log(self, level: str, message: str, **data: Json) -> None:
         self.logs.append((level, message, data))
+
+    def problem(self, what: str, where: str, message: str, *, example: str = "", count: int = 1) -> None:
+        self.problems.note(what, where, message, example=example, count=count)
 
     def progress(self, done: int, total: int | None = None, step: str | None = None) -> None:
         self.steps.append((done, total, step))

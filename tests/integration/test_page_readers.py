@@ -12,11 +12,14 @@ import pytest
 from executor_kit import until
 from scrape_kit import page_readers
 from scraper.executor import ExecutorError, InvalidParameters
+from scraper.http_page_reader import HttpPageReader
+from scraper.page_reader import MAX_PAGES
 from scraper.page_readers import PageReaders, RunReader
 from scraper.reading import Source
 from scraper.scrape_definition import read_definition
 from scraper.scrape_reads import LISTS, Plan
 from scraper.scrape_state import digest_of
+from scraper.step_error import StepError, TargetMissingError
 
 PAGE = Source("http://h/", b"<title>T</title><p>one</p><p>two</p>", "text/html")
 ENDLESS = "count(//*[" * 40 + "true()" + "])" + " > 0])" * 39
@@ -78,6 +81,30 @@ async def test_page_readers_name_the_place_of_a_selector_that_is_wrong() -> None
         await reader_of(page_readers(), xpath="//a[").check()
     assert caught.value.field == "items.fields.a.xpath"
     assert caught.value.message.startswith("items.fields.a.xpath: '//a[' is not an XPath")
+
+
+async def test_page_readers_keep_a_page_for_the_questions_of_a_run_and_take_it_again_when_it_is_forgotten() -> None:
+    readers = page_readers()
+    pages = [
+        HttpPageReader(readers, Source(f"http://h/{n}", f"<title>t{n}</title><p>p{n}</p>".encode(), "text/html"))
+        for n in range(MAX_PAGES + 3)
+    ]
+    for _ in range(2):
+        for n, page in enumerate(pages):
+            _, _, found = await page.find([{"css": "p"}], None)
+            assert await page.ask("texts", elements=found) == [f"p{n}"]
+            assert await page.ask("title") == f"t{n}"
+    with pytest.raises(TargetMissingError, match="no target found; tried css 'i'"):
+        await pages[0].find([{"css": "i"}], None)
+
+
+async def test_page_readers_end_a_step_whose_selector_does_not_end_and_no_other_run() -> None:
+    readers = page_readers(page_seconds=0.5)
+    page, other = (HttpPageReader(readers, Source(f"http://h/{n}", PAGE.body, "text/html")) for n in range(2))
+    with pytest.raises(StepError) as caught:
+        await page.find([{"xpath": ENDLESS}], None)
+    assert (caught.value.code, caught.value.fatal) == ("PAGE_COSTS_TOO_MUCH", True)
+    assert await other.ask("title") == "T"
 
 
 async def test_page_readers_end_with_their_parent() -> None:

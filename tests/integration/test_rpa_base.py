@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from aiohttp import web
 from executor_kit import context_of, fetching, serve
+from scrape_kit import page_readers
 from scraper.executor import ExecutorError, InvalidParameters
 from scraper.executors.rpa_base import RpaBaseExecutor
 
@@ -18,7 +19,7 @@ TWO = "<title>Two</title><li class=item><b class=name>Lamp 3</b></li>"
 async def run(base, steps, **more):
     context = context_of("rpa_base", parameters={"BASE_URL": base, "steps": steps} | more)
     async with fetching() as fetcher:
-        return await RpaBaseExecutor(fetcher, {"PW": "geheim-1"}.get).run(context), context
+        return await RpaBaseExecutor(fetcher, {"PW": "geheim-1"}.get, page_readers()).run(context), context
 
 
 async def test_lists_links_loops_and_conditions_work_as_in_a_browser():
@@ -153,7 +154,7 @@ async def test_private_addresses_are_refused():
     context = context_of("rpa_base", parameters={"BASE_URL": "http://127.0.0.1:9/"})
     async with fetching(allow=()) as fetcher:
         with pytest.raises(ExecutorError) as caught:
-            await RpaBaseExecutor(fetcher, {}.get).run(context)
+            await RpaBaseExecutor(fetcher, {}.get, page_readers()).run(context)
     assert caught.value.code == "ADDRESS_NOT_ALLOWED"
 
 

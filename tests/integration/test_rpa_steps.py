@@ -54,6 +54,21 @@ async def test_extracted_lists_become_the_result_and_items(pool, shop):
     ]
 
 
+async def test_what_an_extraction_has_no_room_for_is_counted(pool, shop, monkeypatch):
+    monkeypatch.setattr("scraper.step_extract.MAX_ELEMENTS", 1)
+    monkeypatch.setattr("scraper.step_extract.MAX_VALUES", 1)
+    monkeypatch.setattr("scraper.step_extract.MAX_TEXT", 4)
+    fields = {"name": {"css": ".name"}, "tags": {"css": ".tag", "list": True}}
+    extract = {"type": "extract", "name": "lamps", "target": {"css": ".item"}, "list": True, "fields": fields}
+    run, result = await do(pool, {"BASE_URL": f"{shop.url}/shop", "steps": [extract]})
+    assert result["lamps"] == [{"name": "Lamp", "tags": ["a"]}]
+    assert [(one.what, one.where, one.count) for one in run.problems] == [
+        ("values_cut", "steps[0].elements", 1),
+        ("values_cut", "steps[0].values", 1),
+        ("value_cut", "steps[0].texts", 1),
+    ]
+
+
 async def test_a_loop_goes_through_pages_until_its_condition_is_true(pool, shop):
     steps = [
         {"type": "navigate", "url": "/shop"},
@@ -62,7 +77,11 @@ async def test_a_loop_goes_through_pages_until_its_condition_is_true(pool, shop)
             "until": {"target": {"css": "a.next"}, "visible": False},
             "steps": [
                 {"type": "extract", "name": "names", "list": True, "target": {"css": ".name"}},
-                {"type": "click", "target": {"css": "a.next"}, "optional": True, "timeoutMs": 500},
+                {
+                    "type": "if",
+                    "when": {"target": {"css": "a.next"}},
+                    "then": [{"type": "click", "target": {"css": "a.next"}}],
+                },
             ],
         },
     ]

@@ -172,7 +172,7 @@ async def test_steps_wait_as_long_as_the_date_says_that_a_busy_server_names() ->
         async with fetching() as fetcher:
             # That is after the step's own deadline, so it isn't waited for.
             with pytest.raises(ExecutorError, match="answered 503"):
-                await RpaBaseExecutor(fetcher, {}.get).run(context)
+                await RpaBaseExecutor(fetcher, {}.get, page_readers()).run(context)
     assert site.targets == ["/"]
 
 
@@ -186,6 +186,6 @@ async def test_steps_follow_pages_that_send_on_and_links_as_browsers_do() -> Non
         steps = [{"type": "click", "target": {"css": "a"}}, {"type": "extract", "name": "h", "target": {"css": "h1"}}]
         context = context_of("rpa_base", parameters={"BASE_URL": f"{base}/", "steps": steps})
         async with fetching() as fetcher:
-            result = await RpaBaseExecutor(fetcher, {}.get).run(context)
+            result = await RpaBaseExecutor(fetcher, {}.get, page_readers()).run(context)
     assert result["h"] == "Oak"
     assert site.targets == ["/", "/new", "/q?a=%7e|%FC"]

@@ -17,13 +17,14 @@ from urllib.parse import SplitResult, urlsplit
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from chassis.bounds import MAX_URL_CHARACTERS
+
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 NAT64 = IPv6Network("64:ff9b::/96")
 # Local-use NAT64: what it reaches is the network's own business, so it counts as private.
 NAT64_LOCAL = IPv6Network("64:ff9b:1::/48")
-MAX_URL_CHARACTERS = 8192
 
 
 class AddressNotAllowed(Exception):

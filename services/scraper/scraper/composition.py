@@ -113,7 +113,7 @@ class Executors:
                 custom=custom,
                 ways_out=ways_out,
             ),
-            "rpa_base": lambda: RpaBaseExecutor(self._fetcher, secrets, custom),
+            "rpa_base": lambda: RpaBaseExecutor(self._fetcher, secrets, self._readers, custom),
             "scrape": lambda: ScrapeExecutor(
                 fetcher=self._fetcher,
                 renderer=renderer,

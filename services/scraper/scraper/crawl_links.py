@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import re2
-from chassis.addresses import MAX_URL_CHARACTERS
+from chassis.bounds import MAX_URL_CHARACTERS
 from lxml import etree
 from w3lib.url import canonicalize_url
 

@@ -1,7 +1,7 @@
 """Steps on pages that are only fetched. Implements `step_surface.Surface`: what makes sense without a browser, no more.
 
 A click follows a link; a scroll does nothing; whatever would need a script, a keyboard or a form is refused before the
-first step is done. Reading happens in a thread: selectors from outside may take their time.
+first step is done. Pages are kept and read by the worker's readers: selectors from outside may take for ever.
 """
 
 import asyncio
@@ -10,32 +10,28 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from chassis.retry_after import retry_after
-from lxml import etree
 from pydantic import ValidationError
 
 from scraper import step_kinds as kinds
 from scraper.addresses import shown_url
 from scraper.custom_actions import CustomActions, CustomCall
-from scraper.documents import Document, parse_document
 from scraper.exchanges import Fetched, FetchRequest
 from scraper.executor import ExecutorError, Json, RunContext
 from scraper.fetch import FetchSession
-from scraper.http_targets import find, text_of
+from scraper.http_page_reader import HttpPageReader
+from scraper.page_readers import PageReaders
+from scraper.reading import Source
 from scraper.step_addresses import holds_address, is_address, is_title
 from scraper.step_error import StepError, TargetMissingError
-from scraper.step_extract import convert
 from scraper.step_results import StepResults
 from scraper.step_templates import Scope
 from scraper.step_trace import Trace
 from scraper.urls import to_url
 
 T = TypeVar("T")
-Node = Any
-MAX_TEXT = 200_000
 BUSY = frozenset({429, 500, 502, 503, 504})
 BUSY_TRIES = 3
 BUSY_SECONDS = 1.0
-MAX_LINKS = 10_000
 
 
 class HttpSurface:
@@ -43,7 +39,7 @@ class HttpSurface:
 
     def __init__(
         self, session: FetchSession, run: RunContext, scope: Scope, *, results: StepResults, trace: Trace,
-        custom: CustomActions, base_url: str | None, strict: bool,
+        custom: CustomActions, base_url: str | None, strict: bool, readers: PageReaders,
     ) -> None:  # fmt: skip
         # Whether an answer that is no page fails its step; without steps its status is what is asked for.
         self._strict = strict
@@ -51,8 +47,9 @@ class HttpSurface:
         self.status: int | None = None
         self._session, self._run, self._scope, self._results = session, run, scope, results
         self._trace, self._custom, self._base_url = trace, custom, base_url
-        self._document: Document | None = None
-        self._within: Node | None = None
+        self._readers = readers
+        self._opened: HttpPageReader | None = None
+        self._within: int | None = None
         self._by_type: Mapping[str, Callable[[Any, float], Awaitable[None]]] = {
             "navigate": self._navigate,
             "click": self._click,
@@ -76,18 +73,18 @@ class HttpSurface:
         """Do one step that holds no others, and see whether it has led where it was to lead."""
         await self._by_type[step.type](step, deadline)
         for expected in step.expect_navigation:
-            self._check_arrival(expected)
+            await self._check_arrival(expected)
 
     async def holds(self, when: kinds.Condition) -> bool:
         """Whether the condition is true of the page as it was fetched."""
         return await self._holds(when) != when.negate
 
-    async def elements(self, targets: tuple[kinds.Target, ...], _deadline: float) -> Sequence[Node]:
+    async def elements(self, targets: tuple[kinds.Target, ...], _deadline: float) -> Sequence[int]:
         """The elements of the first alternative that matches any."""
         return await self._find(targets)
 
     @contextlib.contextmanager
-    def within(self, element: Node) -> Iterator[None]:
+    def within(self, element: int) -> Iterator[None]:
         """Meanwhile, targets are looked for in this element first."""
         outer, self._within = self._within, element
         try:
@@ -97,7 +94,7 @@ class HttpSurface:
 
     def address(self) -> str:
         """Where the page came from."""
-        return self._document.url if self._document is not None else "no page yet"
+        return self._opened.url if self._opened is not None else "no page yet"
 
     async def picture(self, _seconds: float) -> None:
         """There is nothing to see."""
@@ -111,33 +108,28 @@ class HttpSurface:
 
     async def summary(self) -> dict[str, Json]:
         """Title, address, text and links of the page. `truncated` has the whole length of what was cut."""
-        return await asyncio.to_thread(_summary, self._page())
+        summary: dict[str, Json] = await self._page().ask("summary")
+        return summary
 
     # --- pages
 
-    def _check_arrival(self, expected: kinds.ExpectedPage) -> None:
+    async def _check_arrival(self, expected: kinds.ExpectedPage) -> None:
         url = None if expected.url is None else self._scope.text(expected.url)
         title = None if expected.title is None else self._scope.text(expected.title)
         if (url is None or is_address(self.address(), url)) and (
-            title is None or is_title(_title(self._root()), title)
+            title is None or is_title(await self._page().ask("title"), title)
         ):
             return
         message = "the step did not lead to the page which was expected"
         raise StepError(message, code="ASSERTION_FAILED", done=True)
 
-    def _page(self) -> Document:
-        if self._document is None:
+    def _page(self) -> HttpPageReader:
+        if self._opened is None:
             raise StepError("no page has been opened yet: give BASE_URL or navigate first", code="NO_PAGE", fatal=True)
-        return self._document
-
-    def _root(self) -> Node:
-        page = self._page()
-        if page.root is None:
-            raise StepError("the page is not HTML or XML", code="NO_MARKUP")
-        return page.root
+        return self._opened
 
     async def _open(self, address: str, deadline: float) -> None:
-        url = to_url(address, self._base_url or (self._document.url if self._document is not None else ""))
+        url = to_url(address, self._base_url or (self._opened.url if self._opened is not None else ""))
         if url is None:
             raise StepError("the address must be an http or https URL", code="INVALID_URL", fatal=True)
         answer = await self._fetch(url, deadline)
@@ -146,11 +138,9 @@ class HttpSurface:
             self._log("warn", f"the server answered {answer.status}", status=answer.status)
         if answer.truncated:
             self._log("warn", f"only the beginning of {shown_url(answer.url)} was read")
-        text, encoding = answer.decoded()
-        self._document = await asyncio.to_thread(
-            parse_document, text, url=answer.url, content_type=answer.content_type, encoding=encoding
-        )
-        self._within = None
+        page = HttpPageReader(self._readers, Source(answer.url, answer.body, answer.headers.get("Content-Type", "")))
+        await page.ask("open")
+        self._opened, self._within = page, None
 
     async def _fetch(self, url: str, deadline: float) -> Fetched:
         """The answer. A server that is busy is asked again when it says; one that stays so fails the step, because
@@ -174,11 +164,10 @@ class HttpSurface:
 
     async def _click(self, step: kinds.Click, deadline: float) -> None:
         (element, *_) = await self._find(step.target) if step.target else [self._element()]
-        links = [node for node in (element, *element.iterancestors()) if node.tag == "a" and node.get("href")]
-        if not links:
+        address = await self._page().ask("link", element=element)
+        if address is None:
             raise StepError("only a link can be followed without a browser", code="NEEDS_BROWSER", fatal=True)
-        page = self._page()
-        await self._open(to_url(links[0].get("href"), page.base_url, page.encoding) or "", deadline)
+        await self._open(address, deadline)
 
     async def _nothing(self, _step: kinds.Step, _deadline: float) -> None:
         self._log("debug", "nothing to do without a browser")
@@ -199,19 +188,20 @@ class HttpSurface:
             found = await self._find(targets)
         except TargetMissingError:
             found = []
-        wanted = (step.attributes or {}).items()
-        good = all(node.get(name) == self._scope.text(value) for node in found for name, value in wanted)
+        wanted = {name: self._scope.text(value) for name, value in (step.attributes or {}).items()}
+        have = await self._page().ask("attributes", elements=found, names=list(wanted)) if wanted else []
+        good = all(one == wanted for one in have)
         if not step.fits(len(found), good=good):
             raise StepError(f"{len(found)} matched, which is not what is waited for", code="STEP_TIMEOUT")
 
     # --- elements
 
-    def _element(self) -> Node:
+    def _element(self) -> int:
         if self._within is None:
             raise StepError("needs a target", code="INVALID_PARAMETERS", fatal=True)
         return self._within
 
-    async def _find(self, targets: tuple[kinds.Target, ...]) -> list[Node]:
+    async def _find(self, targets: tuple[kinds.Target, ...]) -> list[int]:
         """The elements of the first alternative with any. Raises `TargetMissingError` with what was tried."""
         try:
             filled = [
@@ -219,22 +209,8 @@ class HttpSurface:
             ]
         except ValidationError as error:
             raise StepError("a template leaves the target empty", code="INVALID_TARGET", fatal=True) from error
-        roots = [self._within, self._root()] if self._within is not None else [self._root()]
-
-        def look() -> tuple[str, str, list[Node]] | list[str]:
-            tried = []
-            for target in filled:
-                for root in roots:
-                    for by, selector, found in find(target, root):
-                        if found:
-                            return by, selector, found
-                        tried.append(f"{by} {selector[:200]!r}")
-            return tried
-
-        outcome = await asyncio.to_thread(look)
-        if isinstance(outcome, list):
-            raise TargetMissingError("no target found; tried " + "; ".join(dict.fromkeys(outcome)))
-        by, selector, found = outcome
+        described = [one.model_dump(mode="json", exclude_defaults=True) for one in filled]
+        by, selector, found = await self._page().find(described, self._within)
         selector = self._scope.redactor.text(selector)
         self._log("debug", f"found by {by}", by=by, selector=selector)
         self._trace.matched(by, selector)
@@ -245,10 +221,10 @@ class HttpSurface:
     async def _extract(self, step: kinds.Extract, _deadline: float) -> None:
         whole = kinds.ExtractField(attribute=step.attribute, type=step.value_type, transform=step.transform)
         if step.target is not None:
-            elements = await self._find(step.target)
+            elements: Sequence[int | None] = await self._find(step.target)
         else:
-            elements = [self._within if self._within is not None else self._root()]
-        values = await asyncio.to_thread(_read_all, elements, step.fields, whole, self._page().base_url)
+            elements = [self._within]
+        values = await self._read(elements, step.fields, whole)
         name = self._scope.text(step.name)
         if step.list:
             await self._results.store_list(name, values, step.data_type)
@@ -266,9 +242,19 @@ class HttpSurface:
             if step.value is None:
                 raise
             return self._scope.fill(step.value)
-        return await asyncio.to_thread(
-            _read, elements[0], kinds.ExtractField(attribute=step.attribute), self._page().base_url
+        return (await self._read(elements[:1], None, kinds.ExtractField(attribute=step.attribute)))[0]
+
+    async def _read(
+        self,
+        elements: Sequence[int | None],
+        fields: Mapping[str, kinds.ExtractField] | None,
+        whole: kinds.ExtractField,
+    ) -> list[Json]:
+        described = None if fields is None else {name: _described(field) for name, field in fields.items()}
+        values: list[Json] = await self._page().ask(
+            "read", elements=list(elements), fields=described, whole=_described(whole)
         )
+        return values
 
     async def _set_variable(self, step: kinds.SetVariable, _deadline: float) -> None:
         self._scope.variables[step.name] = await self._value(step)
@@ -290,14 +276,14 @@ class HttpSurface:
             return False
         wanted = None if when.text is None else self._scope.text(when.text)
         if when.target is None:
-            return wanted is None or wanted in await asyncio.to_thread(text_of, self._root())
+            return wanted is None or wanted in (await self._page().ask("texts", elements=[None]))[0]
         try:
             found = await self._find(when.target)
         except TargetMissingError:
             return not when.visible
         if not when.visible:
             return False
-        return wanted is None or any(wanted in text_of(node) for node in found)
+        return wanted is None or any(wanted in text for text in await self._page().ask("texts", elements=found))
 
     async def _call(self, step: kinds.Custom, _deadline: float) -> None:
         call = CustomCall(
@@ -312,53 +298,5 @@ class HttpSurface:
         self._run.log(level, f"{self.where}: {message}", **data)
 
 
-def _read_all(
-    elements: Sequence[Node], fields: Mapping[str, kinds.ExtractField] | None, whole: kinds.ExtractField, base: str
-) -> list[Json]:
-    if fields is None:
-        return [_read(element, whole, base) for element in elements]
-    return [{name: _read(element, field, base) for name, field in fields.items()} for element in elements]
-
-
-def _read(element: Node, field: kinds.ExtractField, base: str) -> Json:
-    nodes = [element]
-    if field.css or field.xpath:
-        target = kinds.Target(css=field.css, xpath=None if field.css else field.xpath)
-        nodes = next(iter(find(target, element)))[2]
-    raw = [_raw(node, field) for node in (nodes if field.list else nodes[:1])]
-    typed = [None if value is None else convert(value, field, base) for value in raw]
-    if field.list:
-        return typed
-    return typed[0] if typed else None
-
-
-def _raw(node: Node, field: kinds.ExtractField) -> str | None:
-    if field.attribute:
-        value = node.get(field.attribute)
-        return None if value is None else str(value)[:MAX_TEXT]
-    if field.type == "html":
-        inner = (node.text or "") + "".join(etree.tostring(one, encoding="unicode", method="html") for one in node)
-        return inner[:MAX_TEXT]
-    return text_of(node)[:MAX_TEXT]
-
-
-def _title(root: Node) -> str:
-    return str(root.xpath("string((.//title)[1])")).strip()
-
-
-def _summary(page: Document) -> dict[str, Json]:
-    links: list[dict[str, str]] = []
-    title, text = "", page.text
-    if page.root is not None:
-        for link in page.root.iter("a"):
-            href = link.get("href")
-            url = to_url(href, page.base_url, page.encoding) if href else None
-            if url is not None:
-                links.append({"text": text_of(link)[:500], "url": url})
-        title = _title(page.root)
-        body = page.root.find(".//body")
-        text = text_of(body if body is not None else page.root)
-    whole = {"links": (len(links), MAX_LINKS), "text": (len(text), MAX_TEXT)}
-    truncated = {name: length for name, (length, most) in whole.items() if length > most}
-    summary = {"title": title, "url": page.url, "text": text[:MAX_TEXT], "links": links[:MAX_LINKS]}
-    return {**summary, "truncated": truncated} if truncated else summary
+def _described(field: kinds.ExtractField) -> Json:
+    return field.model_dump(mode="json", exclude_defaults=True)

@@ -14,7 +14,6 @@ from scraper.step_error import StepError
 from scraper.step_kinds import Target
 
 Node = Any
-MAX_FOUND = 10_000
 _NOT_TEXT = "not(self::script or self::style or self::template or self::noscript)"
 _CODE = frozenset({"script", "style", "template", "noscript"})
 # Elements that start a line, or a cell, of their own.
@@ -85,7 +84,7 @@ def _xpath(root: Node, expression: str, value: str | None = None) -> list[Node]:
         found = root.xpath(expression, **variables)
     except (etree.XPathError, ValueError) as error:
         raise _unusable("xpath", expression) from error
-    return [node for node in found if is_element(node)][:MAX_FOUND] if isinstance(found, list) else []
+    return [node for node in found if is_element(node)] if isinstance(found, list) else []
 
 
 def _by_text(root: Node, text: str, *, loosely: bool) -> list[Node]:

@@ -163,7 +163,7 @@ class PageSurface:
 
     async def _contains(self, elements: Locator, text: str) -> bool:
         wanted = self.tools.scope.text(text)
-        return any(wanted in str(value) for value in await read_values(elements, WHOLE, ""))
+        return any(wanted in str(value) for value in await read_values(elements, WHOLE, "", self.tools.left_out))
 
     async def _assert(self, step: kinds.Assert, deadline: float) -> None:
         while not await self.holds(step.when):

@@ -17,6 +17,7 @@ from scraper.browser_chromium import browser_crashed, is_driver_end
 from scraper.browser_lease import HeldBrowser
 from scraper.executor import ExecutorError, Json, RunContext
 from scraper.page_protocol import PageProtocol
+from scraper.problems import VALUE_CUT, VALUES_CUT
 from scraper.step_error import StepError
 from scraper.step_results import StepResults
 from scraper.step_templates import Scope
@@ -69,6 +70,12 @@ class PageTools:
     def log(self, level: str, message: str, **data: Json) -> None:
         """A line about the step under way."""
         self.run.log(level, f"{self.where}: {message}", **data)
+
+    def left_out(self, what: str, count: int) -> None:
+        """Count what an extraction had no room for."""
+        kind = VALUE_CUT if what == "texts" else VALUES_CUT
+        words = f"{count} texts were cut" if what == "texts" else f"{count} {what} were left out: the page has too many"
+        self.run.problem(kind, f"{self.where.split()[0]}.{what}" if self.where else what, words, count=count)
 
     def _trouble(self, kind: str, text: str, url: str) -> None:
         redactor = self.scope.redactor

@@ -6,7 +6,7 @@ from scraper import step_kinds as kinds
 from scraper.executor import Json
 from scraper.page_tools import PageTools, now
 from scraper.step_error import TargetMissingError
-from scraper.step_extract import MAX_ELEMENTS, read_fields, read_values
+from scraper.step_extract import read_fields, read_values
 
 _FILE_NAME = re.compile(r"[^\w-]+")
 _BODY = kinds.Target(css="html")
@@ -30,12 +30,10 @@ class PageValues:
         url, name = self._tools.tabs.page.url, self._tools.scope.text(step.name)
         values: list[Json]
         if step.fields:
-            values = list(await read_fields(elements, step.fields, url))
+            values = list(await read_fields(elements, step.fields, url, self._tools.left_out))
         else:
-            values = await read_values(elements, whole, url)
+            values = await read_values(elements, whole, url, self._tools.left_out)
         if step.list:
-            if len(values) >= MAX_ELEMENTS:
-                self._tools.log("warn", f"only the first {MAX_ELEMENTS} elements were read")
             await self._tools.results.store_list(name, values, step.data_type)
             return
         if not values:
@@ -55,7 +53,7 @@ class PageValues:
                 raise
             return self._tools.scope.fill(step.value)
         field = kinds.ExtractField(attribute=step.attribute) if step.attribute else WHOLE
-        values = await read_values(element, field, self._tools.tabs.page.url)
+        values = await read_values(element, field, self._tools.tabs.page.url, self._tools.left_out)
         return values[0] if values else None
 
     async def set_variable(self, step: kinds.SetVariable, deadline: float) -> None:

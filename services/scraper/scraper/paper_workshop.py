@@ -72,6 +72,10 @@ class _ChildContext:
         elif level != "warn":
             self._context.log(level, message, **data)
 
+    def problem(self, what: str, where: str, message: str, *, example: str = "", count: int = 1) -> None:
+        """See `RunContext`."""
+        self._context.problem(what, where, message, example=example, count=count)
+
     def progress(self, done: int, total: int | None = None, step: str | None = None) -> None:
         """See `RunContext`."""
         self._context.progress(done, total, step)

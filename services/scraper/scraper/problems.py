@@ -4,7 +4,7 @@ A run that meets something it can't read goes on: the value is null, and here it
 an example. Nothing that is counted here fails a run.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from scraper.executor import Json
@@ -67,6 +67,9 @@ class Problems:
 
     def __init__(self) -> None:
         self._kinds: dict[tuple[str, str], Problem] = {}
+
+    def __iter__(self) -> Iterator[Problem]:
+        return iter(self._kinds.values())
 
     def __bool__(self) -> bool:
         return bool(self._kinds)

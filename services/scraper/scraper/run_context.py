@@ -47,7 +47,7 @@ class Context:
         self.job = job
         self.guarded: list[Guarded] = []
         self.done, self.total, self.step = 0, 0, ""
-        # What could not be stored as it was.
+        # What was cut, could not be known, or could not be stored as it was.
         self.problems = Problems()
         self.dirty = False
         self.item_count = position
@@ -118,9 +118,13 @@ class Context:
         data = storable(item.data if type(item.data) is dict else dict(item.data), self._note_changed)
         return item if data is item.data else replace(item, data=data)
 
+    def problem(self, what: str, where: str, message: str, *, example: str = "", count: int = 1) -> None:
+        """Count one for the result; the first of its kind is logged."""
+        if not self.problems.note(what, where, message, example=example, count=count):
+            self.log("warn", f"{where}: {message}" if where else message)
+
     def _note_changed(self, path: str, what: str) -> None:
-        if not self.problems.note(VALUE_CHANGED, path, what):
-            self.log("warn", f"{path}: {what}")
+        self.problem(VALUE_CHANGED, path, what)
 
     def result(self, result: Json) -> Json:
         """The run's result as it can be stored; an object has the problems of the run's items as well."""

@@ -3,11 +3,9 @@
 Reads all elements in one call into the page. Passwords in fields are never read. Must not know steps' flow or results.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
-
-from playwright.async_api import Locator
 
 from scraper.executor import Json
 from scraper.step_error import StepError
@@ -15,14 +13,26 @@ from scraper.step_kinds import ExtractField
 from scraper.values import NO_HINTS, Unread
 from scraper.values.number import as_integer, as_number
 
-MAX_ELEMENTS = 10_000
-MAX_VALUES = 1000
-MAX_TEXT = 200_000
+if TYPE_CHECKING:
+    # Processes that read pages without a browser do without its library.
+    from playwright.async_api import Locator
 
-# Answers, per element, per field, the raw texts found (null where there is no such attribute).
+# What is beyond is left out, and counted.
+MAX_ELEMENTS = 100_000
+MAX_VALUES = 10_000
+MAX_TEXT = 1_000_000
+
+# Answers, per element, per field, the raw texts found (null where there is no such attribute), and how many elements
+# and values were left out and texts cut.
 _READ = """
 (elements, {fields, maxElements, maxValues, maxText}) => {
-  const cut = text => text === null || text === undefined ? null : String(text).slice(0, maxText);
+  const left = {elements: Math.max(elements.length - maxElements, 0), values: 0, texts: 0};
+  const cut = text => {
+    if (text === null || text === undefined) return null;
+    const whole = String(text);
+    left.texts += whole.length > maxText;
+    return whole.slice(0, maxText);
+  };
   const read = (node, field) => {
     if (node.nodeType !== Node.ELEMENT_NODE) return cut(node.nodeValue);
     const secret = node.localName === 'input' && node.type === 'password';
@@ -38,8 +48,12 @@ _READ = """
     const found = document.evaluate(field.xpath, element, null, XPathResult.ORDERED_NODE_SNAPSHOT_TYPE, null);
     return Array.from({length: found.snapshotLength}, (_, index) => found.snapshotItem(index));
   };
-  return elements.slice(0, maxElements).map(element =>
-    fields.map(field => find(element, field).slice(0, field.list ? maxValues : 1).map(node => read(node, field))));
+  const rows = elements.slice(0, maxElements).map(element => fields.map(field => {
+    const found = find(element, field);
+    if (field.list) left.values += Math.max(found.length - maxValues, 0);
+    return found.slice(0, field.list ? maxValues : 1).map(node => read(node, field));
+  }));
+  return {rows, left};
 }
 """
 
@@ -47,7 +61,13 @@ _TRUE = {"true", "yes", "on", "1", "y", "是"}
 _FALSE = {"false", "no", "off", "0", "n", "否", ""}
 
 
-async def read_fields(elements: Locator, fields: Mapping[str, ExtractField], base_url: str) -> list[dict[str, Json]]:
+# (what was left out, how often): `elements`, `values` or `texts`.
+LeftOut = Callable[[str, int], None]
+
+
+async def read_fields(
+    elements: "Locator", fields: Mapping[str, ExtractField], base_url: str, left_out: LeftOut
+) -> list[dict[str, Json]]:
     """The fields of each element; a field that isn't there is None (an empty list with `list`)."""
     described = [
         {
@@ -60,16 +80,20 @@ async def read_fields(elements: Locator, fields: Mapping[str, ExtractField], bas
         for field in fields.values()
     ]
     limits = {"maxElements": MAX_ELEMENTS, "maxValues": MAX_VALUES, "maxText": MAX_TEXT}
-    rows: Sequence[Sequence[Sequence[str | None]]] = await elements.evaluate_all(_READ, {"fields": described, **limits})
+    read = await elements.evaluate_all(_READ, {"fields": described, **limits})
+    for what, count in read["left"].items():
+        if count:
+            left_out(what, count)
+    rows: Sequence[Sequence[Sequence[str | None]]] = read["rows"]
     return [
         {name: _field_value(values, field, base_url) for (name, field), values in zip(fields.items(), row, strict=True)}
         for row in rows
     ]
 
 
-async def read_values(elements: Locator, field: ExtractField, base_url: str) -> list[Json]:
+async def read_values(elements: "Locator", field: ExtractField, base_url: str, left_out: LeftOut) -> list[Json]:
     """One value of each element."""
-    return [row["value"] for row in await read_fields(elements, {"value": field}, base_url)]
+    return [row["value"] for row in await read_fields(elements, {"value": field}, base_url, left_out)]
 
 
 def _field_value(values: Sequence[str | None], field: ExtractField, base_url: str) -> Json:

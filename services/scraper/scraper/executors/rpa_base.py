@@ -5,6 +5,7 @@ from scraper.executor import ExecutorError, InvalidParameters, Json, RunContext
 from scraper.fetch import Fetcher
 from scraper.http_check import check_without_browser
 from scraper.http_surface import HttpSurface
+from scraper.page_readers import PageReaders
 from scraper.rpa_parameters import parse_rpa
 from scraper.step_engine import StepEngine
 from scraper.step_error import StepError
@@ -18,8 +19,11 @@ class RpaBaseExecutor:
 
     name = "rpa_base"
 
-    def __init__(self, fetcher: Fetcher, secrets: Secrets, custom: CustomActions | None = None) -> None:
-        self._fetcher, self._secrets, self._custom = fetcher, secrets, custom or NoCustomActions()
+    def __init__(
+        self, fetcher: Fetcher, secrets: Secrets, readers: PageReaders, custom: CustomActions | None = None
+    ) -> None:
+        self._fetcher, self._secrets, self._readers = fetcher, secrets, readers
+        self._custom = custom or NoCustomActions()
 
     async def run(self, context: RunContext) -> Json:
         """Do the steps; without steps the result is the page's status, title, text and links."""
@@ -41,6 +45,7 @@ class RpaBaseExecutor:
                 custom=self._custom,
                 base_url=wanted.base_url,
                 strict=bool(wanted.steps),
+                readers=self._readers,
             )
             engine = StepEngine(surface, context, scope, results, trace, rows=wanted.rows, pictures="never")
             try:
