@@ -13,6 +13,7 @@ from scraper.browser import BrowserPool, PoolSettings
 from scraper.egress import allow_all
 from scraper.executor import ExecutorError, Guarded, Item, Job
 from scraper.executors.rpa import RpaExecutor
+from scraper.problems import Problems
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -151,10 +152,14 @@ class FakeRun:
     items: list[Item] = field(default_factory=list)
     blobs: dict[str, bytes] = field(default_factory=dict)
     guarded: list[Guarded] = field(default_factory=list)
+    problems: Problems = field(default_factory=Problems)
     trace: dict[str, Any] = field(default_factory=dict)
 
     def log(self, level: str, message: str, **data: Any) -> None:
         self.logs.append((level, message, data))
+
+    def problem(self, what: str, where: str, message: str, *, example: str = "", count: int = 1) -> None:
+        self.problems.note(what, where, message, example=example, count=count)
 
     def progress(self, done: int, total: int | None = None, step: str | None = None) -> None:
         self.steps.append((done, total, step))

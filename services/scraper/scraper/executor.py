@@ -111,8 +111,9 @@ class RunContext(Protocol):
         """Add a line to the run's log; level debug | info | warn | error."""
 
     def problem(self, what: str, where: str, message: str, *, example: str = "", count: int = 1) -> None:
-        """Count what could not be known or was cut. `what`: a constant of `problems`. It stands in the run's result, and
-        the first of each kind is logged as a warning.
+        """Count what could not be known or was cut. `what`: a constant of `problems`.
+
+        It stands in the run's result, and the first of each kind is logged as a warning.
         """
 
     def progress(self, done: int, total: int | None = None, step: str | None = None) -> None:
