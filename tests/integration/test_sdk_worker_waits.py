@@ -161,3 +161,28 @@ def test_a_stop_without_the_services_waits_for_nobody(cell: cells.Cell, tmp_path
             worker.process.send_signal(signal.SIGINT)
             assert worker.process.wait(60) == 0
             run.cancel()
+
+
+def test_a_run_whose_process_still_loads_the_module_is_given_back_as_well(cell: cells.Cell, tmp_path: Path) -> None:
+    """It has not begun: the stop costs it no attempt either."""
+    slow, loading = tmp_path / "slow", tmp_path / "loading"
+    tasks = TASKS.replace('"endless"', '"endless-again"') + (
+        f"import pathlib\nif pathlib.Path({str(slow)!r}).exists():\n"
+        f"    pathlib.Path({str(loading)!r}).touch()\n    time.sleep(1000)\n"
+    )
+    with (
+        waiting(tmp_path, "--drain-seconds", "900", tasks=tasks, ports=ports_of(cell)) as worker,
+        Trawl(cell.api.removesuffix("/api"), cell.api_key) as trawl,
+    ):
+        wait_until(lambda: worker.said("takes runs of"))
+        begun = trawl.run("endless-again")
+        wait_until(lambda: any(line["message"] == "begun" for line in begun.logs()))
+        slow.touch()
+        runs = [begun, trawl.run("endless-again")]
+        wait_until(loading.exists)
+        worker.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: worker.said("may go on"))
+        worker.process.send_signal(signal.SIGTERM)
+        assert worker.process.wait(60) == 0
+        assert [(run.state().status, run.state().attempt) for run in runs] == [("running", 0)] * 2
+        assert [run.cancel() for run in runs] == [True, True]

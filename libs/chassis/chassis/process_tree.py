@@ -18,7 +18,10 @@ MARK = "TRAWL_RUN"
 
 def below_subreaper(limits: str, program: str, *arguments: str) -> list[str]:
     """The words that run `program` below a subreaper of this process. `limits`: as `subreaper` takes them."""
-    return [sys.executable, "-I", "-S", subreaper.__file__, str(os.getpid()), limits, program, *arguments]
+    # A script is compiled anew at each start, unless it is given compiled.
+    compiled = subreaper.__spec__.cached if subreaper.__spec__ else None
+    script = compiled if compiled and os.path.exists(compiled) else subreaper.__file__  # noqa: PTH110  # as below
+    return [sys.executable, "-I", "-S", script, str(os.getpid()), limits, program, *arguments]
 
 
 def marked_processes(mark: bytes, *, prefix: bool = False) -> list[int]:

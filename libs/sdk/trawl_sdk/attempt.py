@@ -85,7 +85,10 @@ class Attempt:
         # Also a first attempt may have a forerunner: one that was given back, which counts for nothing.
         checkpoint, self._start_position = await self._until_answered(lambda: self._fleet.checkpoint(self.run_id))
         self._position = self._start_position
-        child = await self._pool.take()
+        child = await self._child()
+        if child is None:
+            await self._conclude({"outcome": "not begun"})
+            return
         reporting = asyncio.create_task(self._report_for_ever())
         timer = asyncio.get_running_loop().call_later(spec.timeout_ms / 1000, self.stop, Stop.TIMEOUT)
         try:
@@ -99,6 +102,22 @@ class Attempt:
             reporting.cancel()
             await asyncio.gather(reporting, return_exceptions=True)
         await self._conclude(end)
+
+    async def _child(self) -> ChildProcess | None:
+        """One to do it; None when it shall stop before there is one: loading a module may take long."""
+        taking = asyncio.create_task(self._pool.take())
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({taking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if taking.done():
+                return taking.result()
+        finally:
+            stopping.cancel()
+            taking.cancel()
+            await asyncio.gather(taking, stopping, return_exceptions=True)
+        if not taking.cancelled() and taking.exception() is None:
+            self._pool.give_back(taking.result())
+        return None
 
     async def _supervise(self, child: ChildProcess) -> dict[str, Json]:
         """How the function ended; afterwards the child is idle, or nothing of it is left."""

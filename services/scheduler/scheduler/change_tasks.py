@@ -1,5 +1,6 @@
 """Use case: create, read, change and delete tasks. Owns what else must happen when a task changes."""
 
+import asyncio
 from typing import Any
 
 from chassis.clock import now_ms
@@ -17,6 +18,7 @@ from scheduler.task import Task, changed, check
 from scheduler.task_watch import TaskWatch
 
 log = get_logger("tasks")
+ENDING_SECONDS = 2.0
 
 
 class ChangeTasks:
@@ -26,6 +28,7 @@ class ChangeTasks:
                  dependencies: Dependencies, watch: TaskWatch, standings: Standings,
                  aborts: AbortRuns) -> None:  # fmt: skip
         self._aborts = aborts
+        self._endings: set[asyncio.Task[None]] = set()
         self._watch, self._standings = watch, standings
         self._tasks, self._live, self._announcer, self._starter = tasks, live, announcer, starter
         self._dependencies = dependencies
@@ -69,11 +72,18 @@ class ChangeTasks:
             await self._standings.forget(task_id)
         await self._live.raise_task_version(task_id, DELETED_TASK_VERSION)
         self._starter.forget_task(task_id)
+        ending = asyncio.create_task(self._end_waiting(task_id))
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
+        # Of a few runs the answer is the end; hundreds of thousands take longer than anybody waits for an answer.
+        await asyncio.wait({ending}, timeout=ENDING_SECONDS)
+        await self._announce("deleted", task)
+
+    async def _end_waiting(self, task_id: int) -> None:
         try:
             await self._aborts.end_waiting(await self._aborts.live_ids(task_id), "its task was deleted")
         except Unavailable as error:
             log.warning("waiting runs of a deleted task stay", task_id=task_id, reason=error.message)
-        await self._announce("deleted", task)
 
     async def _announce(self, kind: str, task: Task) -> None:
         self._watch.touch(task.id)
