@@ -104,21 +104,26 @@ class WorkflowApi(workflows_pb2_grpc.WorkflowServiceServicer):
             yield pb.StepResultChunk(data=data[start : start + RESULT_CHUNK])
 
     async def _result(self, execution: Execution, plan: Plan, step_id: str) -> bytes:
-        place = list(execution.steps).index(step_id)
-        inner = await self._items.results(StepKey(execution.id, place), execution.steps[step_id].total)
-        return b"[" + inner + b"]" if plan.workflow.step(step_id).many else inner
+        return (await self._results(execution, plan, [step_id]))[step_id]
+
+    async def _results(self, execution: Execution, plan: Plan, step_ids: Sequence[str]) -> dict[str, bytes]:
+        places = {step_id: place for place, step_id in enumerate(execution.steps)}
+        keys = {step_id: StepKey(execution.id, places[step_id]) for step_id in step_ids}
+        found = await self._items.results_of({key: execution.steps[one].total for one, key in keys.items()})
+        many = {step.id for step in plan.workflow.steps if step.many}
+        return {one: b"[" + found[key] + b"]" if one in many else found[key] for one, key in keys.items()}
 
     async def _shown(self, execution: Execution) -> pb.WorkflowExecution:
-        chunks: dict[str, list[Chunk]] = {}
-        results: dict[str, bytes] = {}
+        wanted: list[str] = []
         left = MAX_ALL_RESULTS
-        plan = await self._executions.plan(execution.id)
-        for place, (step_id, state) in enumerate(execution.steps.items()):
-            if state.started_ms:
-                chunks[step_id] = await self._items.chunks(StepKey(execution.id, place))
+        for step_id, state in execution.steps.items():
             if 0 < state.result_bytes <= min(left, MAX_STEP_RESULT):
-                results[step_id] = await self._result(execution, plan, step_id)
-                left -= len(results[step_id])
+                wanted.append(step_id)
+                left -= state.result_bytes
+        plan = await self._executions.plan(execution.id)
+        results = await self._results(execution, plan, wanted) if wanted else {}
+        by_place = await self._items.chunks_of(execution.id)
+        chunks = {step_id: by_place[place] for place, step_id in enumerate(execution.steps) if place in by_place}
         counts = {step_id: _count(own) for step_id, own in chunks.items()}
         return execution_to_proto(execution, plan, chunks, counts, results)
 
