@@ -66,7 +66,7 @@ class WorkflowApi(workflows_pb2_grpc.WorkflowServiceServicer):
         """Start an execution."""
         params = _object(request.params_json, "params")
         execution = await self._starts.start(request.name, params, request.execution_id)
-        return execution_to_proto(execution, await self._executions.plan(execution.id), {}, {}, {})
+        return execution_to_proto(execution, await self._engine.plan(execution.id), {}, {}, {})
 
     async def GetExecution(self, request: pb.GetExecutionRequest, context: Any) -> pb.WorkflowExecution:
         """One execution, with results."""
@@ -99,7 +99,7 @@ class WorkflowApi(workflows_pb2_grpc.WorkflowServiceServicer):
             raise NotFound(f"step {request.step[:64]!r} has no result", resource="step")
         if state.result_bytes < 0:
             raise Conflict("the results are too large together; ask for the runs' own")
-        data = await self._result(execution, await self._executions.plan(execution.id), request.step)
+        data = await self._result(execution, await self._engine.plan(execution.id), request.step)
         for start in range(0, len(data), RESULT_CHUNK):
             yield pb.StepResultChunk(data=data[start : start + RESULT_CHUNK])
 
@@ -120,7 +120,7 @@ class WorkflowApi(workflows_pb2_grpc.WorkflowServiceServicer):
             if 0 < state.result_bytes <= min(left, MAX_STEP_RESULT):
                 wanted.append(step_id)
                 left -= state.result_bytes
-        plan = await self._executions.plan(execution.id)
+        plan = await self._engine.plan(execution.id)
         results = await self._results(execution, plan, wanted) if wanted else {}
         by_place = await self._items.chunks_of(execution.id)
         chunks = {step_id: by_place[place] for place, step_id in enumerate(execution.steps) if place in by_place}
@@ -137,7 +137,7 @@ class WorkflowApi(workflows_pb2_grpc.WorkflowServiceServicer):
                 chunks[step_id] = [await self._items.chunk(key, 0)]
             if state.status is StepStatus.RUNNING:
                 counts[step_id] = await self._items.counts(key)
-        shown = execution_to_proto(execution, await self._executions.plan(execution.id), chunks, counts, {})
+        shown = execution_to_proto(execution, await self._engine.plan(execution.id), chunks, counts, {})
         for step in shown.steps:
             step.result_bytes = 0  # nothing is left out that was asked for
         return shown
