@@ -9,6 +9,8 @@ from chassis import counters, poison
 from chassis.batching import Batcher
 from chassis.errors import InvalidInput, TrawlError, Unavailable
 from chassis.poison import Isolation, Tries, apart, keep_going, passed_over, reason_of
+from gateway.native.statistics import Snapshot, StatisticsCollector
+from trawl.scheduler.v1 import runs_pb2
 
 
 @pytest.fixture(autouse=True)
@@ -146,3 +148,16 @@ def test_an_error_reaches_its_caller_whatever_it_quotes(said: str) -> None:
     again = TrawlError.from_bytes(error.to_bytes())
     assert isinstance(again, InvalidInput)
     again.message.encode()
+
+
+def test_what_is_counted_is_told_by_service_and_place_and_a_zero_is_told_too() -> None:
+    stats = runs_pb2.Stats(counters=[runs_pb2.ProcessCounter(name=counters.UNTOLD, place="pull-x", value=3)])
+    told = {
+        (sample.name, sample.labels["service"], sample.labels["place"]): sample.value
+        for metric in StatisticsCollector(Snapshot(stats, None)).collect()
+        for sample in metric.samples
+        if "service" in sample.labels
+    }
+    assert told[counters.UNTOLD, "scheduler", "pull-x"] == 3
+    assert told[counters.SET_ASIDE, "scheduler", ""] == 0
+    assert {name for name, _, _ in told} == set(counters.TEXTS)

@@ -66,7 +66,7 @@ class WorkflowApi(workflows_pb2_grpc.WorkflowServiceServicer):
         """Start an execution."""
         params = _object(request.params_json, "params")
         execution = await self._starts.start(request.name, params, request.execution_id)
-        return execution_to_proto(execution, await self._executions.plan(execution.id), {}, {}, {})
+        return execution_to_proto(execution, await self._engine.plan(execution.id), {}, {}, {})
 
     async def GetExecution(self, request: pb.GetExecutionRequest, context: Any) -> pb.WorkflowExecution:
         """One execution, with results."""
@@ -99,26 +99,31 @@ class WorkflowApi(workflows_pb2_grpc.WorkflowServiceServicer):
             raise NotFound(f"step {request.step[:64]!r} has no result", resource="step")
         if state.result_bytes < 0:
             raise Conflict("the results are too large together; ask for the runs' own")
-        data = await self._result(execution, await self._executions.plan(execution.id), request.step)
+        data = await self._result(execution, await self._engine.plan(execution.id), request.step)
         for start in range(0, len(data), RESULT_CHUNK):
             yield pb.StepResultChunk(data=data[start : start + RESULT_CHUNK])
 
     async def _result(self, execution: Execution, plan: Plan, step_id: str) -> bytes:
-        place = list(execution.steps).index(step_id)
-        inner = await self._items.results(StepKey(execution.id, place), execution.steps[step_id].total)
-        return b"[" + inner + b"]" if plan.workflow.step(step_id).many else inner
+        return (await self._results(execution, plan, [step_id]))[step_id]
+
+    async def _results(self, execution: Execution, plan: Plan, step_ids: Sequence[str]) -> dict[str, bytes]:
+        places = {step_id: place for place, step_id in enumerate(execution.steps)}
+        keys = {step_id: StepKey(execution.id, places[step_id]) for step_id in step_ids}
+        found = await self._items.results_of({key: execution.steps[one].total for one, key in keys.items()})
+        many = {step.id for step in plan.workflow.steps if step.many}
+        return {one: b"[" + found[key] + b"]" if one in many else found[key] for one, key in keys.items()}
 
     async def _shown(self, execution: Execution) -> pb.WorkflowExecution:
-        chunks: dict[str, list[Chunk]] = {}
-        results: dict[str, bytes] = {}
+        wanted: list[str] = []
         left = MAX_ALL_RESULTS
-        plan = await self._executions.plan(execution.id)
-        for place, (step_id, state) in enumerate(execution.steps.items()):
-            if state.started_ms:
-                chunks[step_id] = await self._items.chunks(StepKey(execution.id, place))
+        for step_id, state in execution.steps.items():
             if 0 < state.result_bytes <= min(left, MAX_STEP_RESULT):
-                results[step_id] = await self._result(execution, plan, step_id)
-                left -= len(results[step_id])
+                wanted.append(step_id)
+                left -= state.result_bytes
+        plan = await self._engine.plan(execution.id)
+        results = await self._results(execution, plan, wanted) if wanted else {}
+        by_place = await self._items.chunks_of(execution.id)
+        chunks = {step_id: by_place[place] for place, step_id in enumerate(execution.steps) if place in by_place}
         counts = {step_id: _count(own) for step_id, own in chunks.items()}
         return execution_to_proto(execution, plan, chunks, counts, results)
 
@@ -132,7 +137,7 @@ class WorkflowApi(workflows_pb2_grpc.WorkflowServiceServicer):
                 chunks[step_id] = [await self._items.chunk(key, 0)]
             if state.status is StepStatus.RUNNING:
                 counts[step_id] = await self._items.counts(key)
-        shown = execution_to_proto(execution, await self._executions.plan(execution.id), chunks, counts, {})
+        shown = execution_to_proto(execution, await self._engine.plan(execution.id), chunks, counts, {})
         for step in shown.steps:
             step.result_bytes = 0  # nothing is left out that was asked for
         return shown

@@ -6,6 +6,7 @@ item has one run. Per-item state is spread over chunks, so that a step of 10,000
 """
 
 import contextlib
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -144,6 +145,16 @@ class Items:
             rows = await self._chunks.find({"step": step.text}).sort([("_id", 1)]).to_list(None)
         return list(map(_chunk, rows))
 
+    async def chunks_of(self, execution_id: str) -> dict[int, list[Chunk]]:
+        """All of an execution's, in order, by the place of their step."""
+        with mongo_errors():
+            rows = await self._chunks.find({"execution": execution_id}).sort([("_id", 1)]).to_list(None)
+        found: dict[int, list[Chunk]] = defaultdict(list)
+        for row in rows:
+            chunk = _chunk(row)
+            found[chunk.step.place].append(chunk)
+        return found
+
     async def open_chunks(self, execution_id: str) -> list[Chunk]:
         """Those of an execution with items under way."""
         with mongo_errors():
@@ -184,7 +195,18 @@ class Items:
 
     async def results(self, step: StepKey, count: int) -> bytes:
         """The step's results, in order and with commas between them; `count` items."""
-        keys = [step.chunk(number) for number in range((count + CHUNK_ITEMS - 1) // CHUNK_ITEMS)]
+        return (await self.results_of({step: count}))[step]
+
+    async def results_of(self, steps: Mapping[StepKey, int]) -> dict[StepKey, bytes]:
+        """The same for several steps at once."""
+        keys = {
+            step.chunk(number): step
+            for step, count in steps.items()
+            for number in range((count + CHUNK_ITEMS - 1) // CHUNK_ITEMS)
+        }
+        parts: dict[StepKey, list[bytes]] = {step: [] for step in steps}
         with mongo_errors():
-            rows = await self._results.find({"_id": {"$in": keys}}).sort([("_id", 1)]).to_list(None)
-        return b",".join(bytes(row["data"]) for row in rows)
+            rows = await self._results.find({"_id": {"$in": list(keys)}}).sort([("_id", 1)]).to_list(None)
+        for row in rows:
+            parts[keys[row["_id"]]].append(bytes(row["data"]))
+        return {step: b",".join(found) for step, found in parts.items()}

@@ -97,7 +97,7 @@ class WorkflowEngine:
 
     async def _record(self, execution_id: str, ends: Mapping[str, Mapping[int, tuple[int, str]]]) -> None:
         try:
-            plan = await self._plan(execution_id)
+            plan = await self.plan(execution_id)
         except NotFound:
             return
         for place, step in enumerate(plan.workflow.steps):
@@ -218,7 +218,7 @@ class WorkflowEngine:
     async def _repair(self, execution_id: str) -> None:
         try:
             execution = await self._executions.get(execution_id)
-            plan = await self._plan(execution_id)
+            plan = await self.plan(execution_id)
         except NotFound:
             return
         for chunk in await self._items.open_chunks(execution_id):
@@ -236,7 +236,7 @@ class WorkflowEngine:
         for _ in range(MAX_ROUNDS):
             try:
                 execution = await self._executions.get(execution_id)
-                plan = await self._plan(execution_id)
+                plan = await self.plan(execution_id)
             except NotFound:
                 return
             if execution.ended:
@@ -374,7 +374,8 @@ class WorkflowEngine:
         data = await self._data.of(execution, plan, step.params)
         return StepWork(key_of(plan.workflow, execution.id, step), step, execution.steps[step.id], data)
 
-    async def _plan(self, execution_id: str) -> Plan:
+    async def plan(self, execution_id: str) -> Plan:
+        """What the execution does; it never changes, so the last ones are remembered. Raises `NotFound`."""
         plan = self._plans.get(execution_id)
         if plan is None:
             plan = await self._executions.plan(execution_id)
