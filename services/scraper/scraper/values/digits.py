@@ -95,13 +95,13 @@ def read_digits(digits: str) -> Written | None:
 def _two_kinds(groups: list[str], marks: list[str]) -> Written | None:
     """Groups by one mark, and decimals behind another."""
     last, others = marks[-1], set(marks[:-1])
-    if last not in ".,٫" or len(others) > 1 or "٫" in others or not _are_groups(groups[:-1]):
+    if last not in ".,٫" or len(others) > 1 or "٫" in others or not _are_groups(groups[:-1], *others):
         return None
     return _decimals("".join(groups[:-1]), groups[-1], last)
 
 
 def _one_kind(groups: list[str], marks: list[str]) -> Written | None:
-    mark, grouped = marks[0], _are_groups(groups)
+    mark, grouped = marks[0], _are_groups(groups, marks[0])
     whole = Decimal("".join(groups))
     if mark == "٫":
         return _decimals(groups[0], groups[1], mark) if len(marks) == 1 else None
@@ -134,14 +134,14 @@ def _only(value: Decimal, mark: str) -> Written:
     return Written(value, None, ".") if mark == "." else Written(None, value, ",")
 
 
-def _are_groups(groups: list[str]) -> bool:
-    """By three, or by two and three in the end (India), or by four when that shows (China)."""
+def _are_groups(groups: list[str], mark: str) -> bool:
+    """By three, or by two and three in the end (India, never with dots), or by four when that shows (China)."""
     first, *inner, last = groups
     if first.startswith("0"):
         return False
     sizes = {len(group) for group in inner}
     if len(last) == 3 and len(first) <= 3 and sizes <= {3}:
         return True
-    if len(last) == 3 and len(first) <= 2 and sizes == {2}:
+    if len(last) == 3 and len(first) <= 2 and sizes == {2} and mark != ".":
         return True
     return len(last) == 4 and len(first) <= 4 and sizes == {4}
