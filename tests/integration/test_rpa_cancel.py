@@ -25,6 +25,7 @@ STUCK = """<!doctype html><title>Stuck</title><style>
 <script>document.fonts.load('10px late')</script>"""
 MISSING = {"id": "never"}
 FILE = {"name": "a.txt", "text": "b"}
+NOWHERE = [{"url": "http://127.0.0.1/never"}]
 WAIT = {"type": "wait_for", "timeMs": 600_000}
 STEPS = [
     {"type": "navigate", "url": "/never"},
@@ -60,6 +61,12 @@ STEPS = [
     {"type": "switch_tab", "url": "never"},
     {"type": "switch_frame", "target": MISSING},
     {"type": "custom", "name": "forever"},
+    # These are done at once, and then wait for a page that never comes; a tab that is to be closed waits before it.
+    {"type": "key_down", "key": "Shift", "expectNavigation": NOWHERE},
+    {"type": "key_up", "key": "Shift", "expectNavigation": NOWHERE},
+    {"type": "set_viewport", "width": 500, "height": 400, "expectNavigation": NOWHERE},
+    {"type": "emulate_network", "latencyMs": 5, "expectNavigation": NOWHERE},
+    {"type": "close_tab", "pauseMs": 120_000},
 ]
 
 
