@@ -4,6 +4,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 import cell as cells
@@ -127,8 +128,11 @@ def test_an_outage_is_made_up_for_by_each_tasks_policy(tmp_path: Path) -> None:
         assert len(missed["all"]) >= 4
         assert all(record.run_id for record in missed["all"])
         assert not any(record.run_id for record in missed["skip"])
-        late = [record for record in fires(cell, tasks["once"]) if down - 1000 < record.fire_ms < up]
-        assert sum(bool(record.run_id) for record in late if "misfire=once" in record.reason) == 1
+        # The last missed time is made up for, which is past `up` when the scheduler takes its time to start.
+        late = [record for record in fires(cell, tasks["once"]) if record.fire_ms > down + 1000]
+        passed = list(takewhile(lambda record: not record.run_id, late))
+        assert len(passed) >= 4
+        assert all("misfire=once" in record.reason for record in (*passed, late[len(passed)]))
         assert all("misfire" in record.reason for record in missed["skip"] + missed["once"])
         assert all(record.reason == "paused" and not record.run_id for record in fires(cell, paused)[2:])
         assert runs_of(cell, paused) == [] or len(runs_of(cell, paused)) <= 2
