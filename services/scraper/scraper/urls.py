@@ -41,12 +41,19 @@ def to_url(value: object, base_url: str, encoding: str = "utf-8") -> str | None:
     if (match := _PLAIN.match(text)) is not None and match.end() == len(text):
         if text[1:2] != "/" and not _has_dots(text) and (origin := _origin_of(base_url)):
             return origin + text
-    elif (whole := _WHOLE.match(text)) is not None and whole.end() == len(text):
-        origin, rest = whole.groups()
-        if not _has_dots(rest) and (known := _origin_of(origin)):
-            return known + rest
+    elif (plain := _plain_whole(text)) is not None:
+        return plain
     url = join(base_url, text, encoding)
     return url if url is not None and url.startswith(PAGES) else None
+
+
+def _plain_whole(text: str) -> str | None:
+    """A whole http(s) URL without anything that a parser would change but its origin; None for any other."""
+    whole = _WHOLE.match(text)
+    if whole is None or whole.end() != len(text):
+        return None
+    origin, rest = whole.groups()
+    return known + rest if not _has_dots(rest) and (known := _origin_of(origin)) else None
 
 
 def join(base_url: str, text: str, encoding: str = "utf-8") -> str | None:
@@ -61,6 +68,8 @@ def join(base_url: str, text: str, encoding: str = "utf-8") -> str | None:
 
 def normal_url(text: str) -> str | None:
     """The absolute URL `text` in its one written form (host, port, dots, escapes); None when it is none."""
+    if (plain := _plain_whole(text)) is not None:
+        return plain
     try:
         return _as_chromium(ada_url.normalize_url(_scalar(text)))
     except ValueError:
