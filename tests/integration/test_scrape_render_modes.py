@@ -106,6 +106,14 @@ async def test_scrape_render_http_never_opens_a_browser_and_browser_always_does(
             await scrape(plain | {"render": "browser"})
 
 
+async def test_headers_that_rendered_pages_do_without_are_counted() -> None:
+    async with serve({"/list": scripted}) as base:
+        parameters = definition(base, detail=None, unique_by=["name"], headers={"X-Shop": "1"})
+        for render, expected in (("browser", [("option_ignored", "headers", 3)]), ("http", [])):
+            result, _ = await scrape(parameters | {"render": render}, renderer=FakeRenderer())
+            assert [(one["what"], one["where"], one["count"]) for one in result["problems"]] == expected
+
+
 async def test_queries_of_a_rendered_page_go_out_in_the_encoding_it_was_written_in() -> None:
     html = '<meta charset=gbk><li class="item"><b class="name">灯</b><a href="/q?w=灯">x</a></li>'
 

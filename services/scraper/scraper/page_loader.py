@@ -17,6 +17,7 @@ from scraper.page_browser import PageBrowser
 from scraper.page_readers import ReadPage, RunReader
 from scraper.page_requests import PageFailed, PageRequests
 from scraper.politeness import Politeness
+from scraper.problems import OPTION_IGNORED
 from scraper.reading import Evidence, Reading, Source, T, Worth
 from scraper.render_choice import RenderChoices
 from scraper.scrape_definition import ScrapeDefinition
@@ -185,6 +186,10 @@ class PageLoader:
         has = await self._read(source, reading, look=False)
         says_no = self._politeness.header_says_nofollow(loaded.headers.get("x-robots-tag", ()))
         nofollow = self._definition.robots and says_no
+        if self._definition.headers:
+            loaded.problems.note(
+                OPTION_IGNORED, "headers", "rendered pages are loaded without the definition's headers"
+            )
         return Page(loaded.url, has.read, modes, nofollow, problems=tuple(loaded.problems.to_json()))
 
     async def _read(self, source: Source, reading: Reading[T], *, look: bool) -> ReadPage[T]:

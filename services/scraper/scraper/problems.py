@@ -27,6 +27,8 @@ FIELD_FAILED = "field_failed"
 # Links that were left out of a crawl, and files or sitemaps that could not be read whole.
 LINKS_LEFT_OUT = "links_left_out"
 FILE_UNREADABLE = "file_unreadable"
+# What the definition asks for and the way in which a page was had can't do.
+OPTION_IGNORED = "option_ignored"
 # A value of an item or result that was changed so that it can be stored; an item that can't be stored at all.
 VALUE_CHANGED = "value_changed"
 ITEM_LEFT_OUT = "item_left_out"
