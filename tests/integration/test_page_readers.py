@@ -98,6 +98,20 @@ async def test_page_readers_keep_a_page_for_the_questions_of_a_run_and_take_it_a
         await pages[0].find([{"css": "i"}], None)
 
 
+async def test_page_readers_tell_pages_apart_that_differ_in_address_or_encoding_alone() -> None:
+    """Long addresses that begin alike bring the same bytes: their links lead to different places."""
+    readers = page_readers()
+    start = "http://h/" + "long/" * 20
+    body = "<p>é</p><a href='next'>on</a>".encode()
+    pages = [HttpPageReader(readers, Source(f"{start}{name}/", body, "text/html; charset=utf-8")) for name in "ab"]
+    for name, page in zip("ab", pages, strict=True):
+        _, _, found = await page.find([{"css": "a"}], None)
+        assert await page.ask("link", element=found[0]) == f"{start}{name}/next"
+    other = HttpPageReader(readers, Source(f"{start}a/", body, "text/html; charset=utf-8", charset="windows-1252"))
+    _, _, found = await other.find([{"css": "p"}], None)
+    assert await other.ask("texts", elements=found) == ["Ã©"]
+
+
 async def test_page_readers_end_a_step_whose_selector_does_not_end_and_no_other_run() -> None:
     readers = page_readers(page_seconds=0.5)
     page, other = (HttpPageReader(readers, Source(f"http://h/{n}", PAGE.body, "text/html")) for n in range(2))

@@ -5,6 +5,8 @@ called. Must not know selectors or steps.
 import hashlib
 from collections.abc import Mapping
 
+import orjson
+
 from scraper.addresses import shown_url
 from scraper.executor import ExecutorError, Json
 from scraper.page_readers import SECONDS_PER_MEGABYTE, PageReaders, ReaderEnded
@@ -18,7 +20,7 @@ class HttpPageReader:
     def __init__(self, readers: PageReaders, source: Source) -> None:
         self._readers, self._source = readers, source
         self._about: Mapping[str, Json] = {
-            "page": hashlib.blake2b(source.body, digest_size=16, key=source.url.encode()[:64]).hexdigest(),
+            "page": _name_of(source),
             "url": source.url,
             "content_type": source.content_type,
             "charset": source.charset,
@@ -60,3 +62,11 @@ class HttpPageReader:
         seconds = self._readers.page_seconds
         message = f"reading {where} took more than {seconds:g} s of processor time: the step's selectors cost too much"
         return StepError(message, code="PAGE_COSTS_TOO_MUCH", fatal=True)
+
+
+def _name_of(source: Source) -> str:
+    """The same for what is read alike, whichever run asks: all that reading depends on is in it."""
+    told = orjson.dumps([source.url, source.content_type, source.charset, source.written_in])
+    name = hashlib.blake2b(told, digest_size=16)
+    name.update(hashlib.blake2b(source.body).digest())
+    return name.hexdigest()
