@@ -193,6 +193,13 @@ def test_mutated_files_name_addresses_or_say_what_is_wrong(seed: str, at: int, c
     assert found.count <= 3
 
 
+@pytest.mark.parametrize("opening", ["<?xml ", "<![CDATA[", "</a", "<!--", "&a"])
+def test_what_is_opened_again_and_again_is_looked_at_once(opening: str) -> None:
+    """Looking for each one's end anew would take hours, in which nothing else of the worker runs."""
+    body = f"<urlset><url><loc>/a</loc></url>{opening * 300_000} & </urlset>"
+    assert paths(body) == ["/a"]
+
+
 @settings(deadline=None, derandomize=True, max_examples=100)
 @given(st.binary(max_size=80))
 def test_any_bytes_are_read_without_an_error(body: bytes) -> None:

@@ -27,8 +27,8 @@ _ROOT = re.compile(r"<(?:[A-Za-z_][\w.-]*:)?(?:urlset|sitemapindex|rss|feed|RDF)
 _ROOT_END = re.compile(r"</(?:[A-Za-z_][\w.-]*:)?(?:urlset|sitemapindex|rss|feed|RDF)\s*>", re.IGNORECASE)
 _EMPTY_ROOT = re.compile(r"<[^<>]*/>")
 _ENTRY_END = re.compile(r"</(?:[A-Za-z_][\w.-]*:)?(?:url|sitemap|item|entry)\s*>", re.IGNORECASE)
-_XML = re.compile(r"<\?xml\b[^>]*\?>", re.IGNORECASE)
-_CDATA = re.compile(r"(<!\[CDATA\[.*?\]\]>)", re.DOTALL)
+_XML = re.compile(r"<\?xml\b[^<>]*\?>", re.IGNORECASE)
+_CDATA = ("<![CDATA[", "]]>")
 _AMPERSAND = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6});)([A-Za-z][A-Za-z0-9]{1,30};)?")
 # What XML can't hold, not even escaped.
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
@@ -147,9 +147,14 @@ def _mended(text: str) -> str:
     text = _CONTROLS.sub("", _XML.sub("", text))
     if "&" not in text:
         return text
-    parts = _CDATA.split(text)
-    parts[::2] = [_AMPERSAND.sub(_entity, part) for part in parts[::2]]
-    return "".join(parts)
+    mended: list[str] = []
+    at = 0
+    # By hand: a pattern looks for the end of each section anew, and a stranger's file may end none.
+    while (start := text.find(_CDATA[0], at)) >= 0 and (end := text.find(_CDATA[1], start)) >= 0:
+        end += len(_CDATA[1])
+        mended += (_AMPERSAND.sub(_entity, text[at:start]), text[start:end])
+        at = end
+    return "".join((*mended, _AMPERSAND.sub(_entity, text[at:])))
 
 
 def _entity(match: re.Match[str]) -> str:
