@@ -6,6 +6,7 @@ UTF-8 if the bytes are that, and last what they look like. Labels are those of t
 
 import codecs
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 
 import webencodings
@@ -17,9 +18,10 @@ DETECTED_BYTES = 64 * 1024
 FALLBACK = "windows-1252"
 MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16le"), (codecs.BOM_UTF16_BE, "utf-16be"))
 _CHARSET = re.compile(r"""charset\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s;"']+))""", re.IGNORECASE)
-_COMMENT = re.compile(rb"<!--.*?-->", re.DOTALL)
-_META = re.compile(rb"""<meta[\s/](?:[^>"']|"[^"]*"|'[^']*')*>""", re.IGNORECASE)
-_META_CHARSET = re.compile(rb"""[\s/"';]charset\s*=\s*["']?\s*([^\s"'/>;]+)""", re.IGNORECASE)
+# Bodies are hostile: none of these patterns looks at a byte more than a few times (hence what is possessive).
+_COMMENT_OR_META = re.compile(rb"<!--|<meta[\s/]", re.IGNORECASE)
+_ATTRIBUTES = re.compile(rb"""(?:[^>=]|=\s*+(?:"[^"]*+"|'[^']*+'|(?!["'])))*+>""")
+_META_CHARSET = re.compile(rb"""[\s/"';]charset\s*+=\s*+["']?+\s*+([^\s"'/>;]+)""", re.IGNORECASE)
 _HEAD_END = re.compile(rb"</head|<body", re.IGNORECASE)
 _XML = re.compile(rb"""^\s*<\?xml\s[^>]*?encoding\s*=\s*["']([A-Za-z0-9._\-]+)["']""")
 # What pages of the web are written in without saying so.
@@ -28,8 +30,9 @@ _OTHER_SCRIPTS = frozenset({
     "windows-1251", "windows-1253", "windows-1255", "windows-1256", "windows-874", "koi8-r", "koi8-u", "iso-8859-5",
     "iso-8859-7", "iso-8859-8",
 })  # fmt: skip
-_BEYOND_ASCII = re.compile(rb"[\xc0-\xff]+")
-_WITHIN_WORDS = re.compile(rb"(?<=[A-Za-z])[\xc0-\xff]+|[\xc0-\xff]+(?=[A-Za-z])")
+_BEYOND_ASCII = re.compile(rb"(?P<before>[A-Za-z]?)[\xc0-\xff]++(?P<behind>(?=[A-Za-z]))?")
+_SCRIPT_OR_STYLE = re.compile(rb"<(script|style)\b.*?(?:</\1\s*+>|\Z)", re.DOTALL | re.IGNORECASE)
+_TAG = re.compile(rb"<[A-Za-z/!][^<>]*+>")
 _DETECTED = (
     "shift_jis", "cp932", "euc-jp", "iso-2022-jp", "gb18030", "gbk", "gb2312", "big5", "big5hkscs", "euc-kr", "cp949",
     *sorted(_OTHER_SCRIPTS), *_LATIN,
@@ -101,12 +104,27 @@ def _declared(body: bytes, content_type: str) -> str | None:
 def _meta_charset(head: bytes) -> str | None:
     if b"charset" not in head.lower():
         return None
-    for element in _META.finditer(_COMMENT.sub(b"", head)):
-        for match in _META_CHARSET.finditer(element[0]):
+    for attributes in _metas(head):
+        for match in _META_CHARSET.finditer(attributes):
             label = known_label(match[1].decode("ascii", "replace"))
             if label is not None:
                 return label
     return None
+
+
+def _metas(head: bytes) -> Iterator[bytes]:
+    """What stands within the meta elements; one that doesn't end, or a comment, leaves nothing behind it."""
+    at = 0
+    while (start := _COMMENT_OR_META.search(head, at)) is not None:
+        if start[0] == b"<!--":
+            at = head.find(b"-->", start.end()) + 3
+            if at == 2:
+                return
+        elif (attributes := _ATTRIBUTES.match(head, start.end() - 1)) is not None:
+            at = attributes.end()
+            yield attributes[0]
+        else:
+            return
 
 
 def _detected(body: bytes) -> str:
@@ -128,13 +146,13 @@ def _detected(body: bytes) -> str:
 
 def _is_latin(head: bytes) -> bool:
     """Whether letters beyond ASCII stand within words of ASCII letters, as those of other scripts don't."""
-    return 2 * len(_WITHIN_WORDS.findall(head)) > len(_BEYOND_ASCII.findall(head))
+    found = [bool(match["before"]) or match["behind"] is not None for match in _BEYOND_ASCII.finditer(head)]
+    return 2 * sum(found) > len(found)
 
 
 def _without_markup(body: bytes) -> bytes:
     """What has letters: tags, scripts and styles are ASCII in every language."""
-    text = re.sub(rb"<(script|style)\b.*?</\1\s*>", b" ", body, flags=re.DOTALL | re.IGNORECASE)
-    return re.sub(rb"<[A-Za-z/!][^<>]*>", b" ", text)
+    return _TAG.sub(b" ", _SCRIPT_OR_STYLE.sub(b" ", body))
 
 
 def _decoded(body: bytes, label: str) -> str:

@@ -14,7 +14,7 @@ from scraper.step_targets import MAX_LINKS
 
 Raw = dict[str, Json]
 MAX_ALTERNATIVES = 20
-_ARIA_PART = re.compile(r"\[\s*(?P<key>[a-z]+)\s*=\s*(?P<quote>[\"']?)(?P<value>[^\"'\]]*)(?P=quote)\s*\]")
+_ARIA_PART = re.compile(r"\[\s*+(?P<key>[a-z]++)\s*+=\s*+(?P<quote>[\"']?+)(?P<value>[^\"'\]]*+)(?P=quote)\s*+\]")
 # Puppeteer's own additions to CSS, which no browser knows.
 _NOT_CSS = re.compile(r">>>|::-p-")
 

@@ -22,13 +22,13 @@ MAX_DEPTH = 500
 # orjson rounds integers beyond 64 bits without a word.
 LONG_DIGITS = re.compile(r"[0-9]{19}")
 GUARD = re.compile(
-    r"\s*(?:\)\]\}'?,?|while\s*\(\s*(?:1|true)\s*\)\s*;?|for\s*\(\s*;\s*;\s*\)\s*;?|throw\s[^;\n]*;?(?:\s*<[^>\n]*>)?"
+    r"\s*+(?:\)\]\}'?,?|while\s*\(\s*(?:1|true)\s*\)\s*;?|for\s*\(\s*;\s*;\s*\)\s*;?|throw\s[^;\n]*;?(?:\s*<[^>\n]*>)?"
     r"|\{\}\s*&&|&&&START&&&|//[^\n]*\n(?=\s*[\[{]))\s*"
 )
 CALL = re.compile(
-    r"\s*(?:/\*\*/)?\s*(?:typeof\s+[\w.$]+\s*===?\s*['\"]function['\"]\s*&&\s*)?[A-Za-z_$][\w.$]*\s*\(\s*(?=[\[{])"
+    r"\s*+(?:/\*\*/)?+\s*+(?:typeof\s+[\w.$]+\s*===?\s*['\"]function['\"]\s*&&\s*)?[A-Za-z_$][\w.$]*\s*\(\s*(?=[\[{])"
 )
-CALL_END = re.compile(r"\)\s*;?\s*\Z")
+CALL_END = re.compile(r"\)\s*+;?+\s*+\Z")
 STRING = r'"(?:[^"\\]|\\.)*(?:"|\Z)'
 # Strings are matched first, so that nothing is looked for inside of them; what isn't closed goes to the end.
 NOISE = re.compile(

@@ -22,13 +22,14 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _SPACE = re.compile(r"\s+")
 # A text is escaped twice at most; what is escaped more often was meant.
 UNESCAPES = 2
-_ATTRIBUTES = r"""(?:\s+[\w:.-]+\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'>]+))*"""
+# None of these patterns looks on beyond where its element would have begun again: what is never closed costs one look.
+_ATTRIBUTES = r"""(?:\s++[\w:.-]++\s*+=\s*+(?:"[^"<]*+"|'[^'<]*+'|[^\s"'<>]++))*+"""
 _TAG = re.compile(rf"<(/?)(?:([a-z][\w.-]*):)?([a-z][\w.-]*){_ATTRIBUTES}\s*/?>", re.IGNORECASE)
-_COMMENT = re.compile(r"<!--.*?-->|<!\[CDATA\[|\]\]>|<\?.*?\?>", re.DOTALL)
-# A longer formula is left to the rule for tags; this also bounds how far an unclosed one is looked for.
-_MATH = re.compile(rf"<((?:[a-z]\w*:)?math){_ATTRIBUTES}\s*>.{{0,20000}}?</\1\s*>", re.IGNORECASE | re.DOTALL)
-_TEX = re.compile(r"<((?:\w+:)?tex-math)\b[^>]*>(.*?)</\1\s*>", re.IGNORECASE | re.DOTALL)
-_ALTERNATIVES = re.compile(r"<((?:\w+:)?alternatives)\b[^>]*>.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
+_CDATA = re.compile(r"<!\[CDATA\[|\]\]>")
+_CONTENT = r"(?:[^<]|<(?!\1\b|/\1\b))*+"
+_MATH = re.compile(rf"<((?:[a-z]\w*:)?math){_ATTRIBUTES}\s*>{_CONTENT}</\1\s*>", re.IGNORECASE)
+_TEX = re.compile(rf"<((?:\w+:)?tex-math)\b[^<>]*>{_CONTENT}</\1\s*>", re.IGNORECASE)
+_ALTERNATIVES = re.compile(rf"<((?:\w+:)?alternatives)\b[^<>]*>{_CONTENT}</\1\s*>", re.IGNORECASE)
 _SUPERSCRIPT = re.compile(r"<(sup|jats:sup)\b[^>]*>([^<]*)</\1\s*>", re.IGNORECASE)
 _RAISED = str.maketrans("0123456789+-\u2212=()n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿ")
 # What is no text, or only room.
@@ -64,7 +65,7 @@ def marked_text(value: Json, limit: int) -> str:
 def _without_tags(text: str, is_tag: Callable[[re.Match[str]], bool]) -> str:
     if "<" not in text:
         return text
-    text = _COMMENT.sub("", text)
+    text = _CDATA.sub("", _without(_without(text, "<!--", "-->"), "<?", "?>"))
     if "tex-math" in text:
         text = _ALTERNATIVES.sub(_best_alternative, text)
     text = _MATH.sub(_formula, text)
@@ -78,6 +79,15 @@ def _without_tags(text: str, is_tag: Callable[[re.Match[str]], bool]) -> str:
         return " " if match[3].lower() in BLOCKS else ""
 
     return _TAG.sub(separate, _SUPERSCRIPT.sub(raised, text))
+
+
+def _without(text: str, begin: str, end: str) -> str:
+    """The text without what stands between the two, them included."""
+    kept, at = [], 0
+    while (start := text.find(begin, at)) >= 0 and (stop := text.find(end, start + len(begin))) >= 0:
+        kept.append(text[at:start])
+        at = stop + len(end)
+    return "".join([*kept, text[at:]])
 
 
 def _is_tag(match: re.Match[str]) -> bool:

@@ -17,7 +17,7 @@ from scraper.urls import base_of, to_url, without_fragment
 # A page that moves on later than this is there to be read.
 AT_ONCE_SECONDS = 5
 LOOKED_AT = 256 * 1024
-_HINT = re.compile(rb"http-equiv\s*=\s*[\"']?\s*refresh")
+_HINT = re.compile(rb"http-equiv\s*+=\s*+[\"']?+\s*+refresh")
 _REFRESH = re.compile(r"\s*(\d*)(?:\.[\d.]*)?(?:\s*[;,]\s*|\s+|$)(?:url\s*=\s*)?(.*)", re.IGNORECASE | re.DOTALL)
 _HTML = frozenset({"text/html", "application/xhtml+xml", ""})
 _FOUND = etree.XPath(

@@ -14,7 +14,7 @@ from scraper.steps import check_steps, dump_steps
 
 # Keys of a row that say something about the run, not to its steps.
 _ABOUT_THE_RUN = frozenset({"浏览器id", "browserId", "系统SKU", "taskId"})
-_ROW = re.compile(r"\{\{\s*row\.([^{}]{1,300}?)\s*\}\}")
+_ROW = re.compile(r"\{\{\s*+row\.([^{}\s](?:[^{}]{0,298}[^{}\s])?)\s*+\}\}")
 _MOVES = frozenset({
     "navigate", "click", "double_click", "press", "key_down", "scroll", "switch_tab", "close_tab", "custom", "select",
     "check",

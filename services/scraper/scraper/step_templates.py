@@ -14,7 +14,7 @@ import orjson
 
 from scraper.executor import ExecutorError, Json
 
-_TEMPLATE = re.compile(r"\{\{\s*([^{}]{1,300}?)\s*\}\}")
+_TEMPLATE = re.compile(r"\{\{(?!\}\})\s*+([^{}\s](?:[^{}]{0,298}[^{}\s])?|)\s*+\}\}")
 # Keys of a row whose values are kept out of everything that leaves a run.
 _SECRET_KEY = re.compile(r"pass(word|wd|phrase)?$|^pwd|secret|token|密码|口令", re.IGNORECASE)
 _SECRET_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
