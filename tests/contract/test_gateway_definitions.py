@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from gateway_support.stack import Gateway
+from trawl.scheduler.v1 import tasks_pb2
 
 SCRAPE = {"name": "lamps", "task_type": "scrape", "executor": "scrape", "command": ""}
 WRONG = {"params": {"typo": 1}}
@@ -76,3 +77,65 @@ async def test_an_executor_that_nobody_offers_is_warned_of_and_one_that_somebody
     reply = await gateway.call("POST", "/api/tasks", body=SCRAPE | {"name": "near", "executor": "scrap"})
     assert reply.status == 201
     assert "warnings" not in reply.json["metadata"]
+
+
+async def test_what_a_trigger_adds_is_checked_like_the_definition(gateway: Gateway) -> None:
+    reply = await gateway.call("POST", "/api/tasks", body=SCRAPE | {"metadata": {"params": {"render": "http"}}})
+    path = f"/api/tasks/{reply.json['data']['id']}/trigger"
+    assert refusal(await gateway.call("POST", path, body={"parameters": {"typo": 1}}))[:2] == (422, "parameters.typo")
+    batch = {"runs": [{"parameters": {"render": "http"}}, {"parameters": {"typo": 1}}]}
+    assert refusal(await gateway.call("POST", f"{path}/batch", body=batch))[:2] == (422, "parameters.typo")
+    reply = await gateway.call("POST", "/management/tasks/lamps/execute/api", body={"params": {"typo": 1}})
+    assert (reply.status, reply.json["field"]) == (400, "params.typo")
+    assert not gateway.services.scheduler.runs
+    assert gateway.services.definitions.asked[-1] == ("scrape", {"render": "http", "typo": 1})
+    assert (await gateway.call("POST", path, body={"parameters": {"render": "browser"}})).status == 200
+
+
+async def test_triggers_of_tasks_without_a_definition_cost_no_check(gateway: Gateway) -> None:
+    reply = await gateway.call("POST", "/api/tasks", body=SCRAPE | {"executor": "shell", "command": "true"})
+    path = f"/api/tasks/{reply.json['data']['id']}/trigger"
+    for _ in range(3):
+        assert (await gateway.call("POST", path, body={"parameters": {"typo": 1}})).status == 200
+    assert gateway.services.definitions.asked == []
+    asked = [request for request in gateway.scheduler.requests if isinstance(request, tasks_pb2.GetTaskRequest)]
+    assert len(asked) == 1
+
+
+async def test_a_stored_defect_is_not_blamed_on_a_trigger(gateway: Gateway) -> None:
+    gateway.services.definitions.away = True
+    reply = await gateway.call("POST", "/api/tasks", body=SCRAPE | {"metadata": WRONG})
+    gateway.services.definitions.away = False
+    path = f"/api/tasks/{reply.json['data']['id']}/trigger"
+    assert (await gateway.call("POST", path, body={"parameters": {"render": "http"}})).status == 200
+
+
+async def test_problems_of_the_task_itself_are_named_so_and_doubts_are_told(gateway: Gateway) -> None:
+    body = SCRAPE | {"executor": "http", "command": "nowhere"}
+    assert refusal(await gateway.call("POST", "/api/tasks", body=body))[:2] == (422, "command")
+    reply = await gateway.call("POST", "/api/tasks", body=body | {"executor": "python", "command": "later.py"})
+    assert reply.status == 201
+    assert [one["field"] for one in reply.json["metadata"]["warnings"]] == ["command"]
+    path = f"/api/tasks/{reply.json['data']['id']}"
+    change = {"executor": "http", "command": "nowhere"}
+    assert refusal(await gateway.call("PUT", path, body=change))[:2] == (422, "command")
+
+
+async def test_fields_that_nothing_reads_are_told_and_ignored(gateway: Gateway) -> None:
+    body = SCRAPE | {"executor": "shell", "command": "true", "shcedule": "0 6 * * *"}
+    reply = await gateway.call("POST", "/api/tasks", body=body)
+    warning = {"field": "shcedule", "message": "unknown field, ignored; did you mean 'schedule'?"}
+    assert (reply.status, reply.json["metadata"]["warnings"]) == (201, [warning])
+    path = f"/api/tasks/{reply.json['data']['id']}"
+    reply = await gateway.call("POST", f"{path}/trigger", body={"parametres": {}})
+    assert [one["field"] for one in reply.json["metadata"]["warnings"]] == ["parametres"]
+    shown = (await gateway.call("GET", path)).json["data"]
+    assert "warnings" not in (await gateway.call("PUT", path, body=shown)).json["metadata"]
+
+
+async def test_a_change_of_status_pauses_and_resumes(gateway: Gateway) -> None:
+    body = SCRAPE | {"executor": "shell", "command": "true"}
+    path = f"/api/tasks/{(await gateway.call('POST', '/api/tasks', body=body)).json['data']['id']}"
+    assert (await gateway.call("PUT", path, body={"status": "paused"})).json["data"]["status"] == "paused"
+    assert (await gateway.call("PUT", path, body={"status": "active"})).json["data"]["status"] == "active"
+    assert refusal(await gateway.call("PUT", path, body={"status": "done"}))[:2] == (422, "status")

@@ -74,7 +74,8 @@ class FakeScheduler(tasks_pb2_grpc.TaskServiceServicer, runs_pb2_grpc.RunService
             total_runs=100, successful_runs=95, failed_runs=5, average_execution_seconds=30.5,
             last_execution_status="success",
         )  # fmt: skip
-        return tasks_pb2.TaskDetail(task=self._task(request.id), statistics=statistics)
+        named = next((task.id for task in self.tasks.values() if task.name == request.name), 0)
+        return tasks_pb2.TaskDetail(task=self._task(request.id or named), statistics=statistics)
 
     async def ListTasks(self, request: tasks_pb2.ListTasksRequest, context: Any) -> tasks_pb2.ListTasksResponse:  # noqa: N802
         self._enter(request)

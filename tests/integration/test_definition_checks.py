@@ -1,6 +1,7 @@
 """Which definitions the scraper refuses before any run has them, and which it lets wait for a trigger."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -18,11 +19,11 @@ CLICK = {"type": "click", "target": {"css": "#buy"}}
 
 
 @pytest.fixture
-async def definitions() -> AsyncIterator[Any]:
+async def definitions(tmp_path: Path) -> AsyncIterator[Any]:
     server = GrpcServer("127.0.0.1", 0)
-    server.add(
-        definitions_pb2_grpc.add_DefinitionServiceServicer_to_server, DefinitionApi(definition_checks(page_readers()))
-    )
+    (tmp_path / "there.py").write_text("print()")
+    api = DefinitionApi(definition_checks(page_readers(), tmp_path))
+    server.add(definitions_pb2_grpc.add_DefinitionServiceServicer_to_server, api)
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         stub: Any = definitions_pb2_grpc.DefinitionServiceStub(channel)
@@ -85,3 +86,37 @@ async def test_definitions_that_are_no_json_object_are_an_error_of_the_caller(de
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await definitions.CheckDefinition(request, timeout=60)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "problem"),
+    [
+        ("bulbs", [], "command: is no address: write http://bulbs/"),
+        ("ftp://shop.example/", [], "command: must be an http or https address"),
+        ("http://shop.example:70000/", [], "command: is no address"),
+        ("http:///list", [], "command: has no host"),
+        ("http://a b.example/", [], "command: has no host"),
+        ("http://shop.example/", ["-X"], "arguments[0]: -X needs a value"),
+        ("http://shop.example/", ["GET", "-H", "no colon"], "arguments[1]: --header 'no colon'"),
+        ("shop.example/list", ["-L"], ""),
+        ("localhost:8080", [], ""),
+        ("{{url}}", ["-X", "{{method}}"], ""),
+        ("", [], ""),
+    ],
+)
+async def test_http_tasks_have_an_address_and_options_that_can_be_read(
+    definitions: Any, command: str, arguments: list[str], problem: str
+) -> None:
+    request = pb.CheckDefinitionRequest(executor="http", command=command, arguments=arguments)
+    problems = (await definitions.CheckDefinition(request, timeout=60)).problems
+    assert "".join(f"{one.path}: {one.message}" for one in problems).startswith(problem)
+    assert bool(problems) == bool(problem)
+    assert all(one.of_task for one in problems)
+
+
+@pytest.mark.parametrize(("command", "doubt"), [("not-there.py", "command"), ("there.py", ""), ("{{which}}.py", "")])
+async def test_a_script_that_is_not_there_yet_is_doubtful(definitions: Any, command: str, doubt: str) -> None:
+    request = pb.CheckDefinitionRequest(executor="python", command=command)
+    answer = await definitions.CheckDefinition(request, timeout=60)
+    assert not answer.problems
+    assert "".join(one.path for one in answer.warnings) == doubt

@@ -259,3 +259,20 @@ def test_a_refused_task_uses_up_no_id(cell: cells.Cell) -> None:
         cell.create_task("taken", "noop")
     assert caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION
     assert cell.create_task("free", "noop") == first + 1
+
+
+@pytest.mark.parametrize("parameters", [b"{", b"[1]", b"\xff", b"NaN"])
+def test_parameters_that_are_no_object_of_json_are_refused_alone(cell: cells.Cell, parameters: bytes) -> None:
+    inline = runs_pb2.TaskDefinition(name=f"odd-{parameters!r}", task_type="nobody", executor="nobody")
+    request = runs_pb2.StartRunsRequest(
+        runs=[
+            runs_pb2.StartRun(
+                inline=inline, contract="smartrpa", external_id=f"{parameters!r}-{index}", parameters_json=raw
+            )
+            for index, raw in enumerate((parameters, b'{"a": 1}'))
+        ]
+    )
+    refused, started = cell.runs.StartRuns(request, timeout=60).results
+    assert (refused.error.kind, refused.error.field) == ("invalid_input", "parameters_json")
+    assert not started.HasField("error")
+    cell.runs.AbortRun(runs_pb2.AbortRunRequest(run_id=started.run.spec.run_id, wait_ms=5_000), timeout=60)

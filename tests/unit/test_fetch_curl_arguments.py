@@ -64,7 +64,13 @@ def test_http_executor_refuses_by_name(arguments: list[str], named: str) -> None
     with pytest.raises(InvalidParameters) as caught:
         read_arguments(arguments)
     assert named in caught.value.message
-    assert caught.value.field == "arguments"
+    assert caught.value.field.partition("[")[0] == "arguments"
+
+
+def test_http_executor_names_the_place_of_what_it_refuses() -> None:
+    with pytest.raises(InvalidParameters) as caught:
+        read_arguments(["POST", "-H", "A: b", "--max-time", "soon"])
+    assert caught.value.field == "arguments[3]"
 
 
 def test_http_executor_data_raw_may_begin_with_at() -> None:

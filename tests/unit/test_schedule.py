@@ -9,7 +9,7 @@ from chassis.errors import InvalidInput
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scheduler.misfires import Policy, make_up, policy_of
-from scheduler.schedule import FireTime, between, next_after, parse
+from scheduler.schedule import FireTime, between, next_after, parse, parse_new
 from scheduler.schedule_book import ScheduleBook
 from scheduler.task import Task, changed, check
 
@@ -235,3 +235,37 @@ def test_the_book_ignores_an_older_copy_and_forgets_what_has_no_schedule() -> No
     assert book.dependents(7, "b") == book.dependents(8, "a") == {1}
     book.put(task("", version=4), 0)
     assert (book.get(1), book.next_ms(), book.dependents(7, "a")) == (None, None, set())
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("0 9 15W * *", "'15W' as its day of the month: W is known as LW only"),
+        ("0 9 ? * MON", "? is Quartz's, write *"),
+        ("0 24 * * *", "'24' as its hour: hours go from 0 to 23"),
+        ("0 0 * * 8", "'8' as its day of the week: days of the week go from 0 to 7"),
+        ("0 0 * FOO *", "'FOO' as its month: months go from 1 to 12"),
+        ("61 0 0 * * *", "'61' as its second"),
+        ("1-70 * * * *", "'1-70' as its minute"),
+        ("0 0 9 * * MON 2027", "not seven: years are not known"),
+        ("* * *", "not 3"),
+        ("0 0 30 2 *", "never fires"),
+        ("0 0 31 4,6,9,11 *", "never fires"),
+        ("*/99 * * * *", "'*/99' as its minute: a step of 99 is beyond the field"),
+        ("0 */2,*/30 * * *", "a step of 30 is beyond the field"),
+        ("@every 5m", "write */5 * * * *"),
+        ("@every 2 hours", "write 0 */2 * * *"),
+        ("@every 30s", "write */30 * * * * *"),
+        ("@every 7m", "has no @every"),
+        ("@sometimes", "there are @yearly"),
+    ],
+)
+def test_a_refusal_names_the_field_and_what_is_allowed(text: str, says: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        parse_new(text)
+    assert says in refused.value.message
+    assert refused.value.field == "schedule"
+
+
+def test_a_schedule_that_was_kept_with_a_step_too_wide_goes_on_firing() -> None:
+    assert fires("*/99 * * * *", "2026-05-01T00:10", 1) == ["05-01 01:00:00+0000"]

@@ -34,6 +34,7 @@ from gateway.native.tasks import TaskRoutes
 from gateway.native.webhooks import WebhookRoutes
 from gateway.native.workers import WorkerRoutes
 from gateway.operations import OperationsRoutes
+from gateway.originals import ORIGINALS
 from gateway.pipeline.routes import PipelineRoutes
 from gateway.pipeline.translate import SHAPE as PIPELINE
 from gateway.ports import Listener
@@ -145,7 +146,7 @@ def _mounted_shapes() -> dict[str, ErrorShape]:
 def _native(parts: Parts) -> FastAPI:
     statistics = Statistics(parts.backend)
     system = SystemRoutes(parts.probes, statistics, parts.traffic, parts.pool)
-    contract = Contract(NATIVE, parts.access, parts.idempotency, parts.limits, NOTES)
+    contract = Contract(NATIVE, parts.access, parts.idempotency, parts.limits, NOTES, ORIGINALS["scheduler"])
     streams = StreamRoutes(parts.backend, parts.feed, parts.follower, parts.streams)
     log_dir = parts.settings.log_dir
     operations = OperationsRoutes(parts.probes, parts.traffic, ("scheduler", "database"), metrics=system.metrics)
@@ -183,5 +184,5 @@ def _member(parts: Parts, name: str, member: _Member, access: Access | None) -> 
     }
     endpoints = makers[name]() if name in makers else []
     operations = OperationsRoutes(parts.probes, parts.traffic, member.needs)
-    contract = Contract(member.shape, access, parts.idempotency, parts.limits, member.notes)
+    contract = Contract(member.shape, access, parts.idempotency, parts.limits, member.notes, ORIGINALS[name])
     return build_app(f"Trawl: {member.title}", contract, endpoints, operations.endpoints(), prefix=member.prefix)

@@ -18,6 +18,7 @@ from gateway.bodies import limited, too_large
 from gateway.exchange import ClientGone, Receive, Scope, Send
 from gateway.failures import ErrorShape
 from gateway.guard import Guard
+from gateway.slashes import keep_slashes
 from gateway.traffic import Traffic
 
 log = get_logger("edge")
@@ -73,6 +74,8 @@ class Edge:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         request_id = _request_id(headers.get(b"x-request-id"))
         scope["trawl.headers"], scope["trawl.request_id"] = headers, request_id
+        if b"%2" in scope["raw_path"]:
+            keep_slashes(scope)
         exchange = _Exchange(send, request_id)
         try:
             await self._serve(scope, headers, receive, exchange)

@@ -6,6 +6,8 @@ from urllib.parse import parse_qsl
 
 import orjson
 
+from gateway.slashes import with_slashes
+
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -48,15 +50,18 @@ class Answer:
 
 
 class Call:
-    """One request. `principal` is whoever was authorized, or None on an open port."""
+    """One request. `principal` is whoever was authorized, or None on an open port. `warnings`: (field, message) of what
+    was taken though it is doubtful; contracts with a place for them tell.
+    """
 
-    __slots__ = ("_body", "_query", "headers", "principal", "receive", "request_id", "scope")
+    __slots__ = ("_body", "_query", "headers", "principal", "receive", "request_id", "scope", "warnings")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope, self.receive = scope, receive
         self.headers: dict[bytes, bytes] = scope["trawl.headers"]
         self.request_id: str = scope["trawl.request_id"]
         self.principal: Any = None
+        self.warnings: list[tuple[str, str]] = []
         self._body: bytes | None = None
         self._query: dict[str, str] | None = None
 
@@ -64,6 +69,8 @@ class Call:
     def path_params(self) -> dict[str, str]:
         """What the path's template names."""
         params: dict[str, str] = self.scope["path_params"]
+        if "trawl.slashes" in self.scope:
+            return {name: with_slashes(self.scope, value) for name, value in params.items()}
         return params
 
     @property

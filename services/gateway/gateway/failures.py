@@ -31,6 +31,10 @@ class Malformed(InvalidInput):
     """The request can't be read at all: not JSON, not UTF-8, nested too deep."""
 
 
+class UnknownParameter(InvalidInput):
+    """A query parameter that nothing reads."""
+
+
 class TooLarge(InvalidInput):
     """The body is over the limit."""
 
@@ -55,6 +59,7 @@ class NotOffered(TrawlError):
 
 STATUSES: Mapping[type[TrawlError], int] = {
     Malformed: 400,
+    UnknownParameter: 400,
     Unauthenticated: 401,
     Forbidden: 403,
     NotFound: 404,

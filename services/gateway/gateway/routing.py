@@ -31,8 +31,10 @@ from starlette.routing import Match
 from gateway.access import Access, Role
 from gateway.exchange import Answer, Call, ClientGone, Receive, Scope, Send
 from gateway.failures import ErrorShape, Malformed, MethodNotAllowed, NoSuchPath, TooLarge
+from gateway.query_rules import QueryRules
 from gateway.rate_limits import RateLimits
 from gateway.redis_idempotency import HEADER, Idempotency
+from gateway.slashes import with_slashes
 
 Handler = Callable[[Call], Awaitable[Answer]]
 IN_FLIGHT_SECONDS = 120
@@ -91,13 +93,16 @@ class SchemaNotes:
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """What the endpoints of one contract share. `access` None: the contract asks for no key."""
+    """What the endpoints of one contract share. `access` None: the contract asks for no key. `originals`: the paths
+    that its original document has, whose clients may send query parameters of their own.
+    """
 
     shape: ErrorShape
     access: Access | None
     idempotency: Idempotency
     limits: RateLimits | None = None
     notes: SchemaNotes = field(default_factory=SchemaNotes)
+    originals: Collection[str] = ()
 
 
 class _EventStreamResponse(PlainTextResponse):
@@ -123,7 +128,7 @@ _RESPONSES: dict[str, type[Response]] = {
 class DirectRoute(APIRoute):
     """An APIRoute for FastAPI's router and documentation, whose requests go straight to the handler."""
 
-    def __init__(self, endpoint: Endpoint, contract: Contract, prefix: str) -> None:
+    def __init__(self, endpoint: Endpoint, contract: Contract, prefix: str, query: QueryRules) -> None:
         async def documented() -> None: ...
 
         documented.__name__ = f"{endpoint.method.lower()}_{endpoint.path.strip('/')}"
@@ -140,10 +145,12 @@ class DirectRoute(APIRoute):
             include_in_schema=endpoint.documented,
             openapi_extra=_openapi(endpoint, contract, prefix),
         )
-        self.app = _serve(endpoint, contract)
+        self.app = _serve(endpoint, contract, query)
 
 
-def _serve(endpoint: Endpoint, contract: Contract) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+def _serve(
+    endpoint: Endpoint, contract: Contract, query: QueryRules
+) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
     access, role, handler, shape = contract.access, endpoint.role, endpoint.handler, contract.shape
     limits = contract.limits
     starts_work, in_flight_seconds = endpoint.starts_work, endpoint.in_flight_seconds
@@ -155,6 +162,8 @@ def _serve(endpoint: Endpoint, contract: Contract) -> Callable[[Scope, Receive, 
                 call.principal = await access.authorize(call, role)
                 if limits is not None and not limits.spend(call.principal):
                     await limits.refill(call.principal)
+            if scope["query_string"]:
+                query.check(call)
             if starts_work and HEADER in call.headers:
                 answer = await contract.idempotency.run(call, handler, in_flight_seconds)
             else:
@@ -204,13 +213,22 @@ def build_app(
     )
     # Routes are tried in order: ours come before FastAPI's own pages, the busiest first.
     app.router.routes[:0] = [
-        *(DirectRoute(endpoint, contract, prefix) for endpoint in endpoints),
-        *(DirectRoute(endpoint, contract, "") for endpoint in operations),
+        *(
+            DirectRoute(
+                endpoint, contract, prefix, _query_rules(endpoint, endpoint.path.rstrip("/") in contract.originals)
+            )
+            for endpoint in endpoints
+        ),
+        *(DirectRoute(endpoint, contract, "", _query_rules(endpoint, original=True)) for endpoint in operations),
     ]
     # Whoever comes with a browser wants to see something.
     app.router.add_route("/", _to_documentation, include_in_schema=False)
     _complete_openapi(app, contract)
     return app
+
+
+def _query_rules(endpoint: Endpoint, original: bool) -> QueryRules:
+    return QueryRules([name for name, _, _ in endpoint.doc.query], strict=not original)
 
 
 async def _to_documentation(_request: Request) -> Response:
@@ -220,7 +238,7 @@ async def _to_documentation(_request: Request) -> Response:
 def _http_errors(shape: ErrorShape) -> Callable[[Request, Any], Coroutine[Any, Any, Response]]:
     async def handle(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        path = request.scope["path"]
+        path = with_slashes(request.scope, request.scope["path"])
         failure: TrawlError = NoSuchPath(f"路径不存在: {path[:200]}", rule="path")
         if error.status_code == 405:
             failure = MethodNotAllowed(f"此路径不支持 {request.method[:16]}", field="method", rule="method")

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from chassis.clock import now_ms
+from chassis.errors import InvalidInput
 from chassis.events import Msg
+from chassis.json_fields import read_json
 from chassis.logs import get_logger
 from chassis.poison import apart
 from google.protobuf.message import DecodeError
@@ -42,11 +44,19 @@ class _End:
 
 
 def log_documents(lines: Iterable[pb.LogLine]) -> list[dict[str, object]]:
-    """Log lines as they are stored."""
+    """Log lines as they are stored; data that is no JSON is left out."""
     return [
-        {"t": line.time_ms, "level": line.level, "message": line.message, "data": line.data_json.decode()}
+        {"t": line.time_ms, "level": line.level, "message": line.message, "data": _data(line.data_json)}
         for line in lines
     ]
+
+
+def _data(raw: bytes) -> str:
+    try:
+        read_json(raw, "data")
+    except InvalidInput:
+        return ""
+    return raw.decode()
 
 
 class FinishRuns:

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 from chassis.clock import now_ms
 from chassis.errors import InvalidInput, NotFound
+from chassis.json_fields import read_object
 from trawl.scheduler.v1 import tasks_pb2 as pb
 from trawl.scheduler.v1 import tasks_pb2_grpc
 
@@ -37,23 +38,13 @@ def _status(status: str) -> str:
     return status
 
 
-def _metadata(raw: bytes) -> dict[str, Any]:
-    try:
-        metadata = orjson.loads(raw) if raw else {}
-    except orjson.JSONDecodeError as error:
-        raise InvalidInput("metadata must be JSON", field="metadata", rule="type") from error
-    if not isinstance(metadata, dict):
-        raise InvalidInput("metadata must be an object", field="metadata", rule="type")
-    return metadata
-
-
 READERS: dict[str, Callable[[pb.Task], Any]] = {
     **{name: attrgetter(name) for name in PLAIN_FIELDS},
     "priority": lambda task: _priority(task.priority),
     "arguments": lambda task: tuple(task.arguments) if task.has_arguments else None,
     "dependencies": lambda task: tuple(task.dependencies),
     "tags": lambda task: tuple(task.tags),
-    "metadata_json": lambda task: _metadata(task.metadata_json),
+    "metadata_json": lambda task: read_object(task.metadata_json, "metadata"),
     "status": lambda task: _status(task.status),
 }
 

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import orjson
 from chassis.errors import Conflict, InvalidInput, NotFound
+from chassis.json_fields import read_json, read_object
 from trawl.scheduler.v1 import runs_pb2, workflows_pb2_grpc
 from trawl.scheduler.v1 import workflows_pb2 as pb
 
@@ -64,7 +65,7 @@ class WorkflowApi(workflows_pb2_grpc.WorkflowServiceServicer):
 
     async def ExecuteWorkflow(self, request: pb.ExecuteWorkflowRequest, context: Any) -> pb.WorkflowExecution:
         """Start an execution."""
-        params = _object(request.params_json, "params")
+        params = read_object(request.params_json, "params")
         execution = await self._starts.start(request.name, params, request.execution_id)
         return execution_to_proto(execution, await self._engine.plan(execution.id), {}, {}, {})
 
@@ -148,26 +149,12 @@ def _check_page(offset: int, limit: int, most: int) -> None:
         raise InvalidInput("the page is out of range", field="page")
 
 
-def _json(raw: bytes, field: str) -> Json:
-    try:
-        return orjson.loads(raw) if raw else None
-    except orjson.JSONDecodeError as error:
-        raise InvalidInput(f"{field} must be JSON", field=field, rule="type") from error
-
-
-def _object(raw: bytes, field: str) -> dict[str, Json]:
-    value = _json(raw, field)
-    if value is not None and not isinstance(value, dict):
-        raise InvalidInput(f"{field} must be an object", field=field, rule="type")
-    return value or {}
-
-
 def of_proto(definition: pb.WorkflowDefinition) -> Workflow:
     """The definition; what it means is checked elsewhere."""
     return Workflow(
         name=definition.name, description=definition.description, schedule=definition.schedule.strip(),
         misfire=definition.misfire or "once", overlap=definition.overlap or "skip",
-        params=_object(definition.params_json, "params"),
+        params=read_object(definition.params_json, "params"),
         steps=tuple(_step(step, f"steps[{index}]") for index, step in enumerate(definition.steps)),
     )  # fmt: skip
 
@@ -175,9 +162,9 @@ def of_proto(definition: pb.WorkflowDefinition) -> Workflow:
 def _step(step: pb.WorkflowStep, place: str) -> Step:
     retry = step.retry if step.HasField("retry") else None
     return Step(
-        id=step.id, task=step.task, task_type=step.task_type, params=_object(step.params_json, f"{place}.params"),
-        depends_on=tuple(dict.fromkeys(step.depends_on)), for_each=_json(step.for_each_json, f"{place}.forEach"),
-        max_parallel=step.max_parallel, when=_json(step.when_json, f"{place}.when"),
+        id=step.id, task=step.task, task_type=step.task_type, params=read_object(step.params_json, f"{place}.params"),
+        depends_on=tuple(dict.fromkeys(step.depends_on)), for_each=read_json(step.for_each_json, f"{place}.forEach"),
+        max_parallel=step.max_parallel, when=read_json(step.when_json, f"{place}.when"),
         on_failure=step.on_failure or "fail",  # type: ignore[arg-type]  # checked with the rest
         retry=None if retry is None else Retry(
             retry.max_retries, retry.initial_ms or DEFAULT_RETRY_INITIAL_MS, retry.factor or DEFAULT_RETRY_FACTOR,

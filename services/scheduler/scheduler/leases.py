@@ -12,6 +12,7 @@ from typing import Any
 from chassis.clock import now_ms
 from chassis.errors import Conflict, InvalidInput, TrawlError
 from chassis.events import NATS_DOWN, Events, Msg
+from chassis.json_fields import read_json
 from chassis.logs import get_logger
 from google.protobuf.message import DecodeError
 from trawl.scheduler.v1 import lease_pb2, runs_pb2, work_pb2
@@ -317,6 +318,7 @@ class Leases:
         """Store the end on JetStream, and wait a little until it is applied. Raises `Conflict` for a lost lease."""
         if len(end.result_json) > MAX_RESULT_BYTES:
             raise InvalidInput(f"the result must not exceed {MAX_RESULT_BYTES} bytes", field="result", rule="max_size")
+        read_json(end.result_json, "result")
         if end.outcome not in OUTCOMES:
             raise InvalidInput("the outcome is not known", field="outcome")
         check = await self._held(Sign(end.run_id, end.token))

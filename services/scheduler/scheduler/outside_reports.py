@@ -2,6 +2,7 @@
 
 from chassis.clock import now_ms
 from chassis.errors import Conflict, InvalidInput, NotFound
+from chassis.json_fields import read_json
 from trawl.scheduler.v1 import runs_pb2 as pb
 
 from scheduler.events import Announcer
@@ -31,6 +32,7 @@ class OutsideReports:
             raise InvalidInput("a report completes, fails or goes on", field="status")
         if not -1 <= report.percent <= 100:
             raise InvalidInput("must be 0 to 100", field="percent")
+        read_json(report.result_json, "result")
         run = await self._reader.get(report.run_id)
         if FROM_PROTO[run.status] in TERMINAL:
             raise _ended(report.run_id)

@@ -20,7 +20,9 @@ from itertools import takewhile
 from zoneinfo import ZoneInfo
 
 from chassis.errors import InvalidInput
-from cronsim import CronSim, CronSimError
+from cronsim import CronSim
+
+from scheduler.schedule_words import BAD_TEXT, senseless_step, unknown_macro, unreadable
 
 MAX_LENGTH = 256
 # Fire times are computed up to here only, so that no arithmetic leaves the range of dates.
@@ -34,8 +36,6 @@ _ZONE_NAME = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+){0,2}")
 # No zone moves its clocks by more; a wall time is only ambiguous this close to a move.
 _NEAR = timedelta(hours=3)
 _EVERY_HOUR = frozenset({"*", "*/1", "0-23"})
-# What the cron library raises for texts that it does not expect, beside its own error.
-_BAD_TEXT = (CronSimError, ValueError, TypeError, AssertionError, IndexError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,19 +129,26 @@ def parse(text: str) -> Schedule:
     zone = _zone(zone_name, text)
     cron = MACROS.get(stripped.lower(), stripped)
     if cron.startswith("@"):
-        raise _invalid(f"has an unknown macro; there are {', '.join(MACROS)}", text)
+        raise _invalid(unknown_macro(cron, ", ".join(MACROS)), text)
     parts = cron.split()
     if len(parts) not in (5, 6):
-        raise _invalid("must have five fields, or six with seconds in front", text)
+        raise _invalid(unreadable(cron), text)
     schedule = Schedule(stripped if zone_name == "UTC" else text.strip(), cron, zone_name, zone,
                         parts[-4] in _EVERY_HOUR)  # fmt: skip
     try:
         first = next(iter(CronSim(cron, datetime(2024, 1, 1))), None)  # noqa: DTZ001 - wall time, in no zone
-    except _BAD_TEXT as error:
-        detail = f": {error}" if isinstance(error, CronSimError) else ""
-        raise _invalid(f"is not a cron expression{detail}", text) from error
+    except BAD_TEXT as error:
+        raise _invalid(unreadable(cron), text) from error
     if first is None:
         raise _invalid("never fires", text)
+    return schedule
+
+
+def parse_new(text: str) -> Schedule:
+    """As `parse`, for one that is about to be kept. Raises `InvalidInput` also for what can't have been meant."""
+    schedule = parse(text)
+    if (problem := senseless_step(schedule.cron)) is not None:
+        raise _invalid(problem, text)
     return schedule
 
 

@@ -11,6 +11,7 @@ from typing import Protocol
 import orjson
 from chassis.clock import now_ms
 from chassis.errors import Conflict, Exhausted, InvalidInput, TrawlError, Unavailable
+from chassis.json_fields import read_object
 from chassis.logs import get_logger
 from chassis.telemetry import current_traceparent, span
 from trawl.scheduler.v1 import runs_pb2 as pb
@@ -281,22 +282,17 @@ def _message(draft: _Draft) -> tuple[str, bytes, str]:
 
 
 def _overlay(task: Task, parameters_json: bytes) -> bytes:
-    """The task's params overlaid by the trigger's."""
-    if not task.parameters:
-        return parameters_json
-    own = orjson.loads(parameters_json)
-    return orjson.dumps({**task.parameters, **own})
+    """The task's params overlaid by the trigger's. Raises `InvalidInput`."""
+    own = read_object(parameters_json, "parameters_json")
+    return orjson.dumps({**task.parameters, **own}) if task.parameters else parameters_json
 
 
 def scope_of(task: Task, parameters_json: bytes) -> str:
     """What the run belongs to besides its task: the project of a pipeline run, whichever contract started it."""
     if not subjects.is_pipeline_queue(task.queue):
         return ""
-    try:
-        parameters = orjson.loads(parameters_json) if parameters_json else task.parameters
-    except orjson.JSONDecodeError as error:
-        raise InvalidInput("the parameters are not JSON", field="parameters") from error
-    project = parameters.get("project_id") if isinstance(parameters, Mapping) else None
+    parameters = orjson.loads(parameters_json) if parameters_json else task.parameters
+    project = parameters.get("project_id")
     return subjects.project_scope(project if type(project) is int and project > 0 else 0)
 
 

@@ -14,7 +14,7 @@ from wire.subjects import DEFAULT_PRIORITY, PRIORITIES, is_queue_name, queue_of
 
 from scheduler.misfires import Policy, policy_of
 from scheduler.run import DEFAULT_RETRY_FACTOR, DEFAULT_RETRY_INITIAL_MS, DEFAULT_RETRY_MAX_MS, Retry
-from scheduler.schedule import next_after, parse
+from scheduler.schedule import next_after, parse_new
 
 Json = Any
 DEFAULT_RETRIES: Final = 3
@@ -127,7 +127,7 @@ def check(task: Task) -> Task:
             _check_text(name, value, MAX_NAME, required=True)
     _check_metadata(task.metadata)
     if task.schedule:
-        parse(task.schedule)
+        parse_new(task.schedule)
     policy_of(task.metadata)
     return task
 

@@ -13,7 +13,7 @@ from chassis.errors import InvalidInput
 from wire.subjects import PRIORITIES, is_queue_name
 
 from scheduler.run import Retry
-from scheduler.schedule import parse
+from scheduler.schedule import parse_new
 from scheduler.task import MAX_RETRIES, MAX_TIMEOUT_SECONDS
 from scheduler.workflow_template import Template, parse_text, templates_in, texts_in
 
@@ -98,7 +98,7 @@ def check(workflow: Workflow) -> Workflow:
     _refuse(workflow.misfire not in ("once", "skip"), "misfire", "must be once or skip")
     _refuse(workflow.overlap not in ("skip", "allow"), "overlap", "must be skip or allow")
     if workflow.schedule:
-        parse(workflow.schedule)
+        parse_new(workflow.schedule)
     check_params(workflow.params)
     _check_ids(workflow)
     for index, step in enumerate(workflow.steps):

@@ -129,7 +129,7 @@ class Executors:
         unknown = sorted(set(settings.executors) - builders.keys())
         if unknown:
             raise ValueError(f"EXECUTORS names {', '.join(unknown)}; there are {', '.join(sorted(builders))}")
-        checks = definition_checks(self._readers)
+        checks = definition_checks(self._readers, settings.scripts_dir)
         self.checks = {name: checks[name] for name in settings.executors if name in checks}
         self.by_name = {name: builders[name]() for name in settings.executors}
 

@@ -93,28 +93,40 @@ def read_arguments(arguments: Sequence[str]) -> RequestArguments:
     if waiting and waiting[0].upper() in METHODS:
         request.method = waiting.pop(0).upper()
     while waiting:
-        word = waiting.pop(0)
-        if word.startswith("--"):
-            _read_long(request, word, waiting)
-        elif word.startswith("-") and len(word) > 1:
-            _read_short(request, word, waiting)
-        else:
-            raise _invalid(f"unexpected {word[:80]!r}: an argument is an option, or a method in the first place")
+        place = len(arguments) - len(waiting)
+        try:
+            _read_next(request, waiting)
+        except _Unreadable as error:
+            raise InvalidParameters(str(error), field=f"arguments[{place}]") from error
     if request.json and request.data:
-        raise _invalid("--json and --data can't be combined")
+        raise InvalidParameters("--json and --data can't be combined", field="arguments")
     return request
+
+
+class _Unreadable(ValueError):
+    """What is wrong with an argument."""
+
+
+def _read_next(request: RequestArguments, waiting: list[str]) -> None:
+    word = waiting.pop(0)
+    if word.startswith("--"):
+        _read_long(request, word, waiting)
+    elif word.startswith("-") and len(word) > 1:
+        _read_short(request, word, waiting)
+    else:
+        raise _Unreadable(f"unexpected {word[:80]!r}: an argument is an option, or a method in the first place")
 
 
 def _read_long(request: RequestArguments, word: str, waiting: list[str]) -> None:
     name, equals, attached = word.partition("=")
     if name in FLAGS:
         if equals:
-            raise _invalid(f"{name} takes no value")
+            raise _Unreadable(f"{name} takes no value")
         FLAGS[name](request)
     elif name in VALUES:
         _take(request, name, attached if equals else _next_value(name, waiting))
     else:
-        raise _invalid(f"option {name[:80]} is not supported")
+        raise _Unreadable(f"option {name[:80]} is not supported")
 
 
 def _read_short(request: RequestArguments, word: str, waiting: list[str]) -> None:
@@ -123,7 +135,7 @@ def _read_short(request: RequestArguments, word: str, waiting: list[str]) -> Non
         short, letters = f"-{letters[0]}", letters[1:]
         name = SHORT.get(short)
         if name is None:
-            raise _invalid(f"option {short} is not supported")
+            raise _Unreadable(f"option {short} is not supported")
         if name in FLAGS:
             FLAGS[name](request)
             continue
@@ -133,26 +145,26 @@ def _read_short(request: RequestArguments, word: str, waiting: list[str]) -> Non
 
 def _next_value(name: str, waiting: list[str]) -> str:
     if not waiting:
-        raise _invalid(f"{name} needs a value")
+        raise _Unreadable(f"{name} needs a value")
     return waiting.pop(0)
 
 
 def _take(request: RequestArguments, name: str, value: str) -> None:
     if name in READS_FILES and value.startswith("@"):
-        raise _invalid(f"{name} @file: files are never read; --data-raw sends a text that begins with @")
+        raise _Unreadable(f"{name} @file: files are never read; --data-raw sends a text that begins with @")
     VALUES[name](request, value)
 
 
 def _set_method(request: RequestArguments, value: str) -> None:
     if value.upper() not in METHODS:
-        raise _invalid(f"{value[:40]!r} is not a method that can be sent ({', '.join(sorted(METHODS))})")
+        raise _Unreadable(f"{value[:40]!r} is not a method that can be sent ({', '.join(sorted(METHODS))})")
     request.method = value.upper()
 
 
 def _add_header(request: RequestArguments, value: str) -> None:
     name, colon, text = value.partition(":")
     if not colon or not name.strip() or any(character in value for character in "\r\n\0"):
-        raise _invalid(f"--header {value[:80]!r} is not of the form 'Name: value'")
+        raise _Unreadable(f"--header {value[:80]!r} is not of the form 'Name: value'")
     request.headers.append((name.strip(), text.strip()))
 
 
@@ -163,14 +175,14 @@ def _add_credentials(request: RequestArguments, value: str) -> None:
 
 def _add_cookie(request: RequestArguments, value: str) -> None:
     if "=" not in value:
-        raise _invalid("--cookie takes 'name=value'; a cookie file is never read")
+        raise _Unreadable("--cookie takes 'name=value'; a cookie file is never read")
     _add_header(request, f"Cookie: {value}")
 
 
 def _add_encoded(request: RequestArguments, value: str) -> None:
     name, equals, text = value.partition("=")
     if "@" in name:
-        raise _invalid("--data-urlencode name@file: files are never read")
+        raise _Unreadable("--data-urlencode name@file: files are never read")
     if not equals:
         request.data.append(quote_plus(name))
         return
@@ -180,7 +192,7 @@ def _add_encoded(request: RequestArguments, value: str) -> None:
 def _set_seconds(request: RequestArguments, value: str) -> None:
     request.max_seconds = _number("--max-time", value)
     if not 0 < request.max_seconds < 86400 * 7:
-        raise _invalid("--max-time must be more than 0 seconds, and less than a week")
+        raise _Unreadable("--max-time must be more than 0 seconds, and less than a week")
 
 
 def _set_redirects(request: RequestArguments, value: str) -> None:
@@ -193,12 +205,8 @@ def _number(name: str, value: str) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise _invalid(f"{name} takes a number, not {value[:40]!r}")
+        raise _Unreadable(f"{name} takes a number, not {value[:40]!r}")
     return number
-
-
-def _invalid(message: str) -> InvalidParameters:
-    return InvalidParameters(message, field="arguments")
 
 
 def _setter(name: str, value: bool) -> Callable[[RequestArguments], None]:

@@ -3,8 +3,8 @@
 from collections.abc import Collection
 from typing import Any
 
-import orjson
 from chassis.errors import InvalidInput
+from chassis.json_fields import read_json
 from trawl.scraper.v1 import accounts_pb2 as pb
 from trawl.scraper.v1 import accounts_pb2_grpc
 
@@ -118,7 +118,7 @@ def _check_page(offset: int, limit: int) -> None:
 def _account_input(message: pb.AccountInput, given: Collection[str]) -> AccountInput:
     values: dict[str, Any] = {name: getattr(message, name) for name in given if name != "cookies_json"}
     if "cookies_json" in given:
-        values["cookies"] = orjson.loads(message.cookies_json)
+        values["cookies"] = read_json(message.cookies_json, "cookies")
     return AccountInput(**values)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 from chassis.errors import InvalidInput
+from chassis.json_fields import read_object
 from trawl.scraper.v1 import results_pb2 as pb
 from trawl.scraper.v1 import results_pb2_grpc
 
@@ -83,7 +84,7 @@ class ResultApi(results_pb2_grpc.ResultServiceServicer):
 
 
 def _new_item(new: pb.NewItem) -> Item:
-    data, metadata = (orjson.loads(raw or b"{}") for raw in (new.data_json, new.metadata_json))
+    data, metadata = read_object(new.data_json, "data"), read_object(new.metadata_json, "metadata")
     return Item(data, new.data_type or "item", new.key or None, metadata)
 
 

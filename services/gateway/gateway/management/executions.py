@@ -19,6 +19,7 @@ from gateway.management.execution_id import execution_id, run_id_of
 from gateway.management.request import listed, query_of, start_of, task_name_of, with_total
 from gateway.redis_idempotency import HEADER, operation_id
 from gateway.routing import Doc, Endpoint
+from gateway.trigger_checks import TriggerChecks
 
 Json = Any
 LOG_LINES = 1_000
@@ -41,11 +42,12 @@ class ExecutionRoutes:
     """Handlers of `/tasks/{taskName}/execute/…`, `/tasks/running/…` and `/tasks/executions/cancel/…`."""
 
     def __init__(self, backend: Backend) -> None:
-        self._backend = backend
+        self._backend, self._checks = backend, TriggerChecks(backend)
 
     async def execute(self, call: Call) -> Answer:
         """Start a run of the named task."""
         start = start_of(task_name_of(call), await read_object(call, optional=True))
+        await self._checks.check([start], "params")
         if HEADER in call.headers:
             start.external_id = start.request_digest = operation_id(call)
         try:

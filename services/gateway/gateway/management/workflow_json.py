@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
+from chassis.errors import InvalidInput
 from trawl.scheduler.v1 import runs_pb2
 from trawl.scheduler.v1 import workflows_pb2 as pb
 
@@ -67,9 +68,13 @@ def _step(raw: Json, index: int) -> pb.WorkflowStep:
     place = f"steps[{index}]"
     if not isinstance(raw, dict):
         raise invalid(place, "object", "必须是对象", raw)
-    # Errors name the step: by its id where it has one.
-    if isinstance(raw.get("id"), str) and raw["id"].isprintable():
-        place = f"steps[{raw['id'][:64]}]"
+    try:
+        return _read_step(raw, place)
+    except InvalidInput as error:
+        raise error.with_details(step=str(raw.get("id"))[:64]) from error
+
+
+def _read_step(raw: dict[str, Json], place: str) -> pb.WorkflowStep:
     refuse_unknown(raw, STEP, f"{place}.")
     fields = Fields({f"{place}.{key}": value for key, value in raw.items()})
 

@@ -54,10 +54,10 @@ def metadata(request_id: str) -> dict[str, str | None]:
 
 
 def ok(call: Call, data: Json, status: int = 200, *, warnings: Sequence[tuple[str, str]] = ()) -> Answer:
-    """A success. `warnings`: (field, message) of what was taken though it is doubtful."""
+    """A success. `warnings`: as `Call.warnings`, which are told too."""
     about: dict[str, Json] = {**metadata(call.request_id)}
-    if warnings:
-        about["warnings"] = [{"field": field, "message": message} for field, message in warnings]
+    if warnings or call.warnings:
+        about["warnings"] = [{"field": field, "message": message} for field, message in (*call.warnings, *warnings)]
     return Answer.json({"success": True, "data": data, "metadata": about}, status)
 
 

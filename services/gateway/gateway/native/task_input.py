@@ -1,12 +1,14 @@
 """A task as a client describes it. Owns: the limits of each field of create, update and trigger. Pure."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
+from chassis.suggestions import did_you_mean
 from trawl.scheduler.v1 import runs_pb2, tasks_pb2
 from wire.subjects import DEFAULT_PRIORITY, is_queue_name
 
-from gateway.checks import Fields, invalid
+from gateway.checks import MAX_SHOWN_CHARACTERS, Fields, invalid
 from gateway.native.translate import PRIORITIES
 
 Json = Any
@@ -14,15 +16,20 @@ MAX_RETRIES = 100
 MAX_TIMEOUT_SECONDS = 604_800
 MAX_COMMAND = 65_536
 MAX_JSON_BYTES = 1024 * 1024
+MAX_WARNINGS = 20
 # These do nothing without a command; the others take theirs from `metadata.params`.
 NEEDS_COMMAND = frozenset({"python", "shell", "http"})
 
 # Fields that a null empties; a null in any other leaves it as it is.
 _CLEARABLE = frozenset({"description", "schedule", "arguments", "dependencies", "tags", "metadata"})
-_FIELDS = (
+TASK_FIELDS = (
     "name", "description", "task_type", "executor", "command", "arguments", "schedule", "priority", "retry_count",
     "timeout_seconds", "dependencies", "tags", "metadata",
 )  # fmt: skip
+# What a task is shown with may be sent back; what can't be changed stays as it is.
+SHOWN_FIELDS = (*TASK_FIELDS, "status", "id", "created_at", "updated_at", "last_run_at", "next_run_at", "statistics")
+TRIGGER_FIELDS = ("parameters", "priority", "timeout_seconds", "ignore_dependencies")
+STATUSES = ("active", "paused")
 _MESSAGE_FIELDS = {"metadata": "metadata_json"}
 
 
@@ -43,14 +50,26 @@ def changed_task(raw: dict[str, Json]) -> tuple[tasks_pb2.Task, list[str]]:
     """The task of an update request, and which of its members were given. Raises `InvalidInput`."""
     fields = Fields(raw)
     task = _read(fields)
-    given = [name for name in _FIELDS if fields.given(name) or (name in raw and name in _CLEARABLE)]
+    given = [name for name in TASK_FIELDS if fields.given(name) or (name in raw and name in _CLEARABLE)]
     for name in ("name", "task_type", "executor"):
         if name in given:
             _require_text(task, name)
     members = [_MESSAGE_FIELDS.get(name, name) for name in given]
     if "arguments" in given:
         members.append("has_arguments")
+    if fields.given("status"):
+        task.status = fields.choice("status", STATUSES, "")
+        members.append("status")
     return task, members
+
+
+def ignored(raw: dict[str, Json], known: Sequence[str]) -> list[tuple[str, str]]:
+    """(field, message) of what stands in a body beside what is known."""
+    return [
+        (name[:MAX_SHOWN_CHARACTERS], f"unknown field, ignored{did_you_mean(name, known)}")
+        for name in raw
+        if name not in known
+    ][:MAX_WARNINGS]
 
 
 def _read(fields: Fields) -> tasks_pb2.Task:

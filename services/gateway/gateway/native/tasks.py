@@ -14,7 +14,16 @@ from gateway.exchange import Answer, Call
 from gateway.executor_names import check_executor
 from gateway.native import examples
 from gateway.native.envelope import Page, ascending, code_of, ok, query_of
-from gateway.native.task_input import changed_task, new_task, start_of
+from gateway.native.task_input import (
+    SHOWN_FIELDS,
+    STATUSES,
+    TASK_FIELDS,
+    TRIGGER_FIELDS,
+    changed_task,
+    ignored,
+    new_task,
+    start_of,
+)
 from gateway.native.translate import (
     PRIORITIES,
     RUN_STATUS_WORDS,
@@ -26,13 +35,15 @@ from gateway.native.translate import (
 from gateway.redis_idempotency import HEADER, operation_id
 from gateway.routing import Doc, Endpoint
 from gateway.times import iso_seconds
+from gateway.trigger_checks import TriggerChecks
 
 Json = Any
 SORTS = ("created_at", "updated_at", "name", "id", "priority", "status", "next_run_at")
-STATUSES = ("active", "paused")
 MAX_BATCH = 10_000
 # Where a task has the definition that its executor works by.
 PARAMETERS = "metadata.params"
+# What of a task its executor works by.
+DEFINING = {"executor", "metadata_json", "command", "arguments"}
 TAG = "tasks"
 
 
@@ -40,13 +51,16 @@ class TaskRoutes:
     """Handlers of `/tasks`."""
 
     def __init__(self, backend: Backend) -> None:
-        self._backend = backend
+        self._backend, self._checks = backend, TriggerChecks(backend)
 
     async def trigger(self, call: Call) -> Answer:
         """Start one run. This is the hot path."""
         task_id = path_id("id", call.path_params["task_id"])
         body = await call.body()
-        start = start_of(task_id, _object(body) if body else {})
+        raw = _object(body) if body else {}
+        start = start_of(task_id, raw)
+        call.warnings += ignored(raw, TRIGGER_FIELDS)
+        await self._checks.check([start], "parameters")
         if HEADER in call.headers:
             # Should the answer get lost on its way here, the repeat finds the run that this one started.
             start.external_id = start.request_digest = operation_id(call)
@@ -67,17 +81,22 @@ class TaskRoutes:
         """Start up to 10,000 runs of one task. Runs that could not be started are listed with their index."""
         task_id = path_id("id", call.path_params["task_id"])
         bodies = _batch_of(Fields(await read_object(call)))
-        answers = await self._backend.start_many([start_of(task_id, body) for body in bodies])
+        starts = [start_of(task_id, body) for body in bodies]
+        await self._checks.check(starts, "parameters")
+        answers = await self._backend.start_many(starts)
         run_ids, errors = _sort_out(answers)
         return ok(call, {"task_id": task_id, "accepted": len(run_ids), "run_ids": run_ids, "errors": errors})
 
     async def create(self, call: Call) -> Answer:
         """Create a task."""
-        task = new_task(await read_object(call))
-        doubt = await check_executor(self._backend, task.executor, "executor")
-        await check_definition(self._backend, task, PARAMETERS)
+        raw = await read_object(call)
+        task = new_task(raw)
+        call.warnings += ignored(raw, TASK_FIELDS)
+        if doubt := await check_executor(self._backend, task.executor, "executor"):
+            call.warnings.append(("executor", doubt))
+        call.warnings += await check_definition(self._backend, task, PARAMETERS)
         created = await self._backend.task(self._backend.tasks.CreateTask, tasks_pb2.CreateTaskRequest(task=task))
-        return ok(call, task_json(created), 201, warnings=[("executor", doubt)] if doubt else ())
+        return ok(call, task_json(created), 201)
 
     async def list_tasks(self, call: Call) -> Answer:
         """List tasks."""
@@ -107,24 +126,24 @@ class TaskRoutes:
     async def update(self, call: Call) -> Answer:
         """Change what is given."""
         task_id = path_id("id", call.path_params["task_id"])
-        task, members = changed_task(await read_object(call))
-        doubt = await check_executor(self._backend, task.executor if "executor" in members else "", "executor")
-        await self._check_change(task_id, task, members)
-        updated = await self._update(task_id, task, members)
-        return ok(call, task_json(updated), warnings=[("executor", doubt)] if doubt else ())
+        raw = await read_object(call)
+        task, members = changed_task(raw)
+        call.warnings += ignored(raw, SHOWN_FIELDS)
+        if doubt := await check_executor(self._backend, task.executor if "executor" in members else "", "executor"):
+            call.warnings.append(("executor", doubt))
+        call.warnings += await self._check_change(task_id, task, members)
+        return ok(call, task_json(await self._update(task_id, task, members)))
 
-    async def _check_change(self, task_id: int, task: tasks_pb2.Task, members: list[str]) -> None:
-        if not {"metadata_json", "executor"}.intersection(members):
-            return
-        whole = task
-        if not {"metadata_json", "executor"}.issubset(members):
+    async def _check_change(self, task_id: int, task: tasks_pb2.Task, members: list[str]) -> list[tuple[str, str]]:
+        changed = DEFINING.intersection(members)
+        if not changed:
+            return []
+        known = task
+        if changed != DEFINING:
             found = await self._backend.task(self._backend.tasks.GetTask, tasks_pb2.GetTaskRequest(id=task_id))
-            known: tasks_pb2.Task = found.task
-            whole = tasks_pb2.Task(
-                executor=task.executor if "executor" in members else known.executor,
-                metadata_json=task.metadata_json if "metadata_json" in members else known.metadata_json,
-            )
-        await check_definition(self._backend, whole, PARAMETERS)
+            known = found.task
+        whole = {member: getattr(task if member in changed else known, member) for member in DEFINING}
+        return await check_definition(self._backend, tasks_pb2.Task(**whole), PARAMETERS)
 
     async def pause(self, call: Call) -> Answer:
         """Stop starting runs by schedule and dependency."""

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"trawl/scraper/v1/definitions.proto\x12\x10trawl.scraper.v1\"C\n\x16\x43heckDefinitionRequest\x12\x10\n\x08\x65xecutor\x18\x01 \x01(\t\x12\x17\n\x0fparameters_json\x18\x02 \x01(\x0c\"a\n\x17\x43heckDefinitionResponse\x12\x0f\n\x07\x63hecked\x18\x01 \x01(\x08\x12\x35\n\x08problems\x18\x02 \x03(\x0b\x32#.trawl.scraper.v1.DefinitionProblem\"2\n\x11\x44\x65\x66initionProblem\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t2{\n\x11\x44\x65\x66initionService\x12\x66\n\x0f\x43heckDefinition\x12(.trawl.scraper.v1.CheckDefinitionRequest\x1a).trawl.scraper.v1.CheckDefinitionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"trawl/scraper/v1/definitions.proto\x12\x10trawl.scraper.v1\"g\n\x16\x43heckDefinitionRequest\x12\x10\n\x08\x65xecutor\x18\x01 \x01(\t\x12\x17\n\x0fparameters_json\x18\x02 \x01(\x0c\x12\x0f\n\x07\x63ommand\x18\x03 \x01(\t\x12\x11\n\targuments\x18\x04 \x03(\t\"\x98\x01\n\x17\x43heckDefinitionResponse\x12\x0f\n\x07\x63hecked\x18\x01 \x01(\x08\x12\x35\n\x08problems\x18\x02 \x03(\x0b\x32#.trawl.scraper.v1.DefinitionProblem\x12\x35\n\x08warnings\x18\x03 \x03(\x0b\x32#.trawl.scraper.v1.DefinitionProblem\"C\n\x11\x44\x65\x66initionProblem\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0f\n\x07of_task\x18\x03 \x01(\x08\x32{\n\x11\x44\x65\x66initionService\x12\x66\n\x0f\x43heckDefinition\x12(.trawl.scraper.v1.CheckDefinitionRequest\x1a).trawl.scraper.v1.CheckDefinitionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,11 +32,11 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'trawl.scraper.v1.definition
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CHECKDEFINITIONREQUEST']._serialized_start=56
-  _globals['_CHECKDEFINITIONREQUEST']._serialized_end=123
-  _globals['_CHECKDEFINITIONRESPONSE']._serialized_start=125
-  _globals['_CHECKDEFINITIONRESPONSE']._serialized_end=222
-  _globals['_DEFINITIONPROBLEM']._serialized_start=224
-  _globals['_DEFINITIONPROBLEM']._serialized_end=274
-  _globals['_DEFINITIONSERVICE']._serialized_start=276
-  _globals['_DEFINITIONSERVICE']._serialized_end=399
+  _globals['_CHECKDEFINITIONREQUEST']._serialized_end=159
+  _globals['_CHECKDEFINITIONRESPONSE']._serialized_start=162
+  _globals['_CHECKDEFINITIONRESPONSE']._serialized_end=314
+  _globals['_DEFINITIONPROBLEM']._serialized_start=316
+  _globals['_DEFINITIONPROBLEM']._serialized_end=383
+  _globals['_DEFINITIONSERVICE']._serialized_start=385
+  _globals['_DEFINITIONSERVICE']._serialized_end=508
 # @@protoc_insertion_point(module_scope)

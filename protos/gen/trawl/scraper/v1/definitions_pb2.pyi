@@ -29,17 +29,24 @@ class CheckDefinitionRequest(_message.Message):
 
     EXECUTOR_FIELD_NUMBER: _builtins.int
     PARAMETERS_JSON_FIELD_NUMBER: _builtins.int
+    COMMAND_FIELD_NUMBER: _builtins.int
+    ARGUMENTS_FIELD_NUMBER: _builtins.int
     executor: _builtins.str
     parameters_json: _builtins.bytes
+    command: _builtins.str
+    @_builtins.property
+    def arguments(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
         executor: _builtins.str = ...,
         parameters_json: _builtins.bytes = ...,
+        command: _builtins.str = ...,
+        arguments: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["executor", b"executor", "parameters_json", b"parameters_json"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "command", b"command", "executor", b"executor", "parameters_json", b"parameters_json"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -53,18 +60,24 @@ class CheckDefinitionResponse(_message.Message):
 
     CHECKED_FIELD_NUMBER: _builtins.int
     PROBLEMS_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     checked: _builtins.bool
     @_builtins.property
     def problems(self) -> _containers.RepeatedCompositeFieldContainer[Global___DefinitionProblem]: ...
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedCompositeFieldContainer[Global___DefinitionProblem]:
+        """What may come right before a run."""
+
     def __init__(
         self,
         *,
         checked: _builtins.bool = ...,
         problems: _abc.Iterable[Global___DefinitionProblem] | None = ...,
+        warnings: _abc.Iterable[Global___DefinitionProblem] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checked", b"checked", "problems", b"problems"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checked", b"checked", "problems", b"problems", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -76,18 +89,22 @@ class DefinitionProblem(_message.Message):
 
     PATH_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
+    OF_TASK_FIELD_NUMBER: _builtins.int
     path: _builtins.str
     """Where in the parameters: `items.fields.price.typ`, `steps[0].type`."""
     message: _builtins.str
+    of_task: _builtins.bool
+    """Whether the path is the task's own (`command`, `arguments[0]`) in place of its parameters'."""
     def __init__(
         self,
         *,
         path: _builtins.str = ...,
         message: _builtins.str = ...,
+        of_task: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "path", b"path"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "of_task", b"of_task", "path", b"path"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
