@@ -114,6 +114,28 @@ async def test_413_comes_in_the_contracts_shape(stores: Stores) -> None:
         assert (reply.status, reply.json["status"]) == (413, "error")
 
 
+async def test_bodies_that_are_read_at_once_have_a_bound_together(stores: Stores) -> None:
+    async with running_gateway(stores, max_bodies_bytes=MEGABYTE) as gateway:
+        _, writer = await asyncio.open_connection("127.0.0.1", gateway.ports["smartrpa"])
+        head = (
+            f"POST /scrape HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {MEGABYTE}"
+        )
+        writer.write(f"{head}\r\n\r\n".encode() + b" " * (MEGABYTE - 100_000))
+        await writer.drain()
+
+        async def status() -> int:
+            data = b'{"taskId": "", "task_name": "x"}' + b" " * 200_000
+            return (await gateway.call("POST", "/scrape", port="smartrpa", key=None, data=data)).status
+
+        while (seen := await status()) != 429:
+            assert seen == 400, "the first one has not been read yet"
+        small = {"taskId": "", "task_name": "x"}
+        assert (await gateway.call("POST", "/scrape", port="smartrpa", key=None, body=small)).status == 400
+        writer.close()
+        while (seen := await status()) != 400:
+            assert seen == 429, "the first one is still counted"
+
+
 async def test_a_large_body_below_the_limit_goes_through(gateway: Gateway) -> None:
     data = io.BytesIO(b'{"taskId": "big", "task_name": "x", "row": {"text": "' + b"x" * (40 * MEGABYTE) + b'"}}')
     assert (await gateway.call("POST", "/scrape", port="smartrpa", key=None, data=data)).status == 202

@@ -16,6 +16,7 @@ from wire import subjects
 from gateway.access import Role, make_access
 from gateway.apps import Parts, build_apps, listeners
 from gateway.backend import Backend
+from gateway.body_budget import BodyBudget
 from gateway.connections import ConnectionLimits
 from gateway.event_feed import EventFeed
 from gateway.event_stream import Streams
@@ -71,6 +72,7 @@ class Gateway:
                 feed=EventFeed(self._events),
                 follower=self._follower,
                 streams=self._streams,
+                bodies=BodyBudget(settings.max_bodies_bytes),
             )
         )
 

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from gateway.access import Access
 from gateway.backend import Backend
+from gateway.body_budget import BodyBudget
 from gateway.edge import Edge, EdgePolicy
 from gateway.event_feed import EventFeed
 from gateway.event_stream import Streams
@@ -73,6 +74,7 @@ class Parts:
     feed: EventFeed
     follower: LogFollower
     streams: Streams
+    bodies: BodyBudget
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,7 @@ def _edge(parts: Parts, name: str, app: FastAPI, *, guard: Guard | None, shapes:
         shapes=shapes,
         guard=guard,
         max_body_bytes=parts.settings.max_body_bytes,
+        bodies=parts.bodies,
         tracing=parts.settings.trace_exporter != "none",
         log_requests=parts.settings.log_level == "debug",
     )

@@ -15,6 +15,7 @@ from chassis.telemetry import span
 from opentelemetry.trace import SpanKind
 
 from gateway.bodies import limited, too_large
+from gateway.body_budget import BodyBudget
 from gateway.exchange import ClientGone, Receive, Scope, Send
 from gateway.failures import ErrorShape
 from gateway.guard import Guard
@@ -23,6 +24,8 @@ from gateway.traffic import Traffic
 
 log = get_logger("edge")
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
+# What a connection's buffer holds anyway; larger bodies are counted.
+SMALL_BODY = 64 * 1024
 _METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"})
 
 
@@ -34,6 +37,7 @@ class EdgePolicy:
     shapes: Mapping[str, ErrorShape]
     guard: Guard | None
     max_body_bytes: int
+    bodies: BodyBudget
     # Whether spans are exported. Without it only requests that bring a trace context get a span, to carry it on.
     tracing: bool = False
     log_requests: bool = False
@@ -97,8 +101,20 @@ class Edge:
         if length is not None:
             if not length.isdigit() or len(length) > 12 or int(length) > policy.max_body_bytes:
                 raise too_large(policy.max_body_bytes)
-        elif b"transfer-encoding" in headers:
-            receive = limited(receive, policy.max_body_bytes)
+            if int(length) <= SMALL_BODY:
+                await self._traced(scope, headers, receive, exchange)
+                return
+        elif b"transfer-encoding" not in headers:
+            await self._traced(scope, headers, receive, exchange)
+            return
+        share = policy.bodies.of_request(receive)
+        try:
+            await self._traced(scope, headers, limited(share.receive, policy.max_body_bytes), exchange)
+        finally:
+            share.give_back()
+
+    async def _traced(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, exchange: _Exchange) -> None:
+        policy = self._policy
         parent = headers.get(b"traceparent")
         if parent is None and not policy.tracing:
             await self._app(scope, receive, exchange.send)

@@ -83,6 +83,8 @@ class GatewaySettings(ServiceSettings):
     # Connections that one address may hold open, on all ports together; 0: any number (behind a proxy of one's own).
     max_connections_per_address: int = Field(default=1_000, ge=0, le=1_000_000)
     max_body_bytes: int = Field(default=50 * MEGABYTE, ge=1024, le=60 * MEGABYTE)
+    # Of all requests under way; one more gets 429.
+    max_bodies_bytes: int = Field(default=256 * MEGABYTE, ge=64 * 1024, le=64 * 1024 * MEGABYTE)
     # Longest time that one `scrape_dengdai` is waited for.
     wait_seconds: float = Field(default=1_800, gt=0, le=7_200)
 
