@@ -139,3 +139,27 @@ async def test_a_change_of_status_pauses_and_resumes(gateway: Gateway) -> None:
     assert (await gateway.call("PUT", path, body={"status": "paused"})).json["data"]["status"] == "paused"
     assert (await gateway.call("PUT", path, body={"status": "active"})).json["data"]["status"] == "active"
     assert refusal(await gateway.call("PUT", path, body={"status": "done"}))[:2] == (422, "status")
+
+
+@pytest.mark.parametrize(
+    ("params", "wrong"), [({"typo": 1}, True), ({"typo": "{{params.x}}"}, False), ({"x": 1}, False)]
+)
+async def test_a_step_with_a_definition_is_checked_unless_templates_fill_it_in(
+    gateway: Gateway, params: dict[str, Any], wrong: bool
+) -> None:
+    body = {"name": "daily", "steps": [{"id": "lamps", "taskType": "scrape", "params": params}]}
+    reply = await gateway.call("PUT", "/management/workflows/daily", body=body)
+    refused = (reply.json.get("field"), reply.json.get("stepId"))
+    assert (refused == ("steps[0].params.typo", "lamps")) == wrong
+
+
+async def test_a_slip_in_a_webhook_or_key_is_told_and_in_a_watched_endpoint_refused(gateway: Gateway) -> None:
+    webhook = {"url": "http://93.184.216.34/", "events": ["task.failed"], "descripton": "x"}
+    while (reply := await gateway.call("POST", "/api/webhooks", body=webhook)).status == 503:
+        assert "warnings" not in reply.json["metadata"]
+    assert [one["field"] for one in reply.json["metadata"]["warnings"]] == ["descripton"], reply.body
+    reply = await gateway.call("POST", "/api/auth/keys", body={"name": "k", "role": "viewer", "expires": 1})
+    assert [one["field"] for one in reply.json["metadata"]["warnings"]] == ["expires"]
+    watched = {"url": "http://127.0.0.1:9/", "intervallSeconds": 5}
+    reply = await gateway.call("POST", "/endpoints", port="management", body=watched)
+    assert (reply.status, reply.json["field"]) == (400, "intervallSeconds")

@@ -3,15 +3,17 @@
 Every failure is an `InvalidInput` with `field`, and `rule` and `value` in its details.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 from chassis.errors import InvalidInput
+from chassis.suggestions import did_you_mean
 
 Json = Any
 MAX_ID = 2**63 - 1
 MAX_SHOWN_CHARACTERS = 200
+MAX_WARNINGS = 20
 
 
 def invalid(name: str, rule: str, message: str, value: Json = None) -> InvalidInput:
@@ -30,6 +32,15 @@ def refuse_unknown(names: Iterable[str], known: Collection[str], place: str = ""
             near = get_close_matches(name, known, n=1, cutoff=0.6)
             hint = f", 是否为 {near[0]}?" if near else f", 可用字段: {', '.join(known)}"
             raise invalid(f"{place}{name}"[:MAX_SHOWN_CHARACTERS], "unknown", f"是未知字段{hint}")
+
+
+def ignored(raw: Mapping[str, Json], known: Sequence[str]) -> list[tuple[str, str]]:
+    """(field, message) of what stands in a body beside what is known."""
+    return [
+        (name[:MAX_SHOWN_CHARACTERS], f"unknown field, ignored{did_you_mean(name, known)}")
+        for name in raw
+        if name not in known
+    ][:MAX_WARNINGS]
 
 
 class Fields:

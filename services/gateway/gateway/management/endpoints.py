@@ -8,7 +8,7 @@ from trawl.workerregistry.v1 import endpoints_pb2, workers_pb2
 from gateway.access import Role
 from gateway.backend import Backend
 from gateway.bodies import read_object
-from gateway.checks import Fields, check_text, invalid
+from gateway.checks import Fields, check_text, invalid, refuse_unknown
 from gateway.exchange import Answer, Call
 from gateway.management import examples
 from gateway.management.request import query_of, with_total
@@ -31,6 +31,7 @@ class EndpointRoutes:
     async def add(self, call: Call) -> Answer:
         """Watch an address."""
         fields = Fields(await read_object(call))
+        refuse_unknown(fields.raw, ("name", "url", "intervalSeconds"))
         fields.require("url")
         name = fields.text("name", 200, one_line=True).strip()
         url = fields.text("url", MAX_URL, one_line=True)

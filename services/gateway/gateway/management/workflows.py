@@ -6,13 +6,15 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
-from chassis.errors import NotFound
+from chassis.errors import InvalidInput, NotFound
+from trawl.scheduler.v1 import tasks_pb2
 from trawl.scheduler.v1 import workflows_pb2 as pb
 
 from gateway.access import Role
 from gateway.backend import Backend
 from gateway.bodies import read_object
 from gateway.checks import Fields, QueryFields
+from gateway.definitions import BY_PARAMETERS, check_definition
 from gateway.exchange import Answer, Call
 from gateway.management.workflow_json import STATUSES, definition_of, execution_json, started_json, workflow_json
 from gateway.redis_idempotency import HEADER, operation_id
@@ -56,8 +58,22 @@ class WorkflowRoutes:
 
     async def create(self, call: Call) -> Answer:
         """Store a new workflow."""
-        request = pb.CreateWorkflowRequest(definition=definition_of(await read_object(call)))
+        definition = definition_of(await read_object(call))
+        await self._check(definition)
+        request = pb.CreateWorkflowRequest(definition=definition)
         return Answer.json(workflow_json(await self._ask("CreateWorkflow", request)), 201)
+
+    async def _check(self, definition: pb.WorkflowDefinition) -> None:
+        """Raise `InvalidInput` for a step whose parameters no run could use; templates may still fill in others."""
+        for index, step in enumerate(definition.steps):
+            if step.task_type not in BY_PARAMETERS or b"{{" in step.params_json:
+                continue
+            task = tasks_pb2.Task(executor=step.task_type)
+            task.metadata_json = b'{"params":' + step.params_json + b"}"
+            try:
+                await check_definition(self._backend, task, f"steps[{index}].params")
+            except InvalidInput as error:
+                raise error.with_details(step=step.id) from error
 
     async def list_workflows(self, call: Call) -> Answer:
         """Workflows by name."""
@@ -75,6 +91,7 @@ class WorkflowRoutes:
     async def update(self, call: Call) -> Answer:
         """Another definition under the same name; executions under way keep theirs."""
         definition = definition_of(await read_object(call), _name(call))
+        await self._check(definition)
         return Answer.json(
             workflow_json(await self._ask("UpdateWorkflow", pb.UpdateWorkflowRequest(definition=definition)))
         )

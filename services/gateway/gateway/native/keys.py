@@ -9,7 +9,7 @@ from chassis.errors import Forbidden, NotFound
 
 from gateway.access import ROLES, Access, ApiKey, Role, credential_of, is_token, make_key
 from gateway.bodies import read_object
-from gateway.checks import Fields, check_text, invalid
+from gateway.checks import Fields, check_text, ignored, invalid
 from gateway.exchange import Answer, Call
 from gateway.native import examples
 from gateway.native.envelope import ok, query_of
@@ -30,6 +30,7 @@ class KeyRoutes:
     async def create(self, call: Call) -> Answer:
         """Make a key. This answer is the only place where it can be read."""
         fields = Fields(await read_object(call))
+        call.warnings += ignored(fields.raw, ("name", "role", "rate_limit"))
         fields.require("name")
         fields.require("role")
         name = fields.text("name", 100, one_line=True).strip()

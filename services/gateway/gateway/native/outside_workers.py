@@ -18,7 +18,7 @@ from wire.subjects import OUTSIDE_SESSION
 from gateway.access import Role
 from gateway.backend import READ_SECONDS, Backend
 from gateway.bodies import read_object
-from gateway.checks import MAX_ID, Fields, invalid
+from gateway.checks import MAX_ID, Fields, ignored, invalid
 from gateway.exchange import Answer, Call, ClientGone
 from gateway.native import worker_examples as examples
 from gateway.native.envelope import ok
@@ -41,6 +41,10 @@ DEFAULT_WAIT_SECONDS = 20
 IDLE_SECONDS = 5.0
 PARAMETERS_SECONDS = 30
 TAG = "workers"
+REGISTRATION = (
+    "id", "hostname", "ip_address", "port", "task_types", "max_concurrent_tasks", "metadata",
+    "heartbeat_interval_seconds",
+)  # fmt: skip
 
 
 class OutsideWorkerRoutes:
@@ -52,6 +56,7 @@ class OutsideWorkerRoutes:
     async def register(self, call: Call) -> Answer:
         """Register a worker; a known `id` is taken over, and what its former process held goes back to the queue."""
         fields = Fields(await read_object(call))
+        call.warnings += ignored(fields.raw, REGISTRATION)
         for name in ("hostname", "ip_address", "port", "task_types"):
             fields.require(name)
         worker_id = fields.text("id", 64, one_line=True)

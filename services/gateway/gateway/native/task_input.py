@@ -1,14 +1,12 @@
 """A task as a client describes it. Owns: the limits of each field of create, update and trigger. Pure."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from chassis.suggestions import did_you_mean
 from trawl.scheduler.v1 import runs_pb2, tasks_pb2
 from wire.subjects import DEFAULT_PRIORITY, is_queue_name
 
-from gateway.checks import MAX_SHOWN_CHARACTERS, Fields, invalid
+from gateway.checks import Fields, invalid
 from gateway.native.translate import PRIORITIES
 
 Json = Any
@@ -16,7 +14,6 @@ MAX_RETRIES = 100
 MAX_TIMEOUT_SECONDS = 604_800
 MAX_COMMAND = 65_536
 MAX_JSON_BYTES = 1024 * 1024
-MAX_WARNINGS = 20
 # These do nothing without a command; the others take theirs from `metadata.params`.
 NEEDS_COMMAND = frozenset({"python", "shell", "http"})
 
@@ -61,15 +58,6 @@ def changed_task(raw: dict[str, Json]) -> tuple[tasks_pb2.Task, list[str]]:
         task.status = fields.choice("status", STATUSES, "")
         members.append("status")
     return task, members
-
-
-def ignored(raw: dict[str, Json], known: Sequence[str]) -> list[tuple[str, str]]:
-    """(field, message) of what stands in a body beside what is known."""
-    return [
-        (name[:MAX_SHOWN_CHARACTERS], f"unknown field, ignored{did_you_mean(name, known)}")
-        for name in raw
-        if name not in known
-    ][:MAX_WARNINGS]
 
 
 def _read(fields: Fields) -> tasks_pb2.Task:

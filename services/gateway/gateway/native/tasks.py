@@ -8,7 +8,7 @@ from trawl.scheduler.v1 import tasks_pb2
 from gateway.access import Role
 from gateway.backend import Backend, RunOrError
 from gateway.bodies import decode_json, read_object
-from gateway.checks import Fields, invalid, path_id
+from gateway.checks import Fields, ignored, invalid, path_id
 from gateway.definitions import check_definition
 from gateway.exchange import Answer, Call
 from gateway.executor_names import check_executor
@@ -20,7 +20,6 @@ from gateway.native.task_input import (
     TASK_FIELDS,
     TRIGGER_FIELDS,
     changed_task,
-    ignored,
     new_task,
     start_of,
 )

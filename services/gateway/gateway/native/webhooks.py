@@ -11,7 +11,7 @@ from chassis.errors import NotFound
 
 from gateway.access import Role
 from gateway.bodies import read_object
-from gateway.checks import Fields, invalid
+from gateway.checks import Fields, ignored, invalid
 from gateway.exchange import Answer, Call
 from gateway.happenings import Happening
 from gateway.native import stream_examples as examples
@@ -47,6 +47,7 @@ class WebhookRoutes:
     async def create(self, call: Call) -> Answer:
         """Make a webhook. Its secret is shown here and never again."""
         fields = Fields(await read_object(call))
+        call.warnings += ignored(fields.raw, ("url", "events", "description"))
         fields.require("url")
         fields.require("events")
         now = now_ms()
