@@ -12,8 +12,10 @@ from gateway.checks import Fields, invalid, path_id
 from gateway.definitions import check_definition
 from gateway.exchange import Answer, Call
 from gateway.executor_names import check_executor
+from gateway.masking import holds_hidden
 from gateway.native import examples
 from gateway.native.envelope import Page, ascending, code_of, ok, query_of
+from gateway.native.seen import seen_task, unhidden
 from gateway.native.task_input import changed_task, new_task, start_of
 from gateway.native.translate import (
     PRIORITIES,
@@ -102,16 +104,23 @@ class TaskRoutes:
         """Show a task with its statistics."""
         request = tasks_pb2.GetTaskRequest(id=path_id("id", call.path_params["task_id"]), with_statistics=True)
         detail = await self._backend.task(self._backend.tasks.GetTask, request)
-        return ok(call, task_json(detail.task) | {"statistics": statistics_json(detail.statistics)})
+        shown = task_json(detail.task) | {"statistics": statistics_json(detail.statistics)}
+        return ok(call, seen_task(call, shown))
 
     async def update(self, call: Call) -> Answer:
         """Change what is given."""
         task_id = path_id("id", call.path_params["task_id"])
-        task, members = changed_task(await read_object(call))
+        raw = await read_object(call)
+        task, members = changed_task(await self._unhidden(task_id, raw) if holds_hidden(raw) else raw)
         doubt = await check_executor(self._backend, task.executor if "executor" in members else "", "executor")
         await self._check_change(task_id, task, members)
         updated = await self._update(task_id, task, members)
         return ok(call, task_json(updated), warnings=[("executor", doubt)] if doubt else ())
+
+    async def _unhidden(self, task_id: int, raw: dict[str, Json]) -> dict[str, Json]:
+        """What was sent, with the task's own values where it shows what a viewer sees of them."""
+        found = await self._backend.task(self._backend.tasks.GetTask, tasks_pb2.GetTaskRequest(id=task_id))
+        return unhidden(raw, found.task)
 
     async def _check_change(self, task_id: int, task: tasks_pb2.Task, members: list[str]) -> None:
         if not {"metadata_json", "executor"}.intersection(members):
