@@ -22,7 +22,7 @@ TASKS: list[dict[str, Any]] = [
     {"executor": "rpa", "command": "", "metadata": {"params": {
         "row": {"password": SECRET, "密码": SECRET, "sku": "7"},
         "sortedData": [{"type": "input", "value": SECRET, "selector": "#p"},
-                       {"type": "loop", "loopEvents": [{"type": "keydown", "key": "W"}, {"type": "keydown", "key": "q"}]},
+                       {"type": "loop", "loopEvents": [{"type": "keydown", "key": "W"}]},
                        {"type": "change", "value": SECRET, "selectors": [["aria/Password"]]}],
         "steps": {"inputs": [{"value": SECRET, "xpath": "//input"}]}}}},
     {"executor": "shell", "command": f"mysql -p{SECRET}", "arguments": ["-c", f"echo {SECRET}"],

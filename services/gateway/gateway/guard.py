@@ -13,8 +13,8 @@ _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 
 class Guard:
-    """`names`: host names that the port answers to, lower case. `keyed`: the port asks for a key, which no web page has;
-    what comes without one reaches its open paths alone.
+    """`names`: host names that the port answers to, lower case. `keyed`: the port asks for a key, which no web page
+    has; what comes without one reaches its open paths alone.
     """
 
     def __init__(self, names: frozenset[str], *, keyed: bool = False) -> None:

@@ -36,7 +36,12 @@ async def seen_run(call: Call, backend: Backend, run_id: int) -> Veil:
 
 
 def unhidden(sent: dict[str, Json], kept: tasks_pb2.Task) -> dict[str, Json]:
-    """A change with the task's own values in place of `***`. Raises `InvalidInput` where it is not clear which."""
+    """A change with the task's own values in place of `***`. Raises `InvalidInput` where it is not clear which.
+
+    An empty list is also how arguments are shown that were never given: sent back, they stay so.
+    """
+    if sent.get("arguments") == [] and not kept.has_arguments:
+        sent = {name: value for name, value in sent.items() if name != "arguments"}
     known = {
         "executor": kept.executor,
         "command": kept.command,

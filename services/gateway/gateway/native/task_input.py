@@ -47,10 +47,7 @@ def changed_task(raw: dict[str, Json]) -> tuple[tasks_pb2.Task, list[str]]:
     for name in ("name", "task_type", "executor"):
         if name in given:
             _require_text(task, name)
-    members = [_MESSAGE_FIELDS.get(name, name) for name in given]
-    if "arguments" in given:
-        members.append("has_arguments")
-    return task, members
+    return task, [_MESSAGE_FIELDS.get(name, name) for name in given]
 
 
 def _read(fields: Fields) -> tasks_pb2.Task:

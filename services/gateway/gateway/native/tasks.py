@@ -111,14 +111,16 @@ class TaskRoutes:
         """Change what is given."""
         task_id = path_id("id", call.path_params["task_id"])
         raw = await read_object(call)
-        task, members = changed_task(await self._unhidden(task_id, raw) if holds_hidden(raw) else raw)
+        task, members = changed_task(await self._unshown(task_id, raw))
         doubt = await check_executor(self._backend, task.executor if "executor" in members else "", "executor")
         await self._check_change(task_id, task, members)
         updated = await self._update(task_id, task, members)
         return ok(call, task_json(updated), warnings=[("executor", doubt)] if doubt else ())
 
-    async def _unhidden(self, task_id: int, raw: dict[str, Json]) -> dict[str, Json]:
-        """What was sent, with the task's own values where it shows what a viewer sees of them."""
+    async def _unshown(self, task_id: int, raw: dict[str, Json]) -> dict[str, Json]:
+        """What was sent, with the task's own values where it is what is shown of them."""
+        if raw.get("arguments") != [] and not holds_hidden(raw):
+            return raw
         found = await self._backend.task(self._backend.tasks.GetTask, tasks_pb2.GetTaskRequest(id=task_id))
         return unhidden(raw, found.task)
 
