@@ -45,8 +45,13 @@ class Redactor:
         if forms <= self._values:
             return
         self._values |= forms
-        long = sorted((form for form in self._values if len(form) >= SHORTEST_HIDDEN), key=len, reverse=True)
+        long = self.sought
         self._pattern = re.compile("|".join(map(re.escape, long))) if long else None
+
+    @property
+    def sought(self) -> list[str]:
+        """What is hidden within other text, the longest first."""
+        return sorted((value for value in self._values if len(value) >= SHORTEST_HIDDEN), key=len, reverse=True)
 
     def with_more(self, values: Iterable[str]) -> "Redactor":
         """One that hides these as well."""
