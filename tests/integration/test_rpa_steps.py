@@ -204,8 +204,8 @@ async def test_pictures_show_no_secret_wherever_the_page_repeats_it(pool, shop):
         {"type": "screenshot", "name": "sent", "fullPage": True},
     ]
     one, other, seen = [
-        (await do(pool, {"BASE_URL": shop.url, "steps": steps, "row": {key: value}}))[0].blobs
-        for key, value in (("password", "first-secret"), ("password", "other-SECRET"), ("password", "x" * 40))
+        (await do(pool, {"BASE_URL": shop.url, "steps": steps, "row": {"password": value}}))[0].blobs
+        for value in ("first-secret", "other-SECRET", "x" * 40)
     ]
     for name in ("typed.png", "sent.png"):
         assert one[name].startswith(PNG)
