@@ -25,8 +25,10 @@ class Management:
         self.effects.mkdir()
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
-        """(status, the JSON body) of the answer."""
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        """(status, the JSON body) of the answer; with a key, as what runs commands takes one."""
+        named = {"Authorization": f"Bearer {self.cell.api_key}"} | {
+            name.replace("_", "-"): value for name, value in headers.items()
+        }
         data = json.dumps(body).encode() if body is not None else None
         request = urllib.request.Request(
             self.base + path, data, {"Content-Type": "application/json"} | named, method=method

@@ -260,3 +260,50 @@ async def test_requests_are_counted_by_template_and_never_by_path(gateway: Gatew
     assert 'route="/api/tasks/{task_id}",status="404"} 3.0' in text
     assert 'route="unmatched",status="404"} 3.0' in text
     assert "/nothing" not in text
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("path", ["/docs/", "/rpa", "/management", "/api/tasks/", "//evil.example/", "/"])
+async def test_a_redirect_leads_to_a_path_and_never_to_a_host_of_the_request(
+    shared_gateway: Gateway, path: str
+) -> None:
+    headers = {"Host": "evil.example", "Authorization": f"Bearer {ADMIN_KEY}"}
+    request = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    answer, _ = await raw(shared_gateway.ports["scheduler"], f"GET {path} HTTP/1.1\r\n{request}\r\n".encode())
+    assert answer.split()[1] in (b"307", b"404"), answer
+    (location,) = [line for line in answer.lower().split(b"\r\n") if line.startswith(b"location: ")] or [b""]
+    assert not location.startswith((b"location: http", b"location: //", b"location: /\\")), answer
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_keyed_port_answers_foreign_hosts_with_a_key_alone(shared_gateway: Gateway) -> None:
+    for path in ("/docs", "/openapi.json", "/healthz", "/metrics", "/rpa/openapi.json"):
+        reply = await shared_gateway.call("GET", path, key=None, headers={"Host": "evil.example"})
+        assert reply.status == 403, path
+        assert (await shared_gateway.call("GET", path, key=None)).status == 200, path
+    assert (await shared_gateway.call("GET", "/api/tasks", headers={"Host": "trawl.example"})).status == 200
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_too_many_query_fields_are_the_clients_error_on_every_list(shared_gateway: Gateway) -> None:
+    query = "&".join(f"a{number}=1" for number in range(101))
+    places = [
+        ("scheduler", "/api/tasks"), ("scheduler", "/api/runs"), ("smartrpa", "/tasks"), ("smartrpa", "/task-status"),
+        ("management", "/workflows"), ("management", "/workflows/executions"), ("management", "/workers"),
+        ("xget", "/api/v1/tasks"), ("xget", "/api/v1/accounts"), ("xget", "/api/v1/proxies"),
+        ("pipeline", "/api/v1/tasks"),
+    ]  # fmt: skip
+    for port, path in places:
+        for asked in (query, f"{query}&api_key=x"):
+            key = ADMIN_KEY if port == "scheduler" and asked is query else None
+            reply = await shared_gateway.call("GET", f"{path}?{asked}", port=port, key=key)
+            assert reply.status in (400, 422), (port, path, reply.status)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize(
+    "body", [{}, {"url": 5}, {"url": "http://p:1", "enabled": "yes"}, {"url": "http://p:1", "password": ["x"]}, [], "x"]
+)
+async def test_a_proxy_that_is_none_is_422(shared_gateway: Gateway, body: Any) -> None:
+    reply = await shared_gateway.call("POST", "/api/v1/proxies", port="xget", key=None, body=body)
+    assert reply.status == 422, reply.body

@@ -66,3 +66,9 @@ async def test_a_slash_that_is_not_encoded_parts_the_path(gateway: Gateway) -> N
     assert (await gateway.call("POST", "/tasks/ovens/north/execute/api", port="management", body={})).status == 404
     reply = await gateway.call("GET", "/nowhere%2F%00", port="management")
     assert reply.status == 404
+
+
+async def test_lists_of_ids_as_many_fields_of_one_name_are_taken(gateway: Gateway) -> None:
+    query = "&".join(["executionIds=0b0e5a52-2fbf-4f3e-9d55-000000000001"] * 150)
+    reply = await gateway.call("DELETE", f"/tasks/executions/cancel/by-ids?{query}", port="management")
+    assert reply.status == 200, reply.body

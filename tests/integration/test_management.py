@@ -60,7 +60,13 @@ def ok(cell: cells.Cell, method: str, path: str, body: Any = None) -> Any:
 
 def define(cell: cells.Cell, name: str, command: str, **fields: Any) -> None:
     """A shell task by the contract's own way."""
-    ok(cell, "POST", "/tasks", {"taskName": name, "taskType": "shell", "command": command, "retries": 0, **fields})
+    body = {"taskName": name, "taskType": "shell", "command": command, "retries": 0, **fields}
+    assert call(cell, "POST", "/tasks", body, **key_of(cell))[0] == 201
+
+
+def key_of(cell: cells.Cell) -> dict[str, str]:
+    """The headers of an administrator."""
+    return {"Authorization": f"Bearer {cell.api_key}"}
 
 
 def execute(cell: cells.Cell, name: str, params: Any = None) -> str:
@@ -280,7 +286,7 @@ def test_the_same_idempotency_key_starts_one_execution(cell: cells.Cell) -> None
 
 
 def test_a_schedule_is_shown_and_changed_by_the_tasks_name(cell: cells.Cell) -> None:
-    define(cell, "planned", "true", params={"a": 1})
+    ok(cell, "POST", "/tasks", {"taskName": "planned", "taskType": "noop", "params": {"a": 1}})
     assert ok(cell, "GET", "/tasks/planned/schedule")["nextRunAt"] is None
     wanted = {"schedule": "0 6 * * *", "misfire": "all", "overlap": "queue"}
     answer = ok(cell, "PUT", "/tasks/planned/schedule", wanted)
@@ -523,3 +529,59 @@ def test_the_contract_is_the_same_below_the_schedulers_port_with_a_key(cell: cel
     request.add_header("Authorization", f"Bearer {cell.api_key}")
     with urllib.request.urlopen(request, timeout=30) as answer:
         assert "shell" in [entry["name"] for entry in json.load(answer)]
+
+
+# --- keys
+
+
+def test_what_decides_about_programs_takes_a_key_and_what_exists_runs_without_one(cell: cells.Cell) -> None:
+    define(cell, "fixed", "echo {{word}} > {{word}}; echo done")
+    define(cell, "chosen", "{{word}}", arguments=["--version"])
+    shell = {"taskType": "shell", "command": "id"}
+    noop, named = {"id": "a", "taskType": "noop"}, {"id": "b", "task": "fixed", "params": {"word": "w"}}
+    inline = {"id": "c", "taskType": "shell", "params": {"command": "{{params.program}} --version"}}
+    assert call(cell, "POST", "/workflows", {"name": "flow", "steps": [inline]}, **key_of(cell))[0] == 201
+    ok(cell, "POST", "/workflows", {"name": "harmless", "steps": [noop]})
+    refused: list[tuple[str, str, Any]] = [
+        ("POST", "/tasks", {"taskName": "x", **shell}),
+        ("POST", "/tasks", {"taskName": "x", "taskType": "my-type", "executor": "shell", "params": {"command": "id"}}),
+        ("POST", "/tasks", {"taskName": "x", "taskType": "python", "command": "a.py"}),
+        ("PUT", "/tasks/fixed/schedule", {"schedule": "* * * * *"}),
+        ("POST", "/workflows", {"name": "x", "steps": [noop, named]}),
+        ("POST", "/workflows", {"name": "x", "steps": [{**inline, "forEach": ["id"]}]}),
+        ("PUT", "/workflows/harmless", {"steps": [inline]}),
+        ("POST", "/workflows/flow/execute", {"params": {"program": "id"}}),
+        ("POST", "/tasks/chosen/execute/api", {"params": {"word": "id"}}),
+    ]
+    for method, path, body in refused:
+        for headers in ({}, {"Authorization": "Bearer wrong"}):
+            status, answer = call(cell, method, path, body, **headers)
+            assert (status, answer["status"]) == (401, "error"), (path, body, answer)
+            assert "Authorization: Bearer <key>" in answer["message"]
+    seen = await_status(cell, execute(cell, "fixed", {"word": "said; id"}), "completed")
+    assert seen["logs"][-1]["message"] == "done"
+    assert call(cell, "POST", "/tasks/chosen/execute/api", {"params": {"word": "ls"}}, **key_of(cell))[0] == 200
+
+
+def test_without_a_key_secrets_are_hidden_and_cannot_be_sent_elsewhere(cell: cells.Cell) -> None:
+    header = {"command": "https://api.example/x", "arguments": ["-H", "Authorization: Bearer Wq7-teapot"]}
+    steps = [{"id": "get", "taskType": "http", "params": header}]
+    flow = {"name": "secretive", "params": {"token": "Wq7-teapot"}, "steps": steps}
+    ok(cell, "POST", "/workflows", flow)
+    shown = ok(cell, "GET", "/workflows/secretive")
+    assert "Wq7-teapot" not in json.dumps([shown, ok(cell, "GET", "/workflows")])
+    assert shown["params"] == {"token": "***"}
+    moved = json.loads(json.dumps(shown).replace("api.example", "evil.example"))
+    assert call(cell, "PUT", "/workflows/secretive", moved)[0] == 401
+    status, changed = call(cell, "PUT", "/workflows/secretive", {**shown, "description": "new"}, **key_of(cell))
+    assert (status, changed["params"], changed["description"]) == (200, {"token": "Wq7-teapot"}, "new")
+    assert changed["steps"][0]["params"] == header
+    define(cell, "leaky", "echo it is $PARAM_DB_PASSWORD; echo no $PARAM_DB_PASSWORD >&2; exit 3")
+    execution = execute(cell, "leaky", {"db_password": "Wq7-teapot"})
+    seen = json.dumps(await_status(cell, execution, "failed"))
+    seen += json.dumps([state(cell, execution, detail="true"), ok(cell, "GET", "/tasks/running/leaky")])
+    letters = wait_until(lambda: ok(cell, "GET", "/queues/dead-letters?taskName=leaky"))
+    assert "it is ***" in seen
+    assert "Wq7-teapot" not in seen + json.dumps(letters)
+    status, plain = call(cell, "GET", f"/tasks/running/execution/{execution}", **key_of(cell))
+    assert "it is Wq7-teapot" in json.dumps(plain)

@@ -389,3 +389,48 @@ def test_the_end_of_output_closes_no_file_of_another_thread() -> None:
     command = [sys.executable, "-c", READING_BESIDE_OPENING]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=100)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+async def test_commands_of_root_find_hidden_paths_empty_and_nothing_else_changed(tmp_path: Path, marker: str) -> None:
+    """Where the kernel allows no view of its own, or this is no root, there is nothing to prove."""
+    if os.geteuid() != 0 or subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode:
+        pytest.skip("needs root that may mount")
+    key, folder = tmp_path / "key", tmp_path / "store"
+    folder.mkdir()
+    for file in (key, folder / "data"):
+        file.write_text("secret-key")
+    runner = CommandRunner(worker_id=marker, work_dir=tmp_path, hidden=[str(key), str(folder), str(tmp_path / "none")])
+    closed = subprocess.Popen(
+        [sys.executable, "-c", "from chassis.own_secrets import *; close_to_others(); print(flush=True); input()"],
+        env={**os.environ, "SERVICE_KEY": "secret-key"}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert closed.stdout
+        assert closed.stdout.readline()
+        line = (
+            f"cat {key} {folder}/data /proc/{closed.pid}/environ /proc/{closed.pid}/root{key} /proc/1/environ 2>&1;"
+            f" umount {key} 2>&1; echo made > {tmp_path}/made; id -u"
+        )
+        result = await ShellExecutor(runner=runner).run(context_of(command=line))
+        assert "secret-key" not in result
+        assert result.endswith("\n0\n")
+        assert (tmp_path / "made").read_text() == "made\n"
+    finally:
+        closed.communicate(b"\n")
+
+
+def test_a_service_takes_its_secrets_out_of_what_its_children_get() -> None:
+    program = """
+import os, subprocess
+from chassis.own_secrets import forget_secrets
+from scraper.settings import ScraperSettings
+from scraper.step_templates import environment_secrets
+settings, secrets = ScraperSettings(), environment_secrets()
+forget_secrets(settings)
+assert (settings.secrets_key.get_secret_value(), secrets("SHOP")) == ("sixteen-characters", "shop-secret")
+print(subprocess.check_output(["env"]).decode())
+"""
+    given = {"SECRETS_KEY": "sixteen-characters", "TRAWL_SECRET_SHOP": "shop-secret", "mongodb_uri": "mongodb://a:b@c"}
+    seen = subprocess.check_output([sys.executable, "-c", program], env=os.environ | given, text=True)
+    assert not any(secret in seen for secret in given.values())
+    assert "PATH=" in seen

@@ -194,6 +194,24 @@ async def test_secrets_and_passwords_leave_no_trace(pool, shop):
     assert result == {"echo": "***", "field": "***", "direct": "is ***"}
 
 
+async def test_pictures_show_no_secret_wherever_the_page_repeats_it(pool, shop):
+    steps = [
+        {"type": "navigate", "url": "/form"},
+        {"type": "input", "target": {"label": "User"}, "value": "{{row.password}}"},
+        {"type": "screenshot", "name": "typed"},
+        {"type": "click", "target": {"text": "Send"}},
+        {"type": "wait_for", "url": "/done"},
+        {"type": "screenshot", "name": "sent", "fullPage": True},
+    ]
+    one, other, seen = [
+        (await do(pool, {"BASE_URL": shop.url, "steps": steps, "row": {"password": value}}))[0].blobs
+        for value in ("first-secret", "other-SECRET", "x" * 40)
+    ]
+    for name in ("typed.png", "sent.png"):
+        assert one[name].startswith(PNG)
+        assert one[name] == other[name] == seen[name], name
+
+
 async def test_an_unknown_template_ends_the_run_by_its_name(pool, shop):
     for template in ("{{row.none}}", "{{secret:PATH}}", "{{os.environ}}", "{{vars.__class__}}"):
         steps = [{"type": "output", "value": template, "onError": "continue"}]

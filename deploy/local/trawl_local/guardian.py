@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 _SET_PDEATHSIG = 1
+_SET_DUMPABLE = 4
 _SET_CHILD_SUBREAPER = 36
 ORPHANED = signal.SIGUSR1
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -80,6 +81,8 @@ def run(work: Callable[[], int]) -> int:
     """Do `work` in a child process and answer its exit code; afterwards nothing that it started is left."""
     sys.stdout.flush()
     sys.stderr.flush()
+    # It was given the keys: no command of the same user is to read them here.
+    _prctl(_SET_DUMPABLE, 0)
     guardian = os.getpid()
     worker = os.fork()
     if worker == 0:

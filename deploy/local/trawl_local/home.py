@@ -45,6 +45,12 @@ class Home:
         return self.path / "secrets-key"
 
     @property
+    def hidden_from_commands(self) -> tuple[Path, ...]:
+        """What no run's command is to read: the keys, and the stores' own files."""
+        stores = (self.folder(name) for name in ("mongodb", "nats", "redis"))
+        return (self.key_file, self.secret_of_tokens, self.key_of_secrets, *stores)
+
+    @property
     def state_file(self) -> Path:
         """What runs now; see `write_state`."""
         return self.path / "run" / "stack.json"

@@ -15,6 +15,7 @@ from trawl_local.tools import CHROMIUM, NATS, REDIS, TESSERACT
 LOOPBACK = "127.0.0.0/8,::1/128"
 SERVICES = ("worker-registry", "scheduler", "scraper", "gateway")
 STORES = ("nats", "redis", "mongodb")
+_FOR_STORES = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONUNBUFFERED")
 _NOT_FOR_SERVICES = ("TRAWL_API_KEY", "GRPC_PORT", "NATS_URL", "REDIS_URL")
 
 
@@ -90,7 +91,8 @@ def plan(
 def _stores(
     home: Home, environment: Mapping[str, str], tools: Mapping[str, str], private: Mapping[str, int]
 ) -> list[Program]:
-    plain = {name: value for name, value in environment.items() if name not in _NOT_FOR_SERVICES}
+    # They need no key of ours, and whoever runs commands here could read it out of theirs.
+    plain = {name: value for name, value in environment.items() if name in _FOR_STORES}
     stores = [
         Program(
             "nats",
@@ -144,6 +146,7 @@ def _scraper(home: Home, environment: Mapping[str, str], tools: Mapping[str, str
         "WORKER_ID": "worker-001",
         "EXECUTORS": "http,scrape,rpa,noop,shell,python,pipeline,x",
         "SECRETS_KEY_FILE": str(home.key_of_secrets),
+        "COMMAND_HIDDEN_PATHS": ":".join(map(str, home.hidden_from_commands)),
         "CHROMIUM_PATH": tools.get(CHROMIUM.package, ""),
         "TESSERACT_PATH": tools.get(TESSERACT.package, ""),
         "ADSPOWER_HOSTS": "127.0.0.1,localhost",

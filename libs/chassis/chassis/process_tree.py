@@ -6,8 +6,13 @@ that variable with its value, so that neither leaving the session nor losing the
 
 import os
 import signal
+import struct
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
+from functools import cache
+from importlib.util import MAGIC_NUMBER, cache_from_source
+from pathlib import Path
 
 from chassis import subreaper
 from chassis.subreaper import Place, place_of, tree
@@ -16,12 +21,23 @@ __all__ = ["MARK", "Place", "below_subreaper", "marked_processes", "place_of", "
 MARK = "TRAWL_RUN"
 
 
-def below_subreaper(limits: str, program: str, *arguments: str) -> list[str]:
-    """The words that run `program` below a subreaper of this process. `limits`: as `subreaper` takes them."""
-    # A script is compiled anew at each start, unless it is given compiled.
-    compiled = subreaper.__spec__.cached if subreaper.__spec__ else None
-    script = compiled if compiled and os.path.exists(compiled) else subreaper.__file__  # noqa: PTH110  # as below
-    return [sys.executable, "-I", "-S", script, str(os.getpid()), limits, program, *arguments]
+def below_subreaper(limits: str, program: str, *arguments: str, hidden: Iterable[str] = ()) -> list[str]:
+    """The words that run `program` below a subreaper of this process. `limits`: as `subreaper` takes them. `hidden`:
+    paths that are empty for it, where this process is root.
+    """
+    return [sys.executable, "-I", "-S", _subreaper(), str(os.getpid()), limits, ":".join(hidden), program, *arguments]
+
+
+@cache
+def _subreaper() -> str:
+    """The script, compiled where that is what its source says now: it would be compiled anew at each start."""
+    source, compiled = Path(subreaper.__file__), Path(cache_from_source(subreaper.__file__))
+    state = source.stat()
+    wanted = MAGIC_NUMBER + struct.pack("<III", 0, int(state.st_mtime) & 0xFFFFFFFF, state.st_size & 0xFFFFFFFF)
+    with suppress(OSError), compiled.open("rb") as file:
+        if file.read(len(wanted)) == wanted:
+            return str(compiled)
+    return str(source)
 
 
 def marked_processes(mark: bytes, *, prefix: bool = False) -> list[int]:

@@ -12,6 +12,7 @@ from typing import Any
 import uvloop
 
 from chassis.logs import configure_logs, get_logger
+from chassis.own_secrets import close_to_others, forget_secrets
 from chassis.poison import keep_going
 from chassis.settings import ServiceSettings
 from chassis.telemetry import configure_telemetry, shutdown_telemetry
@@ -82,6 +83,8 @@ async def lifetime() -> AsyncIterator[Lifetime]:
 
 def run_service(service: str, settings: ServiceSettings, serve: Callable[[Lifetime], Awaitable[None]]) -> None:
     """Run `serve` until it returns; exits with 1 when a background loop failed. `serve` waits for `life.stopping`."""
+    close_to_others()
+    forget_secrets(settings)
     configure_logs(service, settings.log_level, settings.log_dir)
     configure_telemetry(service, settings)
     _look_for_cycles_seldom()

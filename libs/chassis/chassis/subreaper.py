@@ -1,8 +1,8 @@
 """Runs one command and outlives everything that it starts. Owns: limits, the stop, and the end of every descendant.
 
-Started as `python -I -S subreaper.py PARENT_PID LIMITS PROGRAM [ARGUMENT...]` in a session of its own, where LIMITS is
-`nofile=1024,core=0`. It must import next to nothing, and nothing of the project: its start is on the way of every
-command (pathlib alone would double it).
+Started as `python -I -S subreaper.py PARENT_PID LIMITS HIDDEN PROGRAM [ARGUMENT...]` in a session of its own, where
+LIMITS is `nofile=1024,core=0`, and HIDDEN are paths with a colon between. It must import next to nothing, and nothing
+of the project: its start is on the way of every command (pathlib alone would double it).
 
 It is the subreaper of the command, so that a descendant which left group and session still has it as an ancestor.
 SIGTERM goes to all that lives then, wherever it went, and all of it is waited for: whoever does the work below a shell
@@ -22,6 +22,12 @@ from collections.abc import Callable
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+PR_CAPBSET_DROP = 24
+CLONE_NEWNS = 0x20000
+MS_RDONLY, MS_BIND, MS_REC, MS_SLAVE = 1, 4096, 16384, 1 << 19
+# Capabilities by which root sees what is hidden from it: DAC_READ_SEARCH, SYS_MODULE, SYS_RAWIO, SYS_PTRACE, SYS_ADMIN,
+# MKNOD, PERFMON, BPF. What a program may do with files, users and the network stays as it was.
+LOOKING = (2, 16, 17, 19, 21, 27, 38, 39)
 WATCHED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1)
 SWEEP_SECONDS = 10
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
@@ -29,7 +35,7 @@ NOT_FOUND, NOT_EXECUTABLE = 127, 126
 
 def main() -> None:
     """Run it, and end as it ended."""
-    parent, limits, program, *arguments = sys.argv[1:]
+    parent, limits, hidden, program, *arguments = sys.argv[1:]
     libc = ctypes.CDLL(None, use_errno=True)
     signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -39,17 +45,19 @@ def main() -> None:
         sys.exit(1)  # The parent died before its death could be watched for.
     command = os.fork()
     if command == 0:
-        start_command(libc, limits, program, arguments)
+        start_command(libc, limits, hidden, program, arguments)
     drop_files()
     status = watch(command)
     sweep(command)
     end_like(status)
 
 
-def start_command(libc: ctypes.CDLL, limits: str, program: str, arguments: list[str]) -> None:
+def start_command(libc: ctypes.CDLL, limits: str, hidden: str, program: str, arguments: list[str]) -> None:
     """Become the command; never returns."""
     try:
         os.setsid()
+        if hidden and os.geteuid() == 0:
+            hide(libc, hidden.split(":"))
         libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
         # Python itself ignores these two, and an ignored signal stays ignored in the command.
         for ignored in (signal.SIGPIPE, signal.SIGXFSZ):
@@ -63,6 +71,21 @@ def start_command(libc: ctypes.CDLL, limits: str, program: str, arguments: list[
     except OSError as error:
         os.write(2, f"{program}: can't be run: {error.strerror}\n".encode())
         os._exit(NOT_EXECUTABLE)
+
+
+def hide(libc: ctypes.CDLL, paths: list[str]) -> None:
+    """As root: give the command a view of the files of its own, in which these are empty, and keep it from looking
+    round it: into other processes, and at the disk. Where the kernel refuses, the paths stay in sight.
+    """
+    if libc.unshare(CLONE_NEWNS) == 0:
+        libc.mount(None, b"/", None, MS_REC | MS_SLAVE, None)
+        for path in paths:
+            if os.path.isdir(path):  # noqa: PTH112  # a Path costs more than the rest
+                libc.mount(b"none", os.fsencode(path), b"tmpfs", MS_RDONLY, b"size=4k,mode=0")
+            else:
+                libc.mount(b"/dev/null", os.fsencode(path), None, MS_BIND, None)
+    for capability in LOOKING:
+        libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
 
 
 def set_limits(limits: str) -> None:

@@ -137,6 +137,15 @@ class Access:
             raise Forbidden(f"权限不足: 需要 {role.label} 角色", rule="role", value=principal.role.label)
         return principal
 
+    async def recognize(self, call: Call) -> Principal | None:
+        """Who is calling a port that asks for no key: None without a credential that counts. Raises `Unavailable`."""
+        if b"authorization" not in call.headers and b"api_key=" not in call.scope["query_string"]:
+            return None
+        try:
+            return await self.authenticate(credential_of(call))
+        except Unauthenticated:
+            return None
+
     async def authenticate(self, credential: str) -> Principal:
         """Whose credential it is: an API key, or an access token."""
         digest = hashlib.sha256(credential.encode("utf-8", "surrogatepass")).digest()

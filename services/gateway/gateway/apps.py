@@ -122,9 +122,10 @@ def build_apps(parts: Parts) -> dict[str, Edge]:
     settings = parts.settings
     ask = settings.open_ports_ask_for_key
     guard = None if ask else Guard(settings.host_names)
-    apps = {"scheduler": _edge(parts, "scheduler", _native(parts), guard=None, shapes=_mounted_shapes())}
+    keyed = None if ask else Guard(settings.host_names, keyed=True)
+    apps = {"scheduler": _edge(parts, "scheduler", _native(parts), guard=keyed, shapes=_mounted_shapes())}
     for name, member in _MEMBERS.items():
-        app = _member(parts, name, member, parts.access if ask else None)
+        app = _member(parts, name, member, asks_for_key=ask)
         apps[name] = _edge(parts, name, app, guard=guard, shapes={"": member.shape})
     return apps
 
@@ -171,11 +172,11 @@ def _native(parts: Parts) -> FastAPI:
     app = build_app("Trawl: distributed scheduler", contract, endpoints, operations.endpoints(), prefix="/api")
     for name, member in _MEMBERS.items():
         # Below the scheduler's port its rule holds: a key is always asked for.
-        app.mount(member.mount, _member(parts, name, member, parts.access))
+        app.mount(member.mount, _member(parts, name, member, asks_for_key=True))
     return app
 
 
-def _member(parts: Parts, name: str, member: _Member, access: Access | None) -> FastAPI:
+def _member(parts: Parts, name: str, member: _Member, *, asks_for_key: bool) -> FastAPI:
     makers: dict[str, Callable[[], list[Endpoint]]] = {
         "smartrpa": lambda: [
             *SmartRpaRoutes(parts.backend, parts.watcher, parts.settings.wait_seconds).endpoints(),
@@ -187,5 +188,7 @@ def _member(parts: Parts, name: str, member: _Member, access: Access | None) -> 
     }
     endpoints = makers[name]() if name in makers else []
     operations = OperationsRoutes(parts.probes, parts.traffic, member.needs)
-    contract = Contract(member.shape, access, parts.idempotency, parts.limits, member.notes, ORIGINALS[name])
+    contract = Contract(
+        member.shape, parts.access, parts.idempotency, parts.limits, member.notes, ORIGINALS[name], asks_for_key
+    )
     return build_app(f"Trawl: {member.title}", contract, endpoints, operations.endpoints(), prefix=member.prefix)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from chassis.errors import InternalError, TrawlError
 from chassis.logs import get_logger, redact
@@ -60,7 +61,10 @@ class _Exchange:
     async def send(self, message: Any) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message.get("headers", ()), (b"x-request-id", self._request_id)]
+            headers = message.get("headers", ())
+            if 300 <= self.status < 400:
+                headers = [(name, _own_path(value) if name == b"location" else value) for name, value in headers]
+            message["headers"] = [*headers, (b"x-request-id", self._request_id)]
         await self._send(message)
 
 
@@ -95,8 +99,10 @@ class Edge:
 
     async def _serve(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, exchange: _Exchange) -> None:
         policy = self._policy
-        if policy.guard is not None and (refusal := policy.guard.refusal(scope["method"], headers)) is not None:
-            raise refusal
+        if policy.guard is not None:
+            refusal = policy.guard.refusal(scope["method"], headers, scope["query_string"])
+            if refusal is not None:
+                raise refusal
         length = headers.get(b"content-length")
         if length is not None:
             if not length.isdigit() or len(length) > 12 or int(length) > policy.max_body_bytes:
@@ -148,6 +154,13 @@ def _request_id(given: bytes | None) -> str:
     if given is not None and _SANE_ID.fullmatch(given):
         return given.decode()
     return f"req_{os.urandom(12).hex()}"
+
+
+def _own_path(location: bytes) -> bytes:
+    """Where a redirect leads, as a path: the framework makes an address of the request's Host, which is anybody's."""
+    parts = urlsplit(location)
+    path = b"/" + parts.path.lstrip(b"/\\") if parts.netloc or parts.path.startswith(b"/") else parts.path
+    return urlunsplit((b"", b"", path, parts.query, parts.fragment))
 
 
 def _template(scope: Scope) -> str:

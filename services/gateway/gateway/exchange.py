@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
+from chassis.errors import InvalidInput
 
 from gateway.slashes import with_slashes
 
@@ -13,6 +14,10 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 JSON_TYPE = b"application/json"
 MAX_QUERY_FIELDS = 100
+
+
+class TooManyFields(InvalidInput):
+    """A query with more fields than are read."""
 
 
 class ClientGone(Exception):
@@ -75,11 +80,15 @@ class Call:
 
     @property
     def query(self) -> dict[str, str]:
-        """The query's fields; the last one counts. Raises ValueError on more than a hundred fields."""
+        """The query's fields; the last one counts. Raises `TooManyFields`."""
         if self._query is None:
             raw: bytes = self.scope["query_string"]
             text = raw.decode("utf-8", "replace")
-            pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS) if text else ()
+            try:
+                pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS) if text else ()
+            except ValueError as error:
+                message = f"查询参数过多: 最多{MAX_QUERY_FIELDS}个"
+                raise TooManyFields(message, field="query", rule="max_items") from error
             self._query = dict(pairs)
         return self._query
 

@@ -93,16 +93,17 @@ class SchemaNotes:
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """What the endpoints of one contract share. `access` None: the contract asks for no key. `originals`: the paths
-    that its original document has, whose clients may send query parameters of their own.
+    """What the endpoints of one contract share. `originals`: the paths that its original document has, whose clients
+    may send query parameters of their own. `asks_for_key` False: whoever comes without one is served as well.
     """
 
     shape: ErrorShape
-    access: Access | None
+    access: Access
     idempotency: Idempotency
     limits: RateLimits | None = None
     notes: SchemaNotes = field(default_factory=SchemaNotes)
     originals: Collection[str] = ()
+    asks_for_key: bool = True
 
 
 class _EventStreamResponse(PlainTextResponse):
@@ -152,13 +153,15 @@ def _serve(
     endpoint: Endpoint, contract: Contract, query: QueryRules
 ) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
     access, role, handler, shape = contract.access, endpoint.role, endpoint.handler, contract.shape
-    limits = contract.limits
+    limits, asks_for_key = contract.limits, contract.asks_for_key
     starts_work, in_flight_seconds = endpoint.starts_work, endpoint.in_flight_seconds
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         call = Call(scope, receive)
         try:
-            if access is not None and role is not None:
+            if role is not None and not asks_for_key:
+                call.principal = await access.recognize(call)
+            elif role is not None:
                 call.principal = await access.authorize(call, role)
                 if limits is not None and not limits.spend(call.principal):
                     await limits.refill(call.principal)
@@ -279,7 +282,7 @@ def _openapi(endpoint: Endpoint, contract: Contract, prefix: str) -> dict[str, A
     content |= {kind: {} for kind in doc.also}
     answer = {"description": doc.summary, "content": content}
     described: dict[str, Any] = {"parameters": parameters, "responses": {str(doc.status): answer}}
-    asks_for_key = endpoint.role is not None and contract.access is not None
+    asks_for_key = endpoint.role is not None and contract.asks_for_key
     usual = {contract.shape.status_of(error) for error in _usual_errors(endpoint, bool(names), asks_for_key)}
     for status in sorted({*doc.errors, *usual}):
         described["responses"][str(status)] = {
@@ -352,7 +355,7 @@ def _complete_openapi(app: FastAPI, contract: Contract) -> None:
         components = document.setdefault("components", {})
         example = contract.shape.body(NotFound("…", field="id"), 404, "req_4f1c2a7b9d0e")
         components["schemas"] = {"Error": {**schema_of(example, contract.notes), "example": example}}
-        if contract.access is not None:
+        if contract.asks_for_key:
             components["securitySchemes"] = SECURITY_SCHEMES
         return document
 

@@ -64,8 +64,9 @@ class Executors:
         work_dir = Path(settings.work_dir)
         self._fetcher = Fetcher(AddressGuard(settings.allowed_addresses))
         self._runner = CommandRunner(
-            worker_id=worker_id, work_dir=work_dir, limits=_limits(settings), grace_seconds=settings.grace_seconds
-        )
+            worker_id=worker_id, work_dir=work_dir, limits=_limits(settings), grace_seconds=settings.grace_seconds,
+            hidden=settings.hidden_from_commands,
+        )  # fmt: skip
         self._browsers = BrowserPool(
             PoolSettings(
                 work_dir=work_dir,

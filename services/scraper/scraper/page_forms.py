@@ -10,7 +10,6 @@ from scraper import step_kinds as kinds
 from scraper.executor import KeptFiles
 from scraper.page_tools import PageTools, left_ms
 from scraper.step_error import StepError
-from scraper.step_templates import uses_secret
 
 # Recordings know one event for every kind of field.
 _KIND = "element => element.localName === 'select' ? 'select' : (element.type || '')"
@@ -29,7 +28,7 @@ class PageForms:
         value = self._tools.scope.text(step.value)
         element = await self._tools.one(step.target, deadline)
         kind = await element.evaluate(_KIND, timeout=left_ms(deadline))
-        if kind == "password" or uses_secret(step.value):
+        if kind == "password" or self._tools.scope.reveals(step.value):
             # Before it is typed: an error from the page may repeat the value.
             self._tools.scope.redactor.hide(value)
             self._tools.masked.append(element)

@@ -16,6 +16,7 @@ from scraper import step_kinds as kinds
 from scraper.browser_chromium import browser_crashed, is_driver_end
 from scraper.browser_lease import HeldBrowser
 from scraper.executor import ExecutorError, Json, RunContext
+from scraper.page_masks import MAX_SOUGHT, repeats_of
 from scraper.page_protocol import PageProtocol
 from scraper.problems import VALUE_CUT, VALUES_CUT
 from scraper.step_error import StepError
@@ -82,14 +83,18 @@ class PageTools:
         self.trace.trouble(kind, redactor.text(text), redactor.text(url))
 
     async def picture(self, seconds: float = 5, *, full_page: bool = False) -> bytes:
-        """A PNG of the page, fields with secrets blacked out."""
-        return await self.page.screenshot(full_page=full_page, mask=self.masked, timeout=seconds * 1000)
+        """A PNG of the page, secrets blacked out."""
+        mask = await self._mask()
+        return await self.page.screenshot(full_page=full_page, mask=mask, timeout=seconds * 1000)
 
     async def snapshot(self, seconds: float) -> bytes:
-        """A small JPEG of what can be seen, fields with secrets blacked out."""
-        return await self.page.screenshot(
-            type="jpeg", quality=60, scale="css", mask=self.masked, timeout=seconds * 1000
-        )
+        """A small JPEG of what can be seen, secrets blacked out."""
+        mask = await self._mask()
+        return await self.page.screenshot(type="jpeg", quality=60, scale="css", mask=mask, timeout=seconds * 1000)
+
+    async def _mask(self) -> list[Locator]:
+        """The fields that secrets were typed into, and whatever of the page repeats one."""
+        return [*self.masked, *await repeats_of(self.scope.redactor.sought[:MAX_SOUGHT], self.page)]
 
     async def unless_secret(self, *used: BaseModel | None) -> None:
         """To be called before these parts of a step are used."""

@@ -74,7 +74,7 @@ def _signal_name(number: int) -> str:
 
 
 class CommandRunner:
-    """Runs commands of one worker. `work_dir` holds their folders.
+    """Runs commands of one worker. `work_dir` holds their folders. `hidden`: paths that commands of root find empty.
 
     `marker` tells its processes from all others on the machine: the worker's id, and the place of its `work_dir`, so
     that two installations whose workers have the same id don't reap one another's.
@@ -89,11 +89,13 @@ class CommandRunner:
         path: str = "/usr/local/bin:/usr/bin:/bin",
         log_lines_per_second: int = 200,
         grace_seconds: float = GRACE_SECONDS,
+        hidden: Sequence[str] = (),
     ) -> None:
         place = hashlib.sha256(os.fsencode(work_dir.resolve())).hexdigest()[:8]
         self.marker = checked_marker(f"{worker_id}-{place}")
         self._folders = work_dir / "commands" / self.marker
         self._limits, self._path = limits or ProcessLimits(), path
+        self._hidden = hidden
         self._log_lines_per_second, self._grace_seconds = log_lines_per_second, grace_seconds
 
     def clear_folders(self) -> None:
@@ -173,7 +175,7 @@ class CommandRunner:
     ) -> asyncio.subprocess.Process:
         try:
             return await asyncio.create_subprocess_exec(
-                *below_subreaper(self._limits.to_text(), command.program, *command.arguments),
+                *below_subreaper(self._limits.to_text(), command.program, *command.arguments, hidden=self._hidden),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=pipes[0],
                 stderr=pipes[1],

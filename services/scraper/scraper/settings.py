@@ -46,6 +46,9 @@ class ScraperSettings(PipelineSettings):
     command_address_space_mb: int = Field(0, ge=0, le=1_000_000_000)
     command_processes: int = Field(0, ge=0, le=10_000_000)
 
+    # Files and folders, with colons between, that commands find empty where this process is root.
+    command_hidden_paths: str = ""
+
     scripts_dir: Path = Path("scripts")
     work_dir: Path = Path("work")
     # The search index: a copy that can be lost at any time, and is then built anew from the store.
@@ -75,6 +78,12 @@ class ScraperSettings(PipelineSettings):
     adspower_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     adspower_api_key: SecretStr = SecretStr("")
     adspower_requests_per_second: float = Field(1, gt=0, le=100)
+
+    @property
+    def hidden_from_commands(self) -> tuple[str, ...]:
+        """The absolute paths, with the file that holds the key of secrets."""
+        named = [*self.command_hidden_paths.split(":"), str(self.secrets_key_file or "")]
+        return tuple(str(Path(path).absolute()) for path in named if path)
 
     @field_validator("executors", mode="after")
     @classmethod

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 import orjson
+from chassis.own_secrets import forget
 
 from scraper.executor import ExecutorError, Json
 
@@ -27,9 +28,15 @@ Secrets = Callable[[str], str | None]
 
 
 def environment_secrets(prefix: str = "TRAWL_SECRET_", environ: Mapping[str, str] | None = None) -> Secrets:
-    """Secrets from the environment: `{{secret:SHOP}}` is `TRAWL_SECRET_SHOP`. No other variable can be read."""
+    """Secrets from the environment: `{{secret:SHOP}}` is `TRAWL_SECRET_SHOP`. No other variable can be read.
+
+    What is taken from this process's own environment is in that of no program that it starts.
+    """
     source = os.environ if environ is None else environ
-    return lambda name: source.get(prefix + name)
+    secrets = {name.removeprefix(prefix): value for name, value in source.items() if name.startswith(prefix)}
+    if environ is None:
+        forget(prefix + name for name in secrets)
+    return secrets.get
 
 
 class Redactor:
@@ -45,8 +52,13 @@ class Redactor:
         if forms <= self._values:
             return
         self._values |= forms
-        long = sorted((form for form in self._values if len(form) >= SHORTEST_HIDDEN), key=len, reverse=True)
+        long = self.sought
         self._pattern = re.compile("|".join(map(re.escape, long))) if long else None
+
+    @property
+    def sought(self) -> list[str]:
+        """What is hidden within other text, the longest first."""
+        return sorted((value for value in self._values if len(value) >= SHORTEST_HIDDEN), key=len, reverse=True)
 
     def with_more(self, values: Iterable[str]) -> "Redactor":
         """One that hides these as well."""

@@ -12,6 +12,7 @@ from gateway.checks import Fields, check_text, invalid, refuse_unknown
 from gateway.exchange import Answer, Call
 from gateway.management import examples
 from gateway.management.request import query_of, with_total
+from gateway.masking import veil_of
 from gateway.routing import Doc, Endpoint
 from gateway.times import iso_seconds
 
@@ -40,12 +41,13 @@ class EndpointRoutes:
             raise invalid("intervalSeconds", "range", "必须是1到86400之间的数字")
         request = endpoints_pb2.AddEndpointRequest(name=name or url[:200], url=url, interval_ms=round(seconds * 1000))
         added = await self._backend.worker(self._backend.endpoints.AddEndpoint, request)
-        return Answer.json(endpoint_json(added), 201)
+        return Answer.json(veil_of(call).definition(endpoint_json(added)), 201)
 
     async def listed(self, call: Call) -> Answer:
         """List the watched addresses."""
         answer = await self._all(call, with_history=False)
-        return with_total([endpoint_json(endpoint) for endpoint in answer.endpoints], answer.total)
+        veil = veil_of(call)
+        return with_total([veil.definition(endpoint_json(endpoint)) for endpoint in answer.endpoints], answer.total)
 
     async def _all(self, call: Call, *, with_history: bool) -> endpoints_pb2.ListEndpointsResponse:
         query = query_of(call)
@@ -77,7 +79,7 @@ class EndpointRoutes:
         )
         shown = [health_json(endpoint) for endpoint in answer.endpoints]
         shown += [worker_health_json(worker) for worker in workers.workers]
-        return with_total(shown, answer.total + workers.total)
+        return with_total(veil_of(call).definition(shown), answer.total + workers.total)
 
     def endpoints(self) -> list[Endpoint]:
         """All of them."""

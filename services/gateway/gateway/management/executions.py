@@ -15,8 +15,10 @@ from gateway.bodies import read_object
 from gateway.checks import QueryFields
 from gateway.exchange import Answer, Call
 from gateway.management import examples, translate
+from gateway.management.command_keys import check_start
 from gateway.management.execution_id import execution_id, run_id_of
 from gateway.management.request import listed, query_of, start_of, task_name_of, with_total
+from gateway.masking import veil_of
 from gateway.redis_idempotency import HEADER, operation_id
 from gateway.routing import Doc, Endpoint
 from gateway.trigger_checks import TriggerChecks
@@ -47,6 +49,7 @@ class ExecutionRoutes:
     async def execute(self, call: Call) -> Answer:
         """Start a run of the named task."""
         start = start_of(task_name_of(call), await read_object(call, optional=True))
+        await check_start(call, self._backend, start)
         await self._checks.check([start], "params")
         if HEADER in call.headers:
             start.external_id = start.request_digest = operation_id(call)
@@ -71,7 +74,7 @@ class ExecutionRoutes:
         shown = translate.started_json(run) | {"logs": logs}
         if query.choice("detail", ("true", "false")) == "true":
             shown |= translate.detail_json(run) | {"logTotal": total}
-        return Answer.json(shown)
+        return Answer.json(veil_of(call, run).run(shown))
 
     async def _log(self, run: runs_pb2.Run, query: QueryFields) -> tuple[list[Json], int]:
         """The page of the log that the query asks for, else its end; and how many lines there are."""
@@ -116,7 +119,7 @@ class ExecutionRoutes:
                 self._runs(task_id, limit=MAX_LIVE, status=runs_pb2.RUN_STATUS_PENDING),
             )
             runs = {run.spec.run_id: run for answer in live for run in answer.runs} | runs
-        shown = await self._with_logs(sorted(runs.values(), key=lambda run: -run.spec.run_id))
+        shown = await self._with_logs(call, sorted(runs.values(), key=lambda run: -run.spec.run_id))
         return with_total(shown, max(page.total, len(shown)))
 
     async def _runs(self, task_id: int, **query: Any) -> runs_pb2.ListRunsResponse:
@@ -124,7 +127,7 @@ class ExecutionRoutes:
         answer: runs_pb2.ListRunsResponse = await self._backend.run(self._backend.runs.ListRuns, request)
         return answer
 
-    async def _with_logs(self, runs: Sequence[runs_pb2.Run]) -> list[Json]:
+    async def _with_logs(self, call: Call, runs: Sequence[runs_pb2.Run]) -> list[Json]:
         most = max(1, min(LOG_LINES, LISTED_LINES // max(1, len(runs))))
         at_once = asyncio.Semaphore(LOGS_AT_ONCE)
 
@@ -133,7 +136,7 @@ class ExecutionRoutes:
                 logs, _ = await self._log_end(run, most)
             entry = translate.started_json(run)
             del entry["taskName"]
-            return entry | {"logs": logs}
+            return veil_of(call, run).run(entry | {"logs": logs})
 
         return await asyncio.gather(*map(shown, runs))
 
@@ -186,7 +189,9 @@ class ExecutionRoutes:
                          description="`logs` holds the last 1,000 lines unless a page is asked for."), Role.VIEWER),
             *(Endpoint("POST", f"/tasks/{{task_name}}/execute/{how}", self.execute,
                        Doc(summary, TAG, body=examples.EXECUTE, body_required=False, answer=examples.EXECUTED,
-                           errors=(400, 404)), Role.OPERATOR, starts_work=True)
+                           errors=(400, 401, 403, 404),
+                           description="Parameters that decide which program a `shell` or `python` task runs take an "
+                           "operator's key."), Role.OPERATOR, starts_work=True)
               for how, summary in (("api", "通过API执行任务"), ("manual", "手动执行任务"))),
             Endpoint("GET", "/tasks/running/{task_name}", self.executions,
                      Doc("查询任务名称的所有执行", TAG, answer=examples.EXECUTIONS, errors=(400, 404),

@@ -14,6 +14,7 @@ from gateway.exchange import Answer, Call
 from gateway.management import examples, translate
 from gateway.management.execution_id import execution_id, run_id_of
 from gateway.management.request import MAX_NAME, query_of, with_total
+from gateway.masking import veil_of
 from gateway.routing import Doc, Endpoint
 from gateway.times import iso_seconds
 
@@ -73,7 +74,7 @@ class QueueRoutes:
             task_name=query.text("taskName", MAX_NAME),
         )
         answer = await self._backend.run(self._backend.queues.ListDeadLetters, request, extra_seconds=20)
-        letters = [letter_json(letter) for letter in answer.runs]
+        letters = [veil_of(call, letter.run).run(letter_json(letter)) for letter in answer.runs]
         if not request.task_name and len(letters) < request.limit:
             letters += [message_json(letter) for letter in answer.messages]
         total = answer.total + (0 if request.task_name else answer.messages_total)

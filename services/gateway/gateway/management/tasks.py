@@ -12,11 +12,13 @@ from trawl.workerregistry.v1 import workers_pb2
 from gateway.access import Role
 from gateway.backend import Backend
 from gateway.bodies import read_object
+from gateway.commands import NEEDS_KEY, require_operator, runs_commands
 from gateway.definitions import check_definition
 from gateway.exchange import Answer, Call
 from gateway.executor_names import check_executor
 from gateway.management import examples, translate
 from gateway.management.request import changed_schedule, new_task, query_of, task_name_of, with_total
+from gateway.masking import veil_of
 from gateway.routing import Doc, Endpoint
 
 Json = Any
@@ -34,10 +36,14 @@ class TaskRoutes:
     async def create(self, call: Call) -> Answer:
         """Define a task."""
         task = new_task(await read_object(call))
+        if runs_commands(task):
+            require_operator(call)
         await check_executor(self._backend, task.executor, "executor")
         await check_definition(self._backend, task, "params")
         created = await self._backend.task(self._backend.tasks.CreateTask, tasks_pb2.CreateTaskRequest(task=task))
-        return Answer.json(translate.task_json(created), 201)
+        shown = translate.task_json(created)
+        veil = veil_of(call)
+        return Answer.json(shown | veil.definition({name: shown[name] for name in translate.DEFINING}), 201)
 
     async def schedule(self, call: Call) -> Answer:
         """Show when a task runs by itself."""
@@ -47,6 +53,8 @@ class TaskRoutes:
         """Change when a task runs by itself."""
         raw = await read_object(call)
         task = await self._task(call)
+        if runs_commands(task):
+            require_operator(call)
         change, members = changed_schedule(raw, orjson.loads(task.metadata_json or b"{}"))
         request = tasks_pb2.UpdateTaskRequest(id=task.id, task=change, fields=members)
         updated = await self._backend.task(self._backend.tasks.UpdateTask, request)
@@ -86,13 +94,14 @@ class TaskRoutes:
         schedule = "/tasks/{task_name}/schedule"
         return [
             Endpoint("POST", "/tasks", self.create,
-                     Doc("定义任务", TAG, body=examples.NEW_TASK, answer=examples.TASK, status=201, errors=(400, 409)),
+                     Doc("定义任务", TAG, body=examples.NEW_TASK, answer=examples.TASK, status=201,
+                         errors=(400, 401, 403, 409), description=NEEDS_KEY),
                      Role.OPERATOR, starts_work=True),
             Endpoint("GET", schedule, self.schedule,
                      Doc("获取任务调度", TAG, answer=examples.SCHEDULE, errors=(404,)), Role.VIEWER),
             Endpoint("PUT", schedule, self.set_schedule,
                      Doc("设置任务调度", TAG, body=examples.NEW_SCHEDULE, answer=examples.SCHEDULE,
-                         errors=(400, 404, 409)), Role.OPERATOR),
+                         errors=(400, 401, 403, 404, 409), description=NEEDS_KEY), Role.OPERATOR),
             Endpoint("GET", "/workers", self.workers,
                      Doc("获取 Worker 列表", TAG, answer=examples.WORKERS,
                          query=[("status", "string", "active | draining | offline"),

@@ -13,6 +13,8 @@ from gateway.times import iso_seconds
 
 Json = Any
 CONTRACT = "management"
+# The members of a task that may hold secrets.
+DEFINING = ("taskType", "executor", "command", "arguments", "params")
 STATUSES = {
     runs_pb2.RUN_STATUS_COMPLETED: "completed",
     runs_pb2.RUN_STATUS_FAILED: "failed",

@@ -9,6 +9,7 @@ from chassis.errors import Unavailable
 from gateway.access import Role
 from gateway.checks import QueryFields, invalid
 from gateway.exchange import Answer, Call
+from gateway.masking import veil_of
 from gateway.native import stream_examples as examples
 from gateway.native.envelope import Page, ok, query_of
 from gateway.routing import Doc, Endpoint
@@ -44,7 +45,7 @@ class LogRoutes:
         async with self._places:
             found = await asyncio.to_thread(self._logs.read, wanted, page.offset, page.size)
         data = {
-            "items": [_line_json(line) for line in found.lines],
+            "items": veil_of(call).data([_line_json(line) for line in found.lines]),
             "total": found.total,
             "page": page.number,
             "size": page.size,

@@ -11,8 +11,10 @@ from gateway.access import Role
 from gateway.backend import Backend
 from gateway.checks import MAX_ID, QueryFields, invalid, path_id
 from gateway.exchange import Answer, Call
+from gateway.masking import veil_of
 from gateway.native import examples
 from gateway.native.envelope import Page, ascending, ok, query_of
+from gateway.native.seen import seen_run
 from gateway.native.stream_examples import FOLLOW_QUERY
 from gateway.native.translate import (
     RUN_STATUS_WORDS,
@@ -62,7 +64,8 @@ class RunRoutes:
         if status:
             request.status = RUN_STATUSES[status]
         answer = await self._backend.run(self._backend.runs.ListRuns, request)
-        return page.answer(call, [run_item(run) for run in answer.runs], answer.total)
+        items = [veil_of(call, run).run(run_item(run)) for run in answer.runs]
+        return page.answer(call, items, answer.total)
 
     async def detail(self, call: Call) -> Answer:
         """Show a run with the end of its log."""
@@ -75,7 +78,9 @@ class RunRoutes:
             ),
         )
         parameters = await self._parameters(run)
-        return ok(call, run_detail(run, parameters, [log_json(line) for line in logs.lines]))
+        shown = run_detail(run, parameters, [log_json(line) for line in logs.lines])
+        veil = veil_of(call, run, parameters)
+        return ok(call, veil.run(shown, "parameters", executor=run.spec.executor))
 
     async def _parameters(self, run: runs_pb2.Run) -> Json:
         if not run.spec.parameters_by_reference:
@@ -97,19 +102,21 @@ class RunRoutes:
         page = Page(query_of(call), 100)
         request = runs_pb2.ListLogsRequest(run_id=_run_id(call), offset=page.offset, limit=page.size)
         answer = await self._backend.run(self._backend.runs.ListLogs, request)
-        return page.answer(call, [log_json(line) for line in answer.lines], answer.total)
+        veil = await seen_run(call, self._backend, request.run_id)
+        return page.answer(call, veil.data([log_json(line) for line in answer.lines]), answer.total)
 
     async def results(self, call: Call) -> Answer:
         """Page through a run's result items."""
         query = query_of(call)
         page = Page(query)
         run_id = _run_id(call)
-        await self._backend.run(self._backend.runs.GetRun, runs_pb2.GetRunRequest(run_id=run_id))
+        run = await self._backend.run(self._backend.runs.GetRun, runs_pb2.GetRunRequest(run_id=run_id))
         request = results_pb2.ListResultsRequest(
             run_id=run_id, data_type=query.text("data_type"), offset=page.offset, limit=page.size
         )
         answer = await self._backend.result(self._backend.results.ListResults, request)
-        return page.answer(call, [result_json(item) for item in answer.items], answer.total)
+        items = veil_of(call, run).data([result_json(item) for item in answer.items])
+        return page.answer(call, items, answer.total)
 
     async def abort(self, call: Call) -> Answer:
         """Abort a run, and wait a little for the proof that nothing of it is left."""

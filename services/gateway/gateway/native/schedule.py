@@ -10,6 +10,7 @@ from gateway.checks import QueryFields, invalid, path_id
 from gateway.exchange import Answer, Call
 from gateway.native import examples
 from gateway.native.envelope import ok, query_of
+from gateway.native.seen import seen_run
 from gateway.native.translate import RUN_STATUS_WORDS, stop_json
 from gateway.routing import Doc, Endpoint
 from gateway.times import iso_seconds, moment_ms
@@ -41,7 +42,8 @@ class ScheduleRoutes:
         """Say why a run has not started, or how it ended."""
         run_id = path_id("id", call.path_params["run_id"])
         answer = await self._backend.run(self._backend.runs.Explain, runs_pb2.ExplainRunRequest(run_id=run_id))
-        return ok(call, _explanation_json(answer))
+        veil = await seen_run(call, self._backend, run_id)
+        return ok(call, veil.data(_explanation_json(answer)))
 
     def endpoints(self) -> list[Endpoint]:
         """Both of them."""

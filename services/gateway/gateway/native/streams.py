@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from typing import Any
 
+from chassis.errors import TrawlError
 from trawl.scheduler.v1 import runs_pb2
 
 from gateway.access import Role
@@ -11,12 +12,15 @@ from gateway.checks import MAX_ID, invalid, path_id
 from gateway.event_feed import EventFeed
 from gateway.event_stream import Streams, event, last_event_id
 from gateway.exchange import Answer, Call
-from gateway.happenings import STREAMED_TYPES
+from gateway.happenings import STREAMED_TYPES, Happening
 from gateway.log_follower import LogFollower
+from gateway.masking import Veil, sees_secrets, veil_of
 from gateway.native import stream_examples as examples
 from gateway.native.envelope import query_of
+from gateway.native.seen import seen_run
 from gateway.native.translate import RUN_STATUS_WORDS, log_json
 from gateway.routing import Doc, Endpoint
+from gateway.secret_places import HIDDEN
 from gateway.times import iso_seconds
 
 Json = Any
@@ -35,36 +39,48 @@ class StreamRoutes:
         types = _types(query.text("types", 1_000))
         task_id = query.integer("task_id", 1, MAX_ID, 0)
         place = await self._feed.start(last_event_id(call))
-        return self._streams.open(call, self._told(place, types, task_id))
+        return self._streams.open(call, self._told(call, place, types, task_id))
 
-    async def _told(self, place: tuple[int, int], types: frozenset[str], task_id: int) -> AsyncGenerator[bytes, None]:
+    async def _told(
+        self, call: Call, place: tuple[int, int], types: frozenset[str], task_id: int
+    ) -> AsyncGenerator[bytes, None]:
         listening = self._feed.listen(place)
         try:
             async for event_id, happening in listening:
                 if happening.type in types and task_id in (0, happening.data.get("task_id")):
-                    yield event(happening.type, happening.body, event_id)
+                    yield event(happening.type, await self._seen(call, happening), event_id)
         finally:
             await listening.aclose()
+
+    async def _seen(self, call: Call, happening: Happening) -> Json:
+        """As the caller may see it; what a run says of its failure may repeat its parameters."""
+        if not happening.data.get("error_message") or sees_secrets(call):
+            return veil_of(call).data(happening.body)
+        try:
+            veil = await seen_run(call, self._backend, happening.data["run_id"])
+        except TrawlError:
+            # Nobody can say what to hide: the run itself tells it later.
+            return happening.body | {"data": {**happening.data, "error_message": HIDDEN}}
+        return veil.data(happening.body)
 
     async def follow_logs(self, call: Call) -> Answer:
         """Stream a run's log: what there is, what comes, and then that the run has ended."""
         run_id = path_id("id", call.path_params["run_id"])
-        await self._backend.run(self._backend.runs.GetRun, runs_pb2.GetRunRequest(run_id=run_id))
+        run = await self._backend.run(self._backend.runs.GetRun, runs_pb2.GetRunRequest(run_id=run_id))
         seen = last_event_id(call)
         offset = int(seen) if seen.isdigit() and len(seen) < 10 else 0
-        return self._streams.open(call, self._lines(run_id, offset))
+        return self._streams.open(call, self._lines(run_id, offset, veil_of(call, run)))
 
-    async def _lines(self, run_id: int, offset: int) -> AsyncGenerator[bytes, None]:
+    async def _lines(self, run_id: int, offset: int, veil: Veil) -> AsyncGenerator[bytes, None]:
         following = self._follower.follow(run_id, offset)
         try:
             async for first, lines, ended in following:
                 if lines:
                     # The id says how many lines have been seen: what to go on after.
-                    yield b"".join(
-                        event("log", log_json(line), str(number)) for number, line in enumerate(lines, first + 1)
-                    )
+                    shown = enumerate(veil.data([log_json(line) for line in lines]), first + 1)
+                    yield b"".join(event("log", line, str(number)) for number, line in shown)
                 if ended is not None:
-                    yield event("end", _end_json(ended))
+                    yield event("end", veil.data(_end_json(ended)))
         finally:
             await following.aclose()
 

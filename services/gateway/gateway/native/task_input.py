@@ -52,8 +52,6 @@ def changed_task(raw: dict[str, Json]) -> tuple[tasks_pb2.Task, list[str]]:
         if name in given:
             _require_text(task, name)
     members = [_MESSAGE_FIELDS.get(name, name) for name in given]
-    if "arguments" in given:
-        members.append("has_arguments")
     if fields.given("status"):
         task.status = fields.choice("status", STATUSES, "")
         members.append("status")

@@ -12,8 +12,10 @@ from gateway.checks import Fields, ignored, invalid, path_id
 from gateway.definitions import check_definition
 from gateway.exchange import Answer, Call
 from gateway.executor_names import check_executor
+from gateway.masking import holds_hidden
 from gateway.native import examples
 from gateway.native.envelope import Page, ascending, code_of, ok, query_of
+from gateway.native.seen import seen_task, unhidden
 from gateway.native.task_input import (
     SHOWN_FIELDS,
     STATUSES,
@@ -120,18 +122,26 @@ class TaskRoutes:
         """Show a task with its statistics."""
         request = tasks_pb2.GetTaskRequest(id=path_id("id", call.path_params["task_id"]), with_statistics=True)
         detail = await self._backend.task(self._backend.tasks.GetTask, request)
-        return ok(call, task_json(detail.task) | {"statistics": statistics_json(detail.statistics)})
+        shown = task_json(detail.task) | {"statistics": statistics_json(detail.statistics)}
+        return ok(call, seen_task(call, shown))
 
     async def update(self, call: Call) -> Answer:
         """Change what is given."""
         task_id = path_id("id", call.path_params["task_id"])
         raw = await read_object(call)
-        task, members = changed_task(raw)
+        task, members = changed_task(await self._unshown(task_id, raw))
         call.warnings += ignored(raw, SHOWN_FIELDS)
         if doubt := await check_executor(self._backend, task.executor if "executor" in members else "", "executor"):
             call.warnings.append(("executor", doubt))
         call.warnings += await self._check_change(task_id, task, members)
         return ok(call, task_json(await self._update(task_id, task, members)))
+
+    async def _unshown(self, task_id: int, raw: dict[str, Json]) -> dict[str, Json]:
+        """What was sent, with the task's own values where it is what is shown of them."""
+        if raw.get("arguments") != [] and not holds_hidden(raw):
+            return raw
+        found = await self._backend.task(self._backend.tasks.GetTask, tasks_pb2.GetTaskRequest(id=task_id))
+        return unhidden(raw, found.task)
 
     async def _check_change(self, task_id: int, task: tasks_pb2.Task, members: list[str]) -> list[tuple[str, str]]:
         changed = DEFINING.intersection(members)

@@ -79,7 +79,4 @@ class KeepsakeRoutes:
 
 
 def _query(call: Call) -> QueryFields:
-    try:
-        return QueryFields(call.query)
-    except ValueError as error:
-        raise invalid("query", "max_items", "查询参数过多") from error
+    return QueryFields(call.query)

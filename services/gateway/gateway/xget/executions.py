@@ -10,6 +10,7 @@ from trawl.scheduler.v1 import runs_pb2
 from gateway.access import Role
 from gateway.backend import Backend
 from gateway.exchange import Answer, Call
+from gateway.masking import veil_of
 from gateway.routing import Doc, Endpoint
 from gateway.xget import examples
 from gateway.xget.download import Download
@@ -40,7 +41,7 @@ class ExecutionRoutes:
         if query.task_id is not None and not await self._narrow(request, query.task_id):
             return Answer.json(page_json([], 0, skip=skip, size=query.size))
         found = await self._backend.run(self._backend.runs.ListRuns, request)
-        items = [execution_json(run) for run in found.runs]
+        items = [veil_of(call, run).run(execution_json(run)) for run in found.runs]
         return Answer.json(page_json(items, found.total, skip=skip, size=query.size))
 
     async def _narrow(self, request: runs_pb2.ListRunsRequest, public_id: str) -> bool:
@@ -62,14 +63,14 @@ class ExecutionRoutes:
             raise NotFound(EXECUTION_NOT_FOUND) from error
         if not (run.spec.collects or run.spec.contract == CONTRACT):
             raise NotFound(EXECUTION_NOT_FOUND)
-        return Answer.json(execution_json(run))
+        return Answer.json(veil_of(call, run).run(execution_json(run)))
 
     async def history(self, call: Call) -> Answer:
         """All executions of a task, newest first."""
         standing = await standing_of(self._backend, call.path_params["task_id"])
-        return await Download.begin(call, self._pieces(standing.task.id))
+        return await Download.begin(call, self._pieces(call, standing.task.id))
 
-    async def _pieces(self, number: int) -> AsyncGenerator[bytes, None]:
+    async def _pieces(self, call: Call, number: int) -> AsyncGenerator[bytes, None]:
         lead, offset = b"[", 0
         # What is started meanwhile pushes others further back: none may come twice.
         oldest = 0
@@ -79,7 +80,7 @@ class ExecutionRoutes:
             runs = [run for run in found.runs if not oldest or run.spec.run_id < oldest]
             if runs:
                 oldest = runs[-1].spec.run_id
-                yield lead + b",".join(orjson.dumps(execution_json(run)) for run in runs)
+                yield lead + b",".join(orjson.dumps(veil_of(call, run).run(execution_json(run))) for run in runs)
                 lead = b","
             offset += HISTORY_PAGE
             if len(found.runs) < HISTORY_PAGE:

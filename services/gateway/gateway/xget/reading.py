@@ -8,7 +8,7 @@ from trawl.scheduler.v1 import standings_pb2
 
 from gateway.backend import Backend
 from gateway.bodies import decode_json
-from gateway.exchange import Call
+from gateway.exchange import Call, TooManyFields
 from gateway.xget.errors import no_task, unprocessable
 from gateway.xget.ids import task_number
 from gateway.xget.translate import CONTRACT
@@ -25,7 +25,7 @@ def query_of(call: Call) -> Mapping[str, str]:
     """The query's fields. Raises `Unprocessable`."""
     try:
         query = call.query
-    except ValueError as error:
+    except TooManyFields as error:
         raise unprocessable(("query",), "Too many fields", "too_long") from error
     if any("\x00" in value for value in query.values()):
         raise unprocessable(("query",), "NUL is not allowed", "string_pattern_mismatch")

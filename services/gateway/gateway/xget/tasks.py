@@ -11,6 +11,7 @@ from trawl.scraper.v1 import collections_pb2
 from gateway.access import Role
 from gateway.backend import Backend
 from gateway.exchange import Answer, Call
+from gateway.masking import holds_hidden, restored, veil_of
 from gateway.routing import Doc, Endpoint
 from gateway.xget import examples
 from gateway.xget.errors import Refused, no_task
@@ -58,12 +59,12 @@ class TaskRoutes:
     async def create(self, call: Call) -> Answer:
         """Create a task."""
         (standing,) = await self._create([read_task(await json_of(call))])
-        return Answer.json(task_json(standing), 201)
+        return Answer.json(_seen(call, standing), 201)
 
     async def create_batch(self, call: Call) -> Answer:
         """Create all tasks or none."""
         standings = await self._create(read_tasks(await json_of(call)))
-        return Answer.json([task_json(standing) for standing in standings])
+        return Answer.json([_seen(call, standing) for standing in standings])
 
     async def _create(self, tasks: list[Any]) -> list[standings_pb2.Standing]:
         if not tasks:
@@ -86,12 +87,12 @@ class TaskRoutes:
             limit=query.size,
         )
         answer = await self._backend.task(self._backend.standings.ListStandings, request)
-        items = [task_json(standing) for standing in answer.standings]
+        items = [_seen(call, standing) for standing in answer.standings]
         return Answer.json(page_json(items, answer.total, skip=skip, size=query.size))
 
     async def detail(self, call: Call) -> Answer:
         """Show a task."""
-        return Answer.json(task_json(await self._standing(call)))
+        return Answer.json(_seen(call, await self._standing(call)))
 
     async def _standing(self, call: Call) -> standings_pb2.Standing:
         return await standing_of(self._backend, call.path_params["task_id"])
@@ -99,8 +100,12 @@ class TaskRoutes:
     async def update(self, call: Call) -> Answer:
         """Change a task. While it runs, only its names."""
         change = read_body(TaskChange, await json_of(call))
+        hidden = change.parameters is not None and holds_hidden(change.parameters)
         for attempt in range(UPDATE_TRIES):
             standing = await self._standing(call)
+            if hidden:
+                change.parameters = restored(change.parameters, given_of(standing).parameters, field="parameters")
+                hidden = False
             try:
                 await self._apply(standing, change, rename=attempt == 0)
                 break
@@ -110,7 +115,7 @@ class TaskRoutes:
                     raise
         if change.status == "PENDING":
             await self._rearm(standing.task.id)
-        return Answer.json(task_json(await self._standing(call)))
+        return Answer.json(_seen(call, await self._standing(call)))
 
     async def _rearm(self, number: int) -> None:
         try:
@@ -191,7 +196,7 @@ class TaskRoutes:
             raise Refused("Task is already running") from error
         except NotFound as error:
             raise no_task() from error
-        return Answer.json(task_json(await self._standing(call), status="RUNNING"))
+        return Answer.json(_seen(call, await self._standing(call), status="RUNNING"))
 
     async def stop(self, call: Call) -> Answer:
         """Stop a task's run; answers once nothing of it is left, or with `RUNNING` when that takes long."""
@@ -199,7 +204,7 @@ class TaskRoutes:
         if standing.state != LIVE:
             raise Refused("Task is not running")
         await self._stop_runs(standing.task.id)
-        return Answer.json(task_json(await self._standing(call)))
+        return Answer.json(_seen(call, await self._standing(call)))
 
     async def _stop_runs(self, number: int) -> None:
         runs = self._backend.runs
@@ -244,6 +249,12 @@ class TaskRoutes:
                      Doc("停止任务", TAG, answer=examples.TASK | {"status": "STOPPED"}, errors=(400, 404)),
                      Role.OPERATOR),
         ]  # fmt: skip
+
+
+def _seen(call: Call, standing: standings_pb2.Standing, *, status: str = "") -> dict[str, Json]:
+    """The task, without the secrets that its parameters may hold for whoever may not see them."""
+    given = given_of(standing).parameters
+    return veil_of(call, None, given).run(task_json(standing, status=status), "parameters")
 
 
 def _other_changes(standing: standings_pb2.Standing, change: TaskChange) -> list[str]:
