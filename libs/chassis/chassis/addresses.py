@@ -18,6 +18,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from chassis.bounds import MAX_URL_CHARACTERS
+from chassis.host_names import can_be_host
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -133,7 +134,7 @@ def check_url(url: str, refusal: Refusal = AddressNotAllowed) -> SplitResult:
         raise refusal(f"{shown_url(url)!r} is not a URL: {error}") from error
     if parts.scheme.lower() not in ("http", "https"):
         raise refusal(f"{shown_url(url)!r} is not an http or https URL")
-    if not parts.hostname or not port_is_valid:
+    if not parts.hostname or not port_is_valid or not can_be_host(parts.hostname):
         raise refusal(f"{shown_url(url)!r} names no host that can be called")
     return parts
 

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from chassis.errors import InvalidInput
+from chassis.host_names import can_be_host
 
 Json = Any
 MAX_COOKIES, MAX_COOKIE_CHARACTERS = 100, 4_096
@@ -122,7 +123,7 @@ def read_proxy_url(raw: str) -> tuple[str, str]:
         raise InvalidInput(f"is not a URL: {error}", field="url") from error
     if parts.scheme not in PROXY_SCHEMES:
         raise InvalidInput(f"must begin with one of {', '.join(f'{one}://' for one in PROXY_SCHEMES)}", field="url")
-    if not parts.hostname or port is None or not 0 < port < 65_536:
+    if not parts.hostname or port is None or port == 0 or not can_be_host(parts.hostname):
         raise InvalidInput("must name a host and a port", field="url")
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise InvalidInput("must end with the port", field="url")

@@ -5,8 +5,10 @@ Parameters may be incomplete, since a trigger may add to them. Must not know who
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
+
+from chassis.addresses import check_url
 
 from scraper.curl_arguments import read_arguments
 from scraper.executor import InvalidParameters
@@ -67,15 +69,7 @@ async def _check_http(of: Definition) -> None:
 def check_address(command: str) -> None:
     """Raise InvalidParameters unless an `http` task's command can be an address, with or without its scheme."""
     has_scheme = "://" in command
-    try:
-        parts = urlsplit(command if has_scheme else f"http://{command}")
-        port = parts.port
-    except ValueError as error:
-        raise InvalidParameters(f"is no address: {error}", field="command") from error
+    parts = check_url(command if has_scheme else f"http://{command}", partial(InvalidParameters, field="command"))
     host = parts.hostname or ""
-    if parts.scheme.lower() not in ("http", "https"):
-        raise InvalidParameters(f"must be an http or https address, not {parts.scheme[:40]!r}", field="command")
-    if not host or any(letter.isspace() for letter in parts.netloc):
-        raise InvalidParameters("has no host", field="command")
-    if not has_scheme and "." not in host and host != "localhost" and port is None:
+    if not has_scheme and "." not in host and host != "localhost" and parts.port is None:
         raise InvalidParameters(f"is no address: write http://{host}/ if that is a host's name", field="command")
