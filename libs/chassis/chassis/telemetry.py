@@ -44,7 +44,8 @@ def configure_telemetry(service: str, settings: ServiceSettings) -> None:
     os.environ["OTEL_TRACES_EXPORTER"] = chosen
     named = os.environ.get("OTEL_SERVICE_NAME") or "service.name=" in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
     try:
-        _Configurator().configure(
+        configurator: Any = _Configurator()  # type: ignore[no-untyped-call]
+        configurator.configure(
             span_processors=[_file_processor(settings.trace_dir, service)] if to_file else [],
             resource_attributes={} if named else {"service.name": f"trawl-{service}"},
         )
