@@ -23,6 +23,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
 # What the `settings_env` fixture is: keyword arguments are added to the environment that it gives.
 SettingsEnv = Callable[..., dict[str, str]]
 
@@ -231,7 +234,23 @@ def mongodb_stand_in(directory: Path) -> Store:
 
 def service(module: str, directory: Path, environment: Mapping[str, str], port: int) -> Program:
     """One of our services as a process (`python -m <module>`) that listens on `port`, not started yet."""
-    return Program(f"{module}-{port}", [sys.executable, "-m", module], port, directory, environment)
+    kind = Prepared if module in ("scheduler", "scraper") else Program
+    return kind(f"{module}-{port}", [sys.executable, "-m", module], port, directory, environment)
+
+
+class Prepared(Program):
+    """A service that listens long before it can be used, and says when through gRPC's health service."""
+
+    def answers(self) -> bool:
+        """Whether work may be sent to it."""
+        if not listens(self.port):
+            return False
+        with grpc.insecure_channel(f"127.0.0.1:{self.port}") as channel:
+            try:
+                answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
+            except grpc.RpcError:
+                return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
 def wait_until(condition: Callable[[], T], seconds: float = 40.0) -> T:

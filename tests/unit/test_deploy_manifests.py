@@ -5,6 +5,7 @@ Without kubectl the Kubernetes files are read as they are instead of rendered; n
 
 import importlib
 import inspect
+import json
 import re
 import shutil
 import subprocess
@@ -13,8 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
+from chassis.grpc_server import LIVENESS
 from chassis.settings import ServiceSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,7 +55,10 @@ def names_of_settings() -> set[str]:
 
 def rendered(overlay: str) -> list[dict[str, Any]]:
     """The overlay's objects; without kubectl those of the base, with the generators' settings still in their files."""
-    folder = K8S / "overlays" / overlay
+    return rendered_at(K8S / "overlays" / overlay)
+
+
+def rendered_at(folder: Path) -> list[dict[str, Any]]:
     if shutil.which("kubectl"):
         done = subprocess.run(
             ["kubectl", "kustomize", str(folder)], capture_output=True, text=True, timeout=60, check=False
@@ -72,7 +78,7 @@ def resources(folder: Path) -> Iterator[Path]:
 def pods(objects: list[dict[str, Any]]) -> Iterator[tuple[str, str, dict[str, Any], dict[str, Any]]]:
     """Kind, name, pod and each of its containers."""
     for one in objects:
-        if one["kind"] in {"Deployment", "StatefulSet", "Job"}:
+        if one["kind"] in {"Deployment", "StatefulSet"}:
             pod = one["spec"]["template"]["spec"]
             for container in pod["containers"]:
                 yield one["kind"], one["metadata"]["name"], pod, container
@@ -94,7 +100,7 @@ def test_every_service_and_store_runs_and_can_be_reached(overlay: str) -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_every_pod_is_probed_bounded_and_confined(overlay: str) -> None:
-    for kind, name, pod, container in pods(rendered(overlay)):
+    for _, name, pod, container in pods(rendered(overlay)):
         assert pod["securityContext"]["runAsNonRoot"] is True, name
         assert pod["enableServiceLinks"] is False, name
         assert pod["automountServiceAccountToken"] is False, name
@@ -102,13 +108,86 @@ def test_every_pod_is_probed_bounded_and_confined(overlay: str) -> None:
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}, name
         assert {"cpu", "memory"} <= set(container["resources"]["requests"]), name
         assert "memory" in container["resources"]["limits"], name
-        if kind == "Job":
-            continue
         wanted = "httpGet" if name == "gateway" else "grpc"
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             assert probe in container, (name, probe)
             if name in SERVICES:
                 assert wanted in container[probe], (name, probe)
+
+
+@pytest.mark.parametrize("folder", [*(K8S / "overlays" / overlay for overlay in OVERLAYS), K8S / "seccomp"])
+def test_the_cluster_knows_every_field(folder: Path) -> None:
+    for one in rendered_at(folder):
+        kubernetes_validate.validate(one, "1.32", strict=True)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_nothing_is_restarted_for_what_is_down_elsewhere(overlay: str) -> None:
+    for _, name, _, container in pods(rendered(overlay)):
+        if name not in SERVICES:
+            continue
+        for probe in (container["startupProbe"], container["livenessProbe"]):
+            if name == "gateway":
+                assert probe["httpGet"]["path"] == "/healthz"
+            else:
+                assert probe["grpc"]["service"] == LIVENESS, name
+        ready = container["readinessProbe"]
+        assert ready.get("httpGet", {}).get("path", "/readyz") == "/readyz"
+        assert "service" not in ready.get("grpc", {})
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_pods_grace_is_as_long_as_it_may_drain(overlay: str) -> None:
+    for _, name, pod, container in pods(rendered(overlay)):
+        if name not in SERVICES:
+            continue
+        command, seconds = container["lifecycle"]["preStop"]["exec"]["command"]
+        assert command == "sleep"
+        drain = [float(one["value"]) for one in container["env"] if one["name"] == "DRAIN_SECONDS"]
+        assert pod["terminationGracePeriodSeconds"] >= float(seconds) + sum(drain) + 20, name
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_it_can_be_applied_again_and_keeps_to_the_restricted_standard(overlay: str) -> None:
+    objects = rendered(overlay)
+    # A Job's template can't be changed, and ours would with every setting.
+    assert not [one for one in objects if one["kind"] == "Job"]
+    (namespace,) = (one for one in objects if one["kind"] == "Namespace")
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    for _, name, pod, container in pods(objects):
+        assert pod["securityContext"]["seccompProfile"]["type"] in {"RuntimeDefault", "Localhost"}, name
+        assert container["securityContext"]["readOnlyRootFilesystem"] is True, name
+
+
+def test_the_profile_for_chromium_is_plain_enough_for_every_runtime_and_allows_no_more_than_it_needs() -> None:
+    profile = json.loads((K8S / "seccomp" / "chromium.json").read_text())
+    assert profile["defaultAction"] == "SCMP_ACT_ERRNO"
+    # containerd ignores conditions of Docker's format, and would allow what they guard.
+    assert {name for rule in profile["syscalls"] for name in rule} <= {"names", "action", "args", "errnoRet"}
+    allowed = {name for rule in profile["syscalls"] if rule["action"] == "SCMP_ACT_ALLOW" for name in rule["names"]}
+    assert {"clone", "unshare", "chroot", "seccomp"} <= allowed
+    assert not allowed & {
+        *(
+            "mount",
+            "setns",
+            "bpf",
+            "keyctl",
+            "add_key",
+            "io_uring_setup",
+            "userfaultfd",
+            "perf_event_open",
+            "pivot_root",
+        ),
+        *("init_module", "kexec_load", "open_by_handle_at", "reboot", "move_mount", "fsopen", "clone3"),
+    }
+    scraper = next(pod for _, name, pod, _ in pods(rendered("prod")) if name == "scraper")
+    (daemons,) = (one for one in rendered_at(K8S / "seccomp") if one["kind"] == "DaemonSet")
+    (node,) = (one["hostPath"]["path"] for one in daemons["spec"]["template"]["spec"]["volumes"] if "hostPath" in one)
+    wanted = scraper["securityContext"]["seccompProfile"]["localhostProfile"]
+    assert f"{node}/chromium.json" == f"/var/lib/kubelet/seccomp/{wanted}"
+    options = compose()["services"]["scraper"]["security_opt"]
+    (place,) = (one.removeprefix("seccomp:") for one in options if one.startswith("seccomp:"))
+    assert (ROOT / place).is_file()
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

@@ -1,5 +1,6 @@
 """gRPC servers: limits, the standard health service, trace context in, and errors out without leaking the inside."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, NoReturn
@@ -22,12 +23,19 @@ OPTIONS = [
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
 ]
+# Under this name the health service says whether the process lives; under "" whether work should be sent to it.
+LIVENESS = "liveness"
 log = get_logger("grpc")
 Handler = Callable[[Any, Any], Awaitable[Any]]
 
 
 class _Boundary(grpc.aio.ServerInterceptor):
-    """Joins the caller's trace; a `TrawlError` becomes its status, anything else an INTERNAL that says nothing."""
+    """Joins the caller's trace; a `TrawlError` becomes its status, anything else an INTERNAL that says nothing. What
+    comes before `prepared` waits for it, as long as its caller does.
+    """
+
+    def __init__(self, prepared: asyncio.Event) -> None:
+        self._prepared = prepared
 
     async def intercept_service(
         self, continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]], details: grpc.HandlerCallDetails
@@ -35,6 +43,8 @@ class _Boundary(grpc.aio.ServerInterceptor):
         handler = await continuation(details)
         if handler is None or details.method.startswith("/grpc.health"):
             return handler
+        if not self._prepared.is_set():
+            await self._prepared.wait()
         metadata = dict(details.invocation_metadata or ())
         parent = str(metadata.get("traceparent", ""))
         if handler.unary_unary:
@@ -107,7 +117,8 @@ class GrpcServer:
     """A server on one address. `serving` is what the standard health service answers."""
 
     def __init__(self, host: str, port: int, options: Sequence[tuple[str, int]] = ()) -> None:
-        self._server = grpc.aio.server(interceptors=[_Boundary()], options=[*OPTIONS, *options])
+        self._prepared = asyncio.Event()
+        self._server = grpc.aio.server(interceptors=[_Boundary(self._prepared)], options=[*OPTIONS, *options])
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._address = f"{host}:{port}"
@@ -117,11 +128,20 @@ class GrpcServer:
         """Serve `servicer`, with the generated `add_…_to_server` that fits it."""
         register(servicer, self._server)
 
-    async def start(self, *, serving: bool = True) -> None:
-        """Listen. Raises RuntimeError when the port is taken. `serving`: what health says from the first moment on."""
+    async def start(self, *, serving: bool = True, prepared: bool = True) -> None:
+        """Listen. Raises RuntimeError when the port is taken. `serving`: what health says from the first moment on.
+        `prepared` False: only health is answered, and what else is asked waits, until `answer`.
+        """
+        if prepared:
+            self.answer()
         await self.set_serving(serving)
+        await self._health.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
         self.port = self._server.add_insecure_port(self._address)
         await self._server.start()
+
+    def answer(self) -> None:
+        """Begin with what was asked so far."""
+        self._prepared.set()
 
     async def set_serving(self, serving: bool) -> None:
         """Say whether work should be sent here."""

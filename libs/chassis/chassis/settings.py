@@ -24,10 +24,10 @@ class ServiceSettings(BaseSettings):
     # JSON lines also go to <log_dir>/<service>.log when set.
     log_dir: Path | None = None
 
-    # "otlp" sends to OTEL_EXPORTER_OTLP_ENDPOINT; "file" appends JSON lines to <trace_dir>/<service>.jsonl.
-    trace_exporter: Literal["none", "otlp", "file"] = "none"
+    # "file" appends JSON lines to <trace_dir>/<service>.jsonl, "otlp" is OTEL_TRACES_EXPORTER=otlp. Unset: as the
+    # OTEL_… variables say, which are OpenTelemetry's own to read.
+    trace_exporter: Literal["none", "otlp", "file"] | None = None
     trace_dir: Path = Path("traces")
-    trace_ratio: float = Field(default=1.0, ge=0, le=1)
 
     # Files that runs keep (screenshots, downloads, traces).
     blob_dir: Path = Path("blobs")

@@ -52,7 +52,8 @@ def mongo_client(settings: ServiceSettings, **options: Any) -> AsyncIOMotorClien
         connectTimeoutMS=2_000,
         socketTimeoutMS=20_000,
         maxPoolSize=20,
-        retryWrites=False,  # the embedded stand-in has no sessions; every write here is idempotent or conditional
+        # Used where the store has sessions (replica sets, as it says itself), and left alone at the embedded stand-in.
+        retryWrites=True,
         retryReads=True,
         # An operation that fails looks at once; this is only how often an idle client asks.
         heartbeatFrequencyMS=10_000,

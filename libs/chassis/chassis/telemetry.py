@@ -4,48 +4,60 @@ With no exporter nothing is recorded and a span costs next to nothing; the trace
 one sampled caller sees its whole path.
 """
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from opentelemetry import trace
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
-from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
+from opentelemetry.sdk._configuration import _OTelSDKConfigurator  # made to be subclassed, see there
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from chassis.settings import ServiceSettings
 
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+FILE_MILLISECONDS = 500
 _PROPAGATOR = TraceContextTextMapPropagator()
 _tracer = trace.get_tracer("trawl")
 
 
+class _Configurator(_OTelSDKConfigurator):
+    """The SDK's own reading of the `OTEL_…` variables: exporters, sampler, resource, batches, `OTEL_SDK_DISABLED`."""
+
+
 def configure_telemetry(service: str, settings: ServiceSettings) -> None:
-    """Install the exporter that the settings name, for the whole process."""
-    exporter: SpanExporter
-    if settings.trace_exporter == "none":
-        return
-    if settings.trace_exporter == "otlp":
-        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-
-        exporter = OTLPSpanExporter()
+    """Install what the environment asks for, for the whole process. Exits with one sentence when that is not there."""
+    to_file = settings.trace_exporter == "file"
+    if settings.trace_exporter is None:
+        chosen = "otlp" if any(os.environ.get(name) for name in ENDPOINTS) else "none"
     else:
-        exporter = _file_exporter(settings.trace_dir, service)
-    provider = TracerProvider(
-        resource=Resource.create({"service.name": f"trawl-{service}"}),
-        sampler=ParentBasedTraceIdRatio(settings.trace_ratio),
-    )
-    provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=500))
-    trace.set_tracer_provider(provider)
+        chosen = "none" if to_file else settings.trace_exporter
+    # OpenTelemetry's own default is an exporter to a collector that nobody has named.
+    chosen = os.environ.get("OTEL_TRACES_EXPORTER") or chosen
+    if chosen == "none" and not to_file:
+        return
+    os.environ["OTEL_TRACES_EXPORTER"] = chosen
+    named = os.environ.get("OTEL_SERVICE_NAME") or "service.name=" in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
+    try:
+        configurator: Any = _Configurator()  # type: ignore[no-untyped-call]
+        configurator.configure(
+            span_processors=[_file_processor(settings.trace_dir, service)] if to_file else [],
+            resource_attributes={} if named else {"service.name": f"trawl-{service}"},
+        )
+    except RuntimeError as error:
+        sys.exit(f"OTEL_TRACES_EXPORTER={chosen}: {error}")
 
 
-def _file_exporter(directory: Path, service: str) -> SpanExporter:
+def _file_processor(directory: Path, service: str) -> SpanProcessor:
     directory.mkdir(parents=True, exist_ok=True)
     out = (directory / f"{service}.jsonl").open("a", encoding="utf-8", buffering=1)
-    return ConsoleSpanExporter(out=out, formatter=lambda span: span.to_json(indent=None) + "\n")
+    exporter = ConsoleSpanExporter(out=out, formatter=lambda span: span.to_json(indent=None) + "\n")
+    return BatchSpanProcessor(exporter, schedule_delay_millis=FILE_MILLISECONDS)
 
 
 def shutdown_telemetry() -> None:

@@ -198,11 +198,12 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
         await until_available(scheduler.prepare)
         await events.nc.subscribe(subjects.RUN_EVENTS, cb=scheduler.ended.on_events)
         await events.nc.subscribe(subjects.LIVE_WAKES, cb=scheduler.parked.on_wake)
-        await server.start(serving=False)
+        server.answer()
         life.keep("readiness", readiness.run)
         await scheduler.start(life, events)
         log.info("serving", port=server.port)
 
+    await server.start(serving=False, prepared=False)
     life.spawn("start", start())
     await life.stopping.wait()
     scheduler.leasing.stop()

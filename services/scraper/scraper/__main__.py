@@ -98,7 +98,7 @@ async def serve(settings: ScraperSettings, life: Lifetime) -> None:
         await events.declare_streams(subjects.STREAMS, settings.stream_replicas)
         for part in (results, pipeline.papers, accounts, *executors.stores):
             await until_available(part.prepare)
-        await server.start(serving=False)
+        server.answer()
         life.keep("readiness", readiness.run)
         await worker.start()
         for name, loop in worker.loops().items():
@@ -107,6 +107,7 @@ async def serve(settings: ScraperSettings, life: Lifetime) -> None:
         life.keep("search", search.run)
         log.info("working", worker_id=worker_id, executors=sorted(executors.by_name))
 
+    await server.start(serving=False, prepared=False)
     life.spawn("start", start())
     await life.stopping.wait()
     await worker.drain(settings.drain_seconds)

@@ -32,11 +32,14 @@ def paper_key(project_id: int, paper_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PageText:
-    """The text of one page, from 1. `method`: text (its own layer) | ocr | failed."""
+    """The text of one page, from 1. `method`: text (its own layer) | ocr | unreadable (and will be so again) | failed
+    (and may be tried again). `reason`: why it has none.
+    """
 
     page: int
     text: str
     method: str
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +183,10 @@ class Papers:
         paper = paper_key(project_id, paper_id)
         for page in pages:
             key = f"{paper}:{page.page:06d}"
-            document = {"_id": key, "paper": paper, "page": page.page, "text": page.text, "method": page.method}
+            document = {
+                "_id": key, "paper": paper, "page": page.page, "text": page.text, "method": page.method,
+                "reason": page.reason,
+            }  # fmt: skip
             operations.append(ReplaceOne({"_id": key}, document, upsert=True))
         if operations:
             with mongo_errors():
@@ -190,7 +196,7 @@ class Papers:
         """The pages of a paper that have been read, in order."""
         with mongo_errors():
             rows = await self._pages.find({"paper": paper_key(project_id, paper_id)}).to_list(None)
-        pages = [PageText(int(row["page"]), row["text"], row["method"]) for row in rows]
+        pages = [PageText(int(row["page"]), row["text"], row["method"], row.get("reason", "")) for row in rows]
         return sorted(pages, key=lambda page: page.page)
 
     async def drop_pages(self, project_id: int, paper_id: str) -> None:

@@ -70,14 +70,14 @@ def text(source: str, target: str) -> None:
     """The text layer of each page."""
     from scraper.paper_pdf import read_text_layer
 
-    _write(target, read_text_layer(Path(source), report))
+    read_text_layer(Path(source), Path(target), report)
 
 
 def ocr(source: str, target: str, asked: str) -> None:
     """The text of one page's picture."""
     from scraper.paper_pdf import read_picture
 
-    _write(target, [read_picture(Path(source), **orjson.loads(asked))])
+    _write(target, [read_picture(Path(source), Path(target).with_suffix(".pgm"), **orjson.loads(asked))])
 
 
 def _write(target: str, entries: Iterable[object]) -> None:

@@ -5,6 +5,7 @@ is read by a process of its own.
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from scraper.pipeline_params import PapersParams
 
 TEXT_SECONDS = 600.0
 PAGES_AT_ONCE = 200
+MAX_WARNINGS = 20
 # Starting, rendering and reading the picture, beside Tesseract itself.
 MARGIN_SECONDS = 60.0
 
@@ -105,14 +107,16 @@ class OcrRun:
             self._show(f"{paper['title'][:80]}, page {number}")
         read = [page for page in pages.values() if page is not None]
         ocr_pages = sum(1 for page in read if page.method == "ocr")
-        unread = [page for page in read if page.method == "failed"]
+        unread = [page for page in read if page.reason]
         counts = {"pages": len(read), "ocr_pages": ocr_pages}
         self._pages += len(read)
         self._ocr_pages += ocr_pages
-        if unread:
-            await self._fail(paper, f"{len(unread)} of {len(read)} pages could not be read", **counts)
+        told = _told(unread, len(read))
+        # What could not be read within the bounds can't be read the next time either.
+        if unread and (len(unread) == len(read) or any(page.method == "failed" for page in unread)):
+            await self._fail(paper, told, **counts)
         else:
-            await self._change(paper, {"text_state": "done", "text_error": "", **counts})
+            await self._change(paper, {"text_state": "done", "text_error": told, **counts})
 
     async def _text_layer(self, paper: Document, path: Path) -> dict[int, PageText | None]:
         """Every page that is read already or has a text layer; None for those whose picture must be read."""
@@ -122,11 +126,9 @@ class OcrRun:
         target = self._bench.folder / "text.jsonl"
         await self._bench.work("text", str(path), str(target), seconds=TEXT_SECONDS)
         entries = await asyncio.to_thread(self._bench.read, target)
-        layer = [
-            PageText(entry["page"], entry["text"], "text")
-            for entry in entries
-            if not entry["scanned"] and entry["page"] not in known
-        ]
+        layer = [_page_of(entry) for entry in entries if not entry["scanned"] and entry["page"] not in known]
+        for page in [page for page in layer if page.reason][:MAX_WARNINGS]:
+            self._warn(paper, page)
         for start in range(0, len(layer), PAGES_AT_ONCE):
             await patiently(self._papers.save_pages, project_id, paper_id, layer[start : start + PAGES_AT_ONCE])
         known |= {page.page: page for page in layer}
@@ -152,10 +154,13 @@ class OcrRun:
             page = PageText(number, text, "ocr")
         except (ChildFailed, TimeoutError) as error:
             reason = str(error) or f"not read within {seconds:g} s"
-            self._context.log("warn", f"Page {number} of {paper['title'][:80]!r}: {reason}")
-            page = PageText(number, "", "failed")
+            page = PageText(number, "", "failed", reason)
+            self._warn(paper, page)
         await patiently(self._papers.save_pages, self._params.project_id, paper["paper_id"], [page])
         return page
+
+    def _warn(self, paper: Document, page: PageText) -> None:
+        self._context.log("warn", f"Page {page.page} of {paper['title'][:80]!r}: {page.reason}")
 
     async def _fail(self, paper: Document, reason: str, **changes: int) -> None:
         self._failures[paper["paper_id"]] = reason
@@ -167,3 +172,16 @@ class OcrRun:
 
     def _show(self, step: str) -> None:
         self._context.progress(self._done, self._total, step)
+
+
+def _page_of(entry: Json) -> PageText:
+    reason = entry.get("reason", "")
+    return PageText(entry["page"], entry["text"], "unreadable" if reason else "text", reason)
+
+
+def _told(unread: Sequence[PageText], count: int) -> str:
+    """Which pages have no text, and why the first one has none."""
+    if not unread:
+        return ""
+    numbers = ", ".join(str(page.page) for page in unread[:MAX_WARNINGS]) + (", …" if unread[MAX_WARNINGS:] else "")
+    return f"{len(unread)} of {count} pages could not be read ({numbers}): {unread[0].reason}"
