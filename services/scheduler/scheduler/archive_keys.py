@@ -34,6 +34,11 @@ COMPOSED: Mapping[str, tuple[str, str]] = (
 )
 
 
+def run_key(run_id: int) -> str:
+    """A run's `_id`: fixed width, so that strings sort as numbers."""
+    return f"{run_id:015d}"
+
+
 def composed_keys(document: Query, run_id: int) -> dict[str, str]:
     """The keys of one archived run: those whose fields it has. Times and `run_id` have at most 15 digits."""
     return {
@@ -57,6 +62,21 @@ def composed(query: Query, time: str = CREATED) -> tuple[dict[str, Any], str]:
     # "!" comes right after the space.
     high = f"{values} {span['$lt']:015d}" if "$lt" in span else f"{values}!"
     return {key: {"$gte": low, "$lt": high}, **rest}, key
+
+
+def behind(query: Query, time: str, value: int, run_id: int, *, ascending: bool) -> dict[str, Any] | None:
+    """The query, only for what comes behind that time and run in the order of `time`; None when no key has that order.
+
+    The other conditions stay as they are, so that a query which was rewritten for another order is taken as well.
+    """
+    wanted, key = composed({name: part for name, part in query.items() if not name.startswith("by")}, time)
+    if not key:
+        return None
+    low, high = wanted[key]["$gte"], wanted[key]["$lt"]
+    text = f"{low[: low.rindex(' ') + 1]}{value:015d}{run_id:015d}"
+    if ascending:
+        return {key: {"$gt": text, "$lt": high}} if text >= low else {key: wanted[key]}
+    return {key: {"$gte": low, "$lt": min(text, high)}}
 
 
 def _is_value(value: object) -> bool:

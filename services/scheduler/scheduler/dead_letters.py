@@ -49,7 +49,7 @@ class DeadLetters:
         skipped = 0
         offset = 0
         while len(answer.runs) < request.limit:
-            rows = await self._archive.find(query, sort="created_at", ascending=False, offset=offset, limit=PART)
+            rows = await self._archive.pages.find(query, sort="created_at", ascending=False, offset=offset, limit=PART)
             for run in await self._not_requeued([run_of_document(row) for row in rows]):
                 if skipped < request.offset:
                     skipped += 1
@@ -58,7 +58,7 @@ class DeadLetters:
             offset += len(rows)
             if len(rows) < PART:
                 break
-        total = await self._archive.count(query)
+        total = await self._archive.pages.count(query)
         if not request.task_name:
             total -= await self._book.count_requeued()
         answer.total = max(total, len(answer.runs))
