@@ -31,6 +31,10 @@ class Malformed(InvalidInput):
     """The request can't be read at all: not JSON, not UTF-8, nested too deep."""
 
 
+class UnfitCursor(InvalidInput):
+    """A cursor that was not made for this list, was changed, or is too old. 422 in every contract."""
+
+
 class TooLarge(InvalidInput):
     """The body is over the limit."""
 
@@ -62,6 +66,7 @@ STATUSES: Mapping[type[TrawlError], int] = {
     Conflict: 409,
     TooLarge: 413,
     UnsupportedMedia: 415,
+    UnfitCursor: 422,
     InvalidInput: 422,
     Exhausted: 429,
     InternalError: 500,

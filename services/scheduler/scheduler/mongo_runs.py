@@ -160,25 +160,34 @@ class Archive:
         with mongo_errors():
             await self._logs.bulk_write(operations, ordered=False)
 
-    async def logs(self, run_id: int, *, offset: int, limit: int, tail: bool) -> tuple[list[dict[str, Any]], int]:
-        """Log lines in order, and how many there are. Reads only the chunks that the page needs."""
+    async def logs(
+        self, run_id: int, *, offset: int, limit: int, tail: bool, behind: str = ""
+    ) -> tuple[list[dict[str, Any]], int, str]:
+        """Log lines in order, how many there are, and the place behind the page, empty at the log's end.
+
+        Reads only the chunks that the page needs. A place is a line's attempt and number in it; `behind` goes before
+        `offset`.
+        """
         with mongo_errors():
             chunks = await self._logs.find({"run_id": run_id}, {"count": 1}).sort([("_id", 1)]).to_list(None)
             total = sum(chunk["count"] for chunk in chunks)
             start = max(0, total - limit) if tail else offset
-            position, skip = 0, 0
+            if behind:
+                start = sum(_lines_up_to(chunk, behind) for chunk in chunks)
+            position, skip, place = 0, 0, ""
             wanted: list[str] = []
             for chunk in chunks:
                 if position + chunk["count"] > start and position < start + limit:
                     if not wanted:
                         skip = start - position
                     wanted.append(chunk["_id"])
+                    place = _place_in(chunk, min(chunk["count"], start + limit - position))
                 position += chunk["count"]
             if not wanted:
-                return [], total
+                return [], total, ""
             rows = await self._logs.find({"_id": {"$in": wanted}}).sort([("_id", 1)]).to_list(None)
         lines = [line for row in rows for line in row["lines"]]
-        return lines[max(0, skip) : max(0, skip) + limit], total
+        return lines[max(0, skip) : max(0, skip) + limit], total, place if start + limit < total else ""
 
     async def park(self, runs: Sequence[Parked]) -> None:
         """Store runs that wait for their next attempt."""
@@ -242,3 +251,18 @@ def _parked(row: Mapping[str, Any]) -> Parked:
     return Parked(
         int(row["_id"][:15]), int(row["release_ms"]), int(row["token"]), bytes(row["spec"]), row.get("wake", "")
     )
+
+
+def _place_in(chunk: Mapping[str, Any], lines: int) -> str:
+    """The place behind so many lines of a log's chunk."""
+    _, attempt, first = chunk["_id"].split(":")
+    return f"{attempt}:{int(first) + lines:09d}"
+
+
+def _lines_up_to(chunk: Mapping[str, Any], place: str) -> int:
+    """How many of a chunk's lines come before that place."""
+    attempt, _, number = place.partition(":")
+    _, own, first = chunk["_id"].split(":")
+    if own != attempt:
+        return int(chunk["count"]) if own < attempt else 0
+    return min(max(0, int(number) - int(first)), int(chunk["count"]))

@@ -54,8 +54,8 @@ class ReadRuns:
         """Log lines of a run, in order."""
         if not 0 <= request.offset <= 10**9 or not 0 < request.limit <= MAX_PAGE:
             raise InvalidInput("the page is out of range", field="logLimit")
-        lines, total = await self._archive.logs(
-            request.run_id, offset=request.offset, limit=request.limit, tail=request.tail
+        lines, total, following = await self._archive.logs(
+            request.run_id, offset=request.offset, limit=request.limit, tail=request.tail, behind=request.after
         )
         return pb.ListLogsResponse(
             lines=[
@@ -65,6 +65,7 @@ class ReadRuns:
                 for line in lines
             ],
             total=total,
+            next=following,
         )
 
     async def newest(self, task_id: int) -> pb.Run | None:

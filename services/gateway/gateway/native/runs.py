@@ -26,6 +26,7 @@ from gateway.native.translate import (
 )
 from gateway.routing import Doc, Endpoint, Handler
 from gateway.times import day_end_ms, day_start_ms, iso_seconds
+from gateway.walks import Walks
 
 Json = Any
 SORTS = ("created_at", "started_at", "completed_at", "id")
@@ -40,8 +41,8 @@ TAG = "runs"
 class RunRoutes:
     """Handlers of `/runs`."""
 
-    def __init__(self, backend: Backend, follow_logs: Handler) -> None:
-        self._backend, self._follow_logs = backend, follow_logs
+    def __init__(self, backend: Backend, walks: Walks, follow_logs: Handler) -> None:
+        self._backend, self._walks, self._follow_logs = backend, walks, follow_logs
 
     async def list_runs(self, call: Call) -> Answer:
         """List runs of all contracts."""
@@ -61,8 +62,10 @@ class RunRoutes:
         )
         if status:
             request.status = RUN_STATUSES[status]
+        self._walks.enter(request, query.raw)
         answer = await self._backend.run(self._backend.runs.ListRuns, request)
-        return page.answer(call, [run_item(run) for run in answer.runs], answer.total)
+        following = self._walks.following(request, answer)
+        return page.answer(call, [run_item(run) for run in answer.runs], answer.total, next_cursor=following)
 
     async def detail(self, call: Call) -> Answer:
         """Show a run with the end of its log."""
@@ -94,22 +97,27 @@ class RunRoutes:
         """Page through a run's log, or follow it."""
         if query_of(call).choice("follow", ("true", "false")) == "true":
             return await self._follow_logs(call)
-        page = Page(query_of(call), 100)
+        query = query_of(call)
+        page = Page(query, 100)
         request = runs_pb2.ListLogsRequest(run_id=_run_id(call), offset=page.offset, limit=page.size)
+        self._walks.enter(request, query.raw)
         answer = await self._backend.run(self._backend.runs.ListLogs, request)
-        return page.answer(call, [log_json(line) for line in answer.lines], answer.total)
+        following = self._walks.following(request, answer)
+        return page.answer(call, [log_json(line) for line in answer.lines], answer.total, next_cursor=following)
 
     async def results(self, call: Call) -> Answer:
         """Page through a run's result items."""
         query = query_of(call)
         page = Page(query)
         run_id = _run_id(call)
-        await self._backend.run(self._backend.runs.GetRun, runs_pb2.GetRunRequest(run_id=run_id))
         request = results_pb2.ListResultsRequest(
             run_id=run_id, data_type=query.text("data_type"), offset=page.offset, limit=page.size
         )
+        self._walks.enter(request, query.raw)
+        await self._backend.run(self._backend.runs.GetRun, runs_pb2.GetRunRequest(run_id=run_id))
         answer = await self._backend.result(self._backend.results.ListResults, request)
-        return page.answer(call, [result_json(item) for item in answer.items], answer.total)
+        following = self._walks.following(request, answer)
+        return page.answer(call, [result_json(item) for item in answer.items], answer.total, next_cursor=following)
 
     async def abort(self, call: Call) -> Answer:
         """Abort a run, and wait a little for the proof that nothing of it is left."""

@@ -365,21 +365,17 @@ class ListWorkflowsRequest(_message.Message):
 
     OFFSET_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
-    AFTER_FIELD_NUMBER: _builtins.int
     offset: _builtins.int
     limit: _builtins.int
-    after: _builtins.str
-    """Where to go on: `next` of an earlier answer to the same question, or empty. Not together with `offset`."""
     def __init__(
         self,
         *,
         offset: _builtins.int = ...,
         limit: _builtins.int = ...,
-        after: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "limit", b"limit", "offset", b"offset"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "offset", b"offset"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -393,10 +389,7 @@ class ListWorkflowsResponse(_message.Message):
 
     WORKFLOWS_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
-    NEXT_FIELD_NUMBER: _builtins.int
     total: _builtins.int
-    next: _builtins.str
-    """Where the list goes on behind these, empty at its end. At most 100 characters."""
     @_builtins.property
     def workflows(self) -> _containers.RepeatedCompositeFieldContainer[Global___Workflow]: ...
     def __init__(
@@ -404,11 +397,10 @@ class ListWorkflowsResponse(_message.Message):
         *,
         workflows: _abc.Iterable[Global___Workflow] | None = ...,
         total: _builtins.int = ...,
-        next: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next", b"next", "total", b"total", "workflows", b"workflows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["total", b"total", "workflows", b"workflows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
