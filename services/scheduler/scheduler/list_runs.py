@@ -86,6 +86,8 @@ class _Live:
     runs: Found = field(default_factory=dict)
     end: Key | None = None
     total: int = 0
+    # Those that have left Redis since the snapshot.
+    gone: list[int] = field(default_factory=list)
 
 
 class ListRuns:
@@ -156,12 +158,16 @@ class ListRuns:
         if live.snapshot is None or not await self._pages.have_ticks():
             return asked.query
         ended, now = live.snapshot.archived_tick, live.snapshot.tick
-        if not live.runs and ended == now:
+        if not (live.runs or live.gone) and ended == now:
             return asked.query
         late = await self._pages.changed(
-            asked.query, "ended_tick", ended, until=now, ascending=asked.request.ascending, limit=MAX_WAITING
+            asked.query, "ended_tick", ended, ascending=asked.request.ascending, limit=MAX_WAITING
         )
-        live.runs |= _found(asked.order, late, NOW)
+        # What has ended since the snapshot is in it, if it was there then.
+        known = {*live.runs, *live.gone}
+        live.runs |= _found(
+            asked.order, [row for row in late if row["ended_tick"] <= now or int(row["_id"]) in known], NOW
+        )
         return {**asked.query, "ended_tick": {"$lte": ended}}
 
     async def _look(self, asked: _Asked, need: int) -> _Live:
@@ -194,8 +200,10 @@ class ListRuns:
         return snapshot, keys if by_creation else sorted(keys, reverse=not ascending)
 
     async def _add_busy(self, asked: _Asked, found: _Live, ids: Sequence[int]) -> None:
-        for live in await self._live.get_many(ids):
-            if live is not None and _matches(run := run_of_live(live), asked):
+        for run_id, live in zip(ids, await self._live.get_many(ids), strict=True):
+            if live is None:
+                found.gone.append(run_id)
+            elif _matches(run := run_of_live(live), asked):
                 found.total += 1
                 key = live_key(asked.order, live, run, found.tick)
                 if beyond(key, asked.place, ascending=asked.request.ascending):
@@ -207,7 +215,9 @@ class ListRuns:
             found.end = taken[-1]
         matching = 0
         for key, live in zip(taken, await self._live.get_many([key[1] for key in taken]), strict=True):
-            if live is not None and _matches(run := run_of_live(live), asked):
+            if live is None:
+                found.gone.append(key[1])
+            elif _matches(run := run_of_live(live), asked):
                 matching += 1
                 found.runs[live.run_id] = key, run
         total = found.snapshot.waiting_total if found.snapshot else 0

@@ -71,13 +71,13 @@ class RunPages:
         return await self._page(wanted, by, 0, limit)
 
     async def changed(
-        self, query: Mapping[str, Any], field: str, since: int, *, ascending: bool, limit: int, until: int = 0,
+        self, query: Mapping[str, Any], field: str, since: int, *, ascending: bool, limit: int,
         behind_id: int | None = None,
     ) -> list[dict[str, Any]]:  # fmt: skip
-        """The first by id of the archived runs whose tick in `field` is above `since` (and at most `until`)."""
+        """The first by id of the archived runs whose tick in `field` is above `since`."""
         # Whatever has been claimed since has ended since.
         wanted = {**composed(query)[0], "ended_tick": {"$gt": since}}
-        wanted[field] = {"$gt": since} | ({"$lte": until} if until else {})
+        wanted[field] = {"$gt": since}
         if behind_id is not None:
             wanted["_id"] = {"$gt" if ascending else "$lt": run_key(behind_id)}
         return await self._aggregate(wanted, {"_id": ASCENDING if ascending else DESCENDING}, 0, limit)
