@@ -10,6 +10,8 @@ from typing import Any
 
 Query = Mapping[str, Any]
 
+# A task's runs in the order of their ids. Any other list in that order is walked or sorted.
+TASK_BY_ID = "by_task_id"
 CREATED, STARTED, COMPLETED = "created_ms", "started_ms", "completed_ms"
 # Fields of a filter by its name. The most selective first: the first whose fields a query names is taken.
 FILTERS: Mapping[str, tuple[str, ...]] = {
@@ -41,17 +43,20 @@ def run_key(run_id: int) -> str:
 
 def composed_keys(document: Query, run_id: int) -> dict[str, str]:
     """The keys of one archived run: those whose fields it has. Times and `run_id` have at most 15 digits."""
-    return {
+    keys = {
         key: f"{' '.join(str(document[field]) for field in FILTERS[name])} {document[time]:015d}{run_id:015d}"
         for key, (name, time) in COMPOSED.items()
         if all(field in document for field in FILTERS[name])
     }
+    return keys | {TASK_BY_ID: f"{document['task_id']} {run_id:015d}"}
 
 
 def composed(query: Query, time: str = CREATED) -> tuple[dict[str, Any], str]:
     """(the query by a composed key in the order of that time, that key's name; none when no key has that order)"""
     name = next(name for name, fields in FILTERS.items() if all(_is_value(query.get(field)) for field in fields))
     key = next((key for key, parts in COMPOSED.items() if parts == (name, time)), "")
+    if (name, time) == ("by_task", "_id"):
+        key = TASK_BY_ID
     if not key:
         return dict(query), ""
     fields = FILTERS[name]
@@ -73,7 +78,7 @@ def behind(query: Query, time: str, value: int, run_id: int, *, ascending: bool)
     if not key:
         return None
     low, high = wanted[key]["$gte"], wanted[key]["$lt"]
-    text = f"{low[: low.rindex(' ') + 1]}{value:015d}{run_id:015d}"
+    text = low[: low.rindex(" ") + 1] + ("" if time == "_id" else f"{value:015d}") + f"{run_id:015d}"
     if ascending:
         return {key: {"$gt": text, "$lt": high}} if text >= low else {key: wanted[key]}
     return {key: {"$gte": low, "$lt": min(text, high)}}

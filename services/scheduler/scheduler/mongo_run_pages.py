@@ -13,7 +13,7 @@ from chassis.stores import mongo_errors
 from motor.motor_asyncio import AsyncIOMotorCollection
 from pymongo import ASCENDING, DESCENDING
 
-from scheduler.archive_keys import CREATED, behind, composed, run_key
+from scheduler.archive_keys import CREATED, TASK_BY_ID, behind, composed, run_key
 from scheduler.run_order import Key, order_of
 
 # An aggregation takes the embedded store 5 ms to plan and half a search's time for each run: it reads no more of a
@@ -60,7 +60,7 @@ class RunPages:
         field = order_of(sort).field
         plan = await self._plan(query, field, 0, limit)
         wanted = dict(plan.query)
-        if key is not None and field == "_id":
+        if key is not None and field == "_id" and TASK_BY_ID not in wanted:
             wanted["_id"] = {"$gt" if ascending else "$lt": run_key(key[1])}
         elif key is not None:
             bound = behind(query, field, *key, ascending=ascending)
@@ -86,6 +86,8 @@ class RunPages:
         if not query and field == "_id":
             return _Plan(query, (field,))
         ordered, key = composed(query, field)
+        if key == TASK_BY_ID and not await self.have_ticks():  # an earlier version's have no such key
+            ordered, key = dict(query), ""
         if field == CREATED or (key and CREATED not in query):
             return _Plan(ordered, (key,))
         # No key has both: what the filter finds is sorted, or all in that order is walked, whichever is less work.
@@ -116,7 +118,7 @@ class RunPages:
             return await self._runs.aggregate([*stages, {"$project": SHOWN}]).to_list(limit)
 
     async def have_ticks(self) -> bool:
-        """Whether all were archived by a version that notes the ticks: pages by number need them to be exact."""
+        """Whether all were archived by a version that notes the ticks, which exact pages by number need."""
         if not self._have_ticks:
             oldest = await self._aggregate({}, {"_id": ASCENDING}, 0, 1)
             self._have_ticks = bool(oldest) and "ended_tick" in oldest[0]

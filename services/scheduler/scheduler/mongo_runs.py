@@ -14,7 +14,7 @@ from motor.motor_asyncio import AsyncIOMotorDatabase
 from pymongo import ASCENDING, DESCENDING, ReplaceOne
 from pymongo.errors import BulkWriteError
 
-from scheduler.archive_keys import COMPLETED, COMPOSED, composed
+from scheduler.archive_keys import COMPLETED, COMPOSED, TASK_BY_ID, composed
 from scheduler.archive_keys import run_key as key
 from scheduler.mongo_run_pages import RunPages
 
@@ -63,7 +63,7 @@ class Archive:
         """Make the indexes: a single-field one for each filter in each order."""
         with mongo_errors():
             # Each costs every run that ends: none without a filter or a sort that a contract offers.
-            for name in ("external_key", "ended_tick", *COMPOSED):
+            for name in ("external_key", "ended_tick", TASK_BY_ID, *COMPOSED):
                 await self._runs.create_index([(name, ASCENDING)])
             await self._logs.create_index([("run_id", ASCENDING)])
             for name in ("release_ms", "wake"):
