@@ -288,7 +288,7 @@ async def test_a_list_of_runs_is_filtered_by_day_and_status(gateway: Gateway) ->
     await started(gateway)
     query = "task_id=1&status=pending&start_date=2024-01-01&end_date=2024-01-31&sort=started_at"
     reply = await gateway.call("GET", f"/api/runs?{query}")
-    shapes.assert_shape(reply.json, shapes.answer_of(shapes.page_of(shapes.RUN_ITEM)))
+    shapes.assert_shape(reply.json, shapes.answer_of(shapes.walked_of(shapes.RUN_ITEM)))
     assert reply.json["data"]["total"] == 1
     request = gateway.scheduler.requests[-1]
     assert (request.from_ms, request.until_ms) == (1_704_067_200_000, 1_706_745_600_000)
@@ -338,7 +338,7 @@ async def test_logs_and_results_of_a_run_are_paged(gateway: Gateway) -> None:
         "id": str, "run_id": int, "task_id": int, "data_type": str, "data": dict, "metadata": dict,
         "created_at": shapes.TIME,
     }  # fmt: skip
-    shapes.assert_shape(reply.json, shapes.answer_of(shapes.page_of(item)))
+    shapes.assert_shape(reply.json, shapes.answer_of(shapes.walked_of(item)))
     assert (len(reply.json["data"]["items"]), reply.json["data"]["total"]) == (2, 3)
     for part in ("logs", "results"):
         assert (await gateway.call("GET", f"/api/runs/555/{part}")).status == 404

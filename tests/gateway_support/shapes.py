@@ -35,6 +35,11 @@ def page_of(item: Any) -> dict[str, Any]:
     return {"items": [item], "total": int, "page": int, "size": int, "total_pages": int}
 
 
+def walked_of(item: Any) -> dict[str, Any]:
+    """A page of a list that goes on by cursor."""
+    return page_of(item) | {"next_cursor": (str, None)}
+
+
 METADATA = {"timestamp": TIME, "request_id": str, "version": str}
 
 

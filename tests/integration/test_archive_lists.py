@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from chassis.stores import mongo_client, mongo_database
-from scheduler import mongo_runs
+from scheduler import mongo_run_pages
 from scheduler.mongo_runs import Archive
 from scheduler.records import document, run_of_document
 from scheduler.settings import SchedulerSettings
@@ -71,18 +71,18 @@ async def test_a_list_is_a_page_of_all_runs_that_match_in_their_order(
     archive: Archive, monkeypatch: pytest.MonkeyPatch, sort_cost: int
 ) -> None:
     """Whether to sort is little work or much, asked for few or for many."""
-    monkeypatch.setattr(mongo_runs, "SORT_COST", sort_cost)
-    monkeypatch.setattr(mongo_runs, "FEW", 10)
+    monkeypatch.setattr(mongo_run_pages, "SORT_COST", sort_cost)
+    monkeypatch.setattr(mongo_run_pages, "FEW", 10)
     filters: list[tuple[str, ...]] = [(), *itertools.combinations(FIELDS, 1), ("task_id", "status"),
                                       ("task_id", "status", "created_ms"), ("worker_id", "contract")]  # fmt: skip
     for names, ascending in itertools.product(filters, (False, True)):
         query = {name: VALUES[name] for name in names}
         matching = [run for run in some_runs() if all(FIELDS[name](run, VALUES[name]) for name in names)]
-        assert await archive.count(query) == len(matching)
+        assert await archive.pages.count(query) == len(matching)
         for sort, time in TIMES.items():
             matching.sort(key=lambda run: (time(run), run.spec.run_id), reverse=not ascending)
             for offset, limit in ((3, 5), (7, 50), (30, 20)):
-                found = await archive.find(query, sort=sort, ascending=ascending, offset=offset, limit=limit)
+                found = await archive.pages.find(query, sort=sort, ascending=ascending, offset=offset, limit=limit)
                 ids = [run_of_document(row).spec.run_id for row in found]
                 assert ids == [run.spec.run_id for run in matching[offset : offset + limit]], (query, sort, ascending)
 

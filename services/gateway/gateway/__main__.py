@@ -18,6 +18,7 @@ from gateway.apps import Parts, build_apps, listeners
 from gateway.backend import Backend
 from gateway.body_budget import BodyBudget
 from gateway.connections import ConnectionLimits
+from gateway.cursors import Cursors
 from gateway.event_feed import EventFeed
 from gateway.event_stream import Streams
 from gateway.log_follower import LogFollower
@@ -29,6 +30,7 @@ from gateway.redis_buckets import make_limits
 from gateway.redis_idempotency import Idempotency
 from gateway.run_watcher import RunWatcher
 from gateway.settings import GatewaySettings
+from gateway.tokens import signing_secret
 from gateway.traffic import Traffic
 from gateway.webhooks.service import Webhooks
 
@@ -49,7 +51,9 @@ class Gateway:
         database = mongo_database(self._mongo, settings, "gateway")
         self._keys = MongoKeys(database)
         self._watcher = RunWatcher(self._events, self._fetch)
-        access = make_access(self._keys, settings)
+        jwt_secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret is not None else None
+        secret = signing_secret(jwt_secret, settings.jwt_secret_file)
+        access = make_access(self._keys, settings, secret)
         self._follower = LogFollower(self._events, self._watcher, self._read_lines)
         self._streams = Streams(partial(access.authorize, role=Role.VIEWER), per_key=settings.max_streams_per_key)
         probes = self._probes()
@@ -62,6 +66,7 @@ class Gateway:
                 settings=settings,
                 backend=self._backend,
                 access=access,
+                cursors=Cursors(secret),
                 idempotency=Idempotency(self._redis),
                 watcher=self._watcher,
                 probes=probes,

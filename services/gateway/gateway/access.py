@@ -16,13 +16,12 @@ from typing import Any, Protocol
 
 from chassis.errors import Forbidden, Unauthenticated
 from chassis.logs import get_logger
-from pydantic import SecretStr
 
 from gateway.exchange import Call
 from gateway.jwks import OutsideBearer, OutsideIssuer, make_issuer
 from gateway.rate_limits import Limit
 from gateway.settings import GatewaySettings
-from gateway.tokens import Tokens, signing_secret
+from gateway.tokens import Tokens
 
 log = get_logger("access")
 MAX_CACHED = 10_000
@@ -87,18 +86,14 @@ class KeyStore(Protocol):
         """Whether there was one to remove."""
 
 
-def make_access(keys: KeyStore, settings: GatewaySettings) -> "Access":
-    """The access that the settings describe."""
-
-    def plain(secret: SecretStr | None) -> str | None:
-        return secret.get_secret_value() if secret is not None else None
-
-    admin_key = plain(settings.trawl_api_key)
+def make_access(keys: KeyStore, settings: GatewaySettings, secret: bytes) -> "Access":
+    """The access that the settings describe. `secret` signs tokens."""
+    admin_key = settings.trawl_api_key.get_secret_value() if settings.trawl_api_key is not None else None
     if admin_key is None:
         log.warning("TRAWL_API_KEY is not set: only keys that are already in the database work")
     elif settings.has_weak_key:
         log.warning("TRAWL_API_KEY is a placeholder or short: whoever reaches this machine's ports can guess it")
-    tokens = Tokens(signing_secret(plain(settings.jwt_secret), settings.jwt_secret_file), settings.jwt_ttl_seconds)
+    tokens = Tokens(secret, settings.jwt_ttl_seconds)
     return Access(
         keys, tokens, admin_key=admin_key, cache_seconds=settings.key_cache_seconds, outside=make_issuer(settings)
     )

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from gateway.access import Access
 from gateway.backend import Backend
 from gateway.body_budget import BodyBudget
+from gateway.cursors import Cursors
 from gateway.edge import Edge, EdgePolicy
 from gateway.event_feed import EventFeed
 from gateway.event_stream import Streams
@@ -50,6 +51,7 @@ from gateway.smartrpa.routes import SmartRpaRoutes
 from gateway.smartrpa.translate import SHAPE as SMARTRPA
 from gateway.system_logs import LogFolder
 from gateway.traffic import Traffic
+from gateway.walks import Walks
 from gateway.webhooks.service import Webhooks
 from gateway.xget.accounts import AccountRoutes
 from gateway.xget.errors import SHAPE as XGET
@@ -64,6 +66,7 @@ class Parts:
     settings: GatewaySettings
     backend: Backend
     access: Access
+    cursors: Cursors
     idempotency: Idempotency
     watcher: RunWatcher
     probes: Probes
@@ -156,14 +159,14 @@ def _native(parts: Parts) -> FastAPI:
     operations = OperationsRoutes(parts.probes, parts.traffic, ("scheduler", "database"), metrics=system.metrics)
     resources = (
         TaskRoutes(parts.backend),
-        RunRoutes(parts.backend, streams.follow_logs),
+        RunRoutes(parts.backend, Walks(parts.cursors), streams.follow_logs),
         ScheduleRoutes(parts.backend),
         WorkerRoutes(parts.backend),
         OutsideWorkerRoutes(parts.backend),
         RunReportRoutes(parts.backend),
         BrowserRoutes(parts.backend),
         KeyRoutes(parts.access),
-        WebhookRoutes(parts.webhooks),
+        WebhookRoutes(parts.webhooks, parts.cursors),
         streams,
         system,
         LogRoutes(LogFolder(log_dir) if log_dir else None),
@@ -177,14 +180,15 @@ def _native(parts: Parts) -> FastAPI:
 
 
 def _member(parts: Parts, name: str, member: _Member, *, asks_for_key: bool) -> FastAPI:
+    walks = Walks(parts.cursors)
     makers: dict[str, Callable[[], list[Endpoint]]] = {
         "smartrpa": lambda: [
             *SmartRpaRoutes(parts.backend, parts.watcher, parts.settings.wait_seconds).endpoints(),
             *KeepsakeRoutes(parts.backend).endpoints(),
         ],
-        "management": lambda: management_endpoints(parts.backend),
-        "pipeline": PipelineRoutes(parts.backend).endpoints,
-        "xget": partial(xget_endpoints, parts.backend, AccountRoutes(parts.backend).endpoints()),
+        "management": lambda: management_endpoints(parts.backend, walks),
+        "pipeline": PipelineRoutes(parts.backend, walks).endpoints,
+        "xget": partial(xget_endpoints, parts.backend, walks, AccountRoutes(parts.backend).endpoints()),
     }
     endpoints = makers[name]() if name in makers else []
     operations = OperationsRoutes(parts.probes, parts.traffic, member.needs)

@@ -35,6 +35,10 @@ class UnknownParameter(InvalidInput):
     """A query parameter that nothing reads."""
 
 
+class UnfitCursor(InvalidInput):
+    """A cursor that was not made for this list, was changed, or is too old. 422 in every contract."""
+
+
 class TooLarge(InvalidInput):
     """The body is over the limit."""
 
@@ -67,6 +71,7 @@ STATUSES: Mapping[type[TrawlError], int] = {
     Conflict: 409,
     TooLarge: 413,
     UnsupportedMedia: 415,
+    UnfitCursor: 422,
     InvalidInput: 422,
     Exhausted: 429,
     InternalError: 500,

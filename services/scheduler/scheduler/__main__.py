@@ -33,6 +33,7 @@ from scheduler.grpc_runs import RunApi, WorkApi
 from scheduler.grpc_standings import StandingApi
 from scheduler.grpc_tasks import TaskApi
 from scheduler.leasing import Leasing
+from scheduler.list_runs import ListRuns
 from scheduler.lost_runs import LostRuns
 from scheduler.mongo_runs import Archive
 from scheduler.mongo_tasks import Tasks
@@ -42,6 +43,7 @@ from scheduler.queueing import Queueing
 from scheduler.read_runs import ReadRuns
 from scheduler.rebuild import Rebuilder
 from scheduler.redis_runs import LiveRuns
+from scheduler.redis_snapshot import LiveSnapshots
 from scheduler.self_starting import SelfStarting
 from scheduler.settings import SchedulerSettings
 from scheduler.standings import Standings
@@ -102,7 +104,8 @@ class Scheduler:
             tasks=tasks, live=live, archive=archive, announcer=announcer, durations=durations,
             inline_parameters_bytes=settings.inline_parameters_bytes, gate=self.selfstart.gate,
         )  # fmt: skip
-        self.reader = ReadRuns(live, archive, durations)
+        lists = ListRuns(live, LiveSnapshots(redis), archive.pages)
+        self.reader = ReadRuns(live, archive, durations, lists=lists)
         self.aborter = AbortRun(live=live, reader=self.reader, finish=self.finish, announcer=announcer, ended=ended)
         self.standings = Standings(database, tasks=tasks, reader=self.reader, announcer=announcer)
         self.changes = ChangeTasks(

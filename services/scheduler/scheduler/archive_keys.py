@@ -10,6 +10,8 @@ from typing import Any
 
 Query = Mapping[str, Any]
 
+# A task's runs in the order of their ids. Any other list in that order is walked or sorted.
+TASK_BY_ID = "by_task_id"
 CREATED, STARTED, COMPLETED = "created_ms", "started_ms", "completed_ms"
 # Fields of a filter by its name. The most selective first: the first whose fields a query names is taken.
 FILTERS: Mapping[str, tuple[str, ...]] = {
@@ -34,19 +36,27 @@ COMPOSED: Mapping[str, tuple[str, str]] = (
 )
 
 
+def run_key(run_id: int) -> str:
+    """A run's `_id`: fixed width, so that strings sort as numbers."""
+    return f"{run_id:015d}"
+
+
 def composed_keys(document: Query, run_id: int) -> dict[str, str]:
     """The keys of one archived run: those whose fields it has. Times and `run_id` have at most 15 digits."""
-    return {
+    keys = {
         key: f"{' '.join(str(document[field]) for field in FILTERS[name])} {document[time]:015d}{run_id:015d}"
         for key, (name, time) in COMPOSED.items()
         if all(field in document for field in FILTERS[name])
     }
+    return keys | {TASK_BY_ID: f"{document['task_id']} {run_id:015d}"}
 
 
 def composed(query: Query, time: str = CREATED) -> tuple[dict[str, Any], str]:
     """(the query by a composed key in the order of that time, that key's name; none when no key has that order)"""
     name = next(name for name, fields in FILTERS.items() if all(_is_value(query.get(field)) for field in fields))
     key = next((key for key, parts in COMPOSED.items() if parts == (name, time)), "")
+    if (name, time) == ("by_task", "_id"):
+        key = TASK_BY_ID
     if not key:
         return dict(query), ""
     fields = FILTERS[name]
@@ -57,6 +67,21 @@ def composed(query: Query, time: str = CREATED) -> tuple[dict[str, Any], str]:
     # "!" comes right after the space.
     high = f"{values} {span['$lt']:015d}" if "$lt" in span else f"{values}!"
     return {key: {"$gte": low, "$lt": high}, **rest}, key
+
+
+def behind(query: Query, time: str, value: int, run_id: int, *, ascending: bool) -> dict[str, Any] | None:
+    """The query, only for what comes behind that time and run in the order of `time`; None when no key has that order.
+
+    The other conditions stay as they are, so that a query which was rewritten for another order is taken as well.
+    """
+    wanted, key = composed({name: part for name, part in query.items() if not name.startswith("by")}, time)
+    if not key:
+        return None
+    low, high = wanted[key]["$gte"], wanted[key]["$lt"]
+    text = low[: low.rindex(" ") + 1] + ("" if time == "_id" else f"{value:015d}") + f"{run_id:015d}"
+    if ascending:
+        return {key: {"$gt": text, "$lt": high}} if text >= low else {key: wanted[key]}
+    return {key: {"$gte": low, "$lt": min(text, high)}}
 
 
 def _is_value(value: object) -> bool:

@@ -18,6 +18,7 @@ from scheduler.mongo_runs import Archive
 from scheduler.mongo_tasks import Tasks
 from scheduler.read_runs import ReadRuns
 from scheduler.records import run_of_document
+from scheduler.run_order import Place
 from scheduler.start_runs import Reserved, StartRuns
 
 MAX_PAGE = 1_000
@@ -46,25 +47,31 @@ class DeadLetters:
                 raise NotFound(f"no task is named {request.task_name!r}", resource="task")
             query["task_id"] = task.id
         answer = queues_pb2.ListDeadLettersResponse()
-        skipped = 0
-        offset = 0
-        while len(answer.runs) < request.limit:
-            rows = await self._archive.find(query, sort="created_at", ascending=False, offset=offset, limit=PART)
-            for run in await self._not_requeued([run_of_document(row) for row in rows]):
-                if skipped < request.offset:
-                    skipped += 1
-                elif len(answer.runs) < request.limit:
-                    answer.runs.append(_letter(run))
-            offset += len(rows)
-            if len(rows) < PART:
-                break
-        total = await self._archive.count(query)
+        found = await self._page(query, Place.parse(request.after), request.offset + request.limit + 1)
+        shown = found[request.offset : request.offset + request.limit]
+        answer.runs.extend(map(_letter, shown))
+        if len(found) > request.offset + request.limit:
+            answer.next = Place((shown[-1].spec.created_ms, shown[-1].spec.run_id)).text()
+        total = await self._archive.pages.count(query)
         if not request.task_name:
             total -= await self._book.count_requeued()
         answer.total = max(total, len(answer.runs))
         answer.messages_total, messages = await self._messages()
         answer.messages.extend(messages)
         return answer
+
+    async def _page(self, query: dict[str, object], place: Place | None, limit: int) -> list[pb.Run]:
+        """The newest of them behind the place."""
+        found: list[pb.Run] = []
+        key = place.key if place else None
+        while len(found) < limit:
+            rows = await self._archive.pages.after(query, key, sort="created_at", ascending=False, limit=PART)
+            runs = [run_of_document(row) for row in rows]
+            found += await self._not_requeued(runs)
+            if len(rows) < PART:
+                break
+            key = (runs[-1].spec.created_ms, runs[-1].spec.run_id)
+        return found[:limit]
 
     async def _not_requeued(self, runs: Sequence[pb.Run]) -> list[pb.Run]:
         requeued = await self._book.requeued([run.spec.run_id for run in runs])

@@ -4,7 +4,7 @@ Order for a retry: parked document, then Redis. Order for an end: Redis, archive
 repeated, so a batch that failed half-way is simply handled again.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from chassis.clock import now_ms
@@ -22,7 +22,7 @@ from scheduler.events import Announcer, run_event
 from scheduler.mongo_runs import Archive, LogChunk, Parked
 from scheduler.parked import ParkedRuns
 from scheduler.records import FROM_PROTO, TO_PROTO, document, ended_run, external_key
-from scheduler.redis_runs import Ending, LiveRuns
+from scheduler.redis_runs import Changes, Ending, LiveRuns
 from scheduler.run import ErrorCode, Retry, Status
 
 log = get_logger("finish")
@@ -123,21 +123,24 @@ class FinishRuns:
         await self._archive.park([end.parked for end in ends if end.parked])
         verdicts = await self._live.finish([_ending(end) for end in ends], now)
         unknown = [
-            end.run.spec.run_id for end, (verdict, _) in zip(ends, verdicts, strict=True) if verdict == "unknown"
+            end.run.spec.run_id for end, (verdict, *_) in zip(ends, verdicts, strict=True) if verdict == "unknown"
         ]
         archived = await self._archive.archived(unknown)
         done: list[pb.Run] = []
         waiting: list[Parked] = []
-        for end, (verdict, abort_ms) in zip(ends, verdicts, strict=True):
+        changes: dict[int, Changes] = {}
+        for end, (verdict, abort_ms, changed) in zip(ends, verdicts, strict=True):
             if verdict == "stale" or end.run.spec.run_id in archived:
                 log.info("late report refused", run_id=end.run.spec.run_id, token=end.report.token)
                 continue
             if end.parked is None or (abort_ms and await self._abort_parked(end, abort_ms)):
                 done.append(end.run)
+                if end.parked is None:
+                    changes[end.run.spec.run_id] = changed
             else:
                 waiting.append(end.parked)
         await self._store_logs(ends)
-        await self.archive_runs(done)
+        await self.archive_runs(done, changes)
         retrying = [end.run for end in ends if end.parked in waiting]
         for run in retrying:
             run.status = pb.RUN_STATUS_PENDING
@@ -164,11 +167,16 @@ class FinishRuns:
         )
         await self._announcer.logs_stored([end.run.spec.run_id for end in ends if end.report.logs])
 
-    async def archive_runs(self, runs: Sequence[pb.Run]) -> None:
-        """Move ended runs from Redis to MongoDB and say so. The first end that is archived stays."""
+    async def archive_runs(self, runs: Sequence[pb.Run], changes: Mapping[int, Changes] | None = None) -> None:
+        """Move ended runs from Redis to MongoDB and say so. The first end that is archived stays.
+
+        `changes`: as far as they are known; else Redis is asked.
+        """
         if not runs:
             return
-        before = await self._archive.add([document(run) for run in runs])
+        known = dict(changes or {})
+        known |= await self._live.changes([run.spec.run_id for run in runs if run.spec.run_id not in known])
+        before = await self._archive.add([document(run, known[run.spec.run_id]) for run in runs])
         await self._live.forget([(run.spec.run_id, run.spec.task_id, external_key(run.spec)) for run in runs])
         fresh = [run for run in runs if run.spec.run_id not in before]
         for run in fresh:

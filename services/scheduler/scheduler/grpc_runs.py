@@ -60,8 +60,8 @@ class RunApi(runs_pb2_grpc.RunServiceServicer):
 
     async def ListRuns(self, request: pb.ListRunsRequest, context: Any) -> pb.ListRunsResponse:
         """A page of runs."""
-        runs, total = await self._reader.page(request)
-        return pb.ListRunsResponse(runs=runs, total=total)
+        page = await self._reader.lists.page(request)
+        return pb.ListRunsResponse(runs=page.runs, total=page.total, next=page.next)
 
     async def AbortRun(self, request: pb.AbortRunRequest, context: Any) -> pb.Run:
         """Abort and wait for the proof."""

@@ -9,7 +9,7 @@ from chassis.json_fields import read_json, read_object
 from trawl.scheduler.v1 import runs_pb2, workflows_pb2_grpc
 from trawl.scheduler.v1 import workflows_pb2 as pb
 
-from scheduler.mongo_workflow_executions import Executions
+from scheduler.mongo_workflow_executions import Executions, place_of
 from scheduler.mongo_workflow_items import Chunk, Items, StepKey
 from scheduler.mongo_workflows import Workflows
 from scheduler.records import PRIORITY_NAMES, PRIORITY_NUMBERS
@@ -77,15 +77,17 @@ class WorkflowApi(workflows_pb2_grpc.WorkflowServiceServicer):
         """A page of executions."""
         _check_page(request.offset, request.limit, MAX_EXECUTIONS)
         found, total = await self._executions.page(
-            workflow=request.workflow, status=request.status, offset=request.offset, limit=request.limit
-        )
-        shown = [await self._listed(execution) for execution in found]
+            workflow=request.workflow, status=request.status, offset=request.offset, limit=request.limit + 1,
+            behind=request.after,
+        )  # fmt: skip
+        following = place_of(found[request.limit - 1]) if len(found) > request.limit else ""
+        shown = [await self._listed(execution) for execution in found[: request.limit]]
         left = MAX_ALL_RESULTS
         for execution in shown:
             left -= len(execution.params_json)
             if left < 0:
                 execution.params_json = b""
-        return pb.ListExecutionsResponse(executions=shown, total=total)
+        return pb.ListExecutionsResponse(executions=shown, total=total, next=following)
 
     async def CancelExecution(self, request: pb.CancelExecutionRequest, context: Any) -> pb.WorkflowExecution:
         """Stop every running step, and wait for the proof."""

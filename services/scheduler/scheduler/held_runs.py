@@ -69,7 +69,7 @@ class DependencyGate:
         noted = await self._waiting.completion(task_id)
         if noted is not None:
             return noted[0]
-        rows = await self._archive.find(
+        rows = await self._archive.pages.find(
             {"task_id": task_id, "status": "completed"}, sort="completed_at", ascending=False, offset=0, limit=1
         )
         if not rows:
@@ -89,7 +89,7 @@ class DependencyGate:
         """What is missing of a dependency, in words."""
         if isinstance(dependency, str):
             return f"waits for task {dependency!r}, which does not exist"
-        rows = await self._archive.find(
+        rows = await self._archive.pages.find(
             {"task_id": dependency.id}, sort="created_at", ascending=False, offset=0, limit=1
         )
         said = f"waits for a completed run of task {dependency.name!r}"

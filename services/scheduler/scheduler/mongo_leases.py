@@ -10,7 +10,7 @@ from chassis.stores import mongo_errors
 from motor.motor_asyncio import AsyncIOMotorDatabase
 from pymongo import ASCENDING, ReplaceOne, ReturnDocument
 
-from scheduler.mongo_runs import key
+from scheduler.archive_keys import run_key as key
 
 
 @dataclass(frozen=True, slots=True)

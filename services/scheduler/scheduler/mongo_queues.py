@@ -11,7 +11,7 @@ from chassis.stores import mongo_errors
 from motor.motor_asyncio import AsyncIOMotorDatabase
 from pymongo.errors import DuplicateKeyError
 
-from scheduler.mongo_runs import key
+from scheduler.archive_keys import run_key as key
 from scheduler.redis_queues import QueueState
 
 TRIES = 20

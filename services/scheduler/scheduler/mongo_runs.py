@@ -6,30 +6,20 @@ A run is archived once, by insertion: the first end wins and no later one can ch
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from chassis.errors import InvalidInput
 from chassis.stores import mongo_errors
 from motor.motor_asyncio import AsyncIOMotorDatabase
 from pymongo import ASCENDING, DESCENDING, ReplaceOne
 from pymongo.errors import BulkWriteError
 
-from scheduler.archive_keys import COMPLETED, COMPOSED, CREATED, STARTED, composed
+from scheduler.archive_keys import COMPLETED, COMPOSED, TASK_BY_ID, composed
+from scheduler.archive_keys import run_key as key
+from scheduler.mongo_run_pages import RunPages
 
-SORTABLE = {"created_at": CREATED, "started_at": STARTED, "completed_at": COMPLETED, "id": "_id"}
 CHUNK_BYTES = 8 * 1024 * 1024
 DUPLICATE = 11000
-# An aggregation takes the embedded store 5 ms to plan and half a search's time for each run: it reads no more of a
-# document than is asked for.
-FEW = 100
-# Sorting a run takes the embedded store as long as passing over so many: 10 and 4 us.
-SORT_COST = 2
-
-
-def key(run_id: int) -> str:
-    """A run's `_id`: fixed width, so that strings sort as numbers."""
-    return f"{run_id:015d}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,27 +51,19 @@ class LogChunk:
     lines: Sequence[Mapping[str, Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """How to find a page while few other runs are looked at. `found`: how many match, if the far end is far."""
-
-    query: Mapping[str, Any]
-    order: Sequence[str]
-    found: int = 0
-
-
 class Archive:
     """Every method raises `Unavailable` when MongoDB can't be reached."""
 
     def __init__(self, database: AsyncIOMotorDatabase[dict[str, Any]]) -> None:
         self._runs, self._logs = database["runs"], database["run_logs"]
+        self.pages = RunPages(self._runs)
         self._parked, self._parameters = database["parked_runs"], database["run_parameters"]
 
     async def prepare(self) -> None:
         """Make the indexes: a single-field one for each filter in each order."""
         with mongo_errors():
             # Each costs every run that ends: none without a filter or a sort that a contract offers.
-            for name in ("external_key", *COMPOSED):
+            for name in ("external_key", "ended_tick", TASK_BY_ID, *COMPOSED):
                 await self._runs.create_index([(name, ASCENDING)])
             await self._logs.create_index([("run_id", ASCENDING)])
             for name in ("release_ms", "wake"):
@@ -137,61 +119,9 @@ class Archive:
             rows = await self._runs.find({"external_key": external_key}).sort([("created_ms", -1)]).limit(1).to_list(1)
         return rows[0] if rows else None
 
-    async def find(
-        self, query: Mapping[str, Any], *, sort: str, ascending: bool, offset: int, limit: int
-    ) -> list[dict[str, Any]]:
-        """A page of archived runs: `run` of each and nothing else. Raises `InvalidInput` for an unknown `sort`."""
-        if sort and sort not in SORTABLE:
-            raise InvalidInput(f"sort must be one of {', '.join(SORTABLE)}", field="sort", rule="enum", value=sort)
-        plan = await self._plan(query, SORTABLE[sort or "created_at"], offset, limit)
-        backwards = offset > plan.found // 2 > 0
-        if backwards:  # nearer from the other end
-            limit = min(limit, plan.found - offset)
-            offset = plan.found - offset - limit
-        by = dict.fromkeys(plan.order, ASCENDING if ascending != backwards else DESCENDING)
-        rows = await self._page(plan.query, by, offset, limit)
-        return rows[::-1] if backwards else rows
-
-    async def _plan(self, query: Mapping[str, Any], field: str, offset: int, limit: int) -> _Plan:
-        if not query and field == "_id":
-            return _Plan(query, (field,))
-        ordered, key = composed(query, field)
-        if field == CREATED or (key and CREATED not in query):
-            return _Plan(ordered, (key,))
-        # No key has both: what the filter finds is sorted, or all in that order is walked, whichever is less work.
-        walk = _Plan(ordered, (key,)) if key else _Plan(query, (field, "_id"))
-        all_in_order = {name: value for name, value in query.items() if name != CREATED} if key else {}
-        found, among = await asyncio.gather(self.count(query), self.count(all_in_order))
-        walked = (min(offset, max(0, found - offset)) + limit) * among
-        if SORT_COST * found * found <= walked:
-            return _Plan(composed(query)[0], (field, "_id"))
-        return replace(walk, found=found)
-
-    async def _page(
-        self, query: Mapping[str, Any], by: Mapping[str, int], offset: int, limit: int
-    ) -> list[dict[str, Any]]:
-        if limit <= 0:
-            return []
-        with mongo_errors():
-            if limit <= FEW:
-                cursor = self._runs.find(query, {"run": 1}).sort([*by.items()])
-                return await cursor.skip(offset).limit(limit).to_list(limit)
-            stages: list[dict[str, Any]] = [{"$match": query}, {"$sort": by}, {"$skip": offset}, {"$limit": limit}]
-            return await self._runs.aggregate([*stages, {"$project": {"run": 1}}]).to_list(limit)
-
-    async def count(self, query: Mapping[str, Any]) -> int:
-        """How many archived runs match."""
-        with mongo_errors():
-            if not query:
-                return int(await self._runs.estimated_document_count())  # nothing is ever taken out
-            rows = await self._runs.aggregate(
-                [{"$match": composed(query)[0]}, {"$group": {"_id": None, "n": {"$sum": 1}}}]
-            ).to_list(1)
-        return int(rows[0]["n"]) if rows else 0
-
     async def count_by_status(self) -> dict[str, int]:
         """How many archived runs there are of each status."""
-        counts = {status: await self.count({"status": status}) for status in ("completed", "failed", "aborted")}
+        counts = {status: await self.pages.count({"status": status}) for status in ("completed", "failed", "aborted")}
         return {status: count for status, count in counts.items() if count}
 
     async def count_by_queue(self, since_ms: int) -> dict[str, int]:
@@ -206,7 +136,9 @@ class Archive:
     async def task_counts(self, task_id: int) -> dict[str, int]:
         """How many archived runs of each status a task has."""
         statuses = ("completed", "failed", "aborted")
-        counts = await asyncio.gather(*(self.count({"task_id": task_id, "status": status}) for status in statuses))
+        counts = await asyncio.gather(
+            *(self.pages.count({"task_id": task_id, "status": status}) for status in statuses)
+        )
         return dict(zip(statuses, counts, strict=True))
 
     async def newest_execution_ms(self, task_id: int, limit: int) -> list[int]:
@@ -228,25 +160,34 @@ class Archive:
         with mongo_errors():
             await self._logs.bulk_write(operations, ordered=False)
 
-    async def logs(self, run_id: int, *, offset: int, limit: int, tail: bool) -> tuple[list[dict[str, Any]], int]:
-        """Log lines in order, and how many there are. Reads only the chunks that the page needs."""
+    async def logs(
+        self, run_id: int, *, offset: int, limit: int, tail: bool, behind: str = ""
+    ) -> tuple[list[dict[str, Any]], int, str]:
+        """Log lines in order, how many there are, and the place behind the page, empty at the log's end.
+
+        Reads only the chunks that the page needs. A place is a line's attempt and number in it; `behind` goes before
+        `offset`.
+        """
         with mongo_errors():
             chunks = await self._logs.find({"run_id": run_id}, {"count": 1}).sort([("_id", 1)]).to_list(None)
             total = sum(chunk["count"] for chunk in chunks)
             start = max(0, total - limit) if tail else offset
-            position, skip = 0, 0
+            if behind:
+                start = sum(_lines_up_to(chunk, behind) for chunk in chunks)
+            position, skip, place = 0, 0, ""
             wanted: list[str] = []
             for chunk in chunks:
                 if position + chunk["count"] > start and position < start + limit:
                     if not wanted:
                         skip = start - position
                     wanted.append(chunk["_id"])
+                    place = _place_in(chunk, min(chunk["count"], start + limit - position))
                 position += chunk["count"]
             if not wanted:
-                return [], total
+                return [], total, ""
             rows = await self._logs.find({"_id": {"$in": wanted}}).sort([("_id", 1)]).to_list(None)
         lines = [line for row in rows for line in row["lines"]]
-        return lines[max(0, skip) : max(0, skip) + limit], total
+        return lines[max(0, skip) : max(0, skip) + limit], total, place if start + limit < total else ""
 
     async def park(self, runs: Sequence[Parked]) -> None:
         """Store runs that wait for their next attempt."""
@@ -310,3 +251,18 @@ def _parked(row: Mapping[str, Any]) -> Parked:
     return Parked(
         int(row["_id"][:15]), int(row["release_ms"]), int(row["token"]), bytes(row["spec"]), row.get("wake", "")
     )
+
+
+def _place_in(chunk: Mapping[str, Any], lines: int) -> str:
+    """The place behind so many lines of a log's chunk."""
+    _, attempt, first = chunk["_id"].split(":")
+    return f"{attempt}:{int(first) + lines:09d}"
+
+
+def _lines_up_to(chunk: Mapping[str, Any], place: str) -> int:
+    """How many of a chunk's lines come before that place."""
+    attempt, _, number = place.partition(":")
+    _, own, first = chunk["_id"].split(":")
+    if own != attempt:
+        return int(chunk["count"]) if own < attempt else 0
+    return min(max(0, int(number) - int(first)), int(chunk["count"]))

@@ -11,7 +11,7 @@ from motor.motor_asyncio import AsyncIOMotorDatabase
 from pymongo import ASCENDING, ReplaceOne
 from pymongo.errors import DuplicateKeyError
 
-from scheduler.mongo_runs import key
+from scheduler.archive_keys import run_key as key
 
 Kind = Literal["dependency", "overlap"]
 

@@ -11,9 +11,10 @@ from trawl.scheduler.v1 import runs_pb2 as pb
 from trawl.scraper.v1 import events_pb2 as scraper_pb
 
 from scheduler.archive_keys import composed_keys
-from scheduler.mongo_runs import key
-from scheduler.redis_runs import LiveRun
+from scheduler.archive_keys import run_key as key
+from scheduler.redis_runs import Changes, LiveRun
 from scheduler.run import Status
+from scheduler.run_order import sorted_start_ms
 
 TO_PROTO = {
     Status.PENDING: pb.RUN_STATUS_PENDING,
@@ -65,8 +66,12 @@ def ended_run(spec: pb.RunSpec, end: scraper_pb.RunFinished, status: Status) -> 
     return run
 
 
-def document(run: pb.Run) -> dict[str, Any]:
-    """The archived form: the run itself, and what it is found by. Every byte more costs all lists."""
+def document(run: pb.Run, changes: Changes | None = None) -> dict[str, Any]:
+    """The archived form: the run itself, and what it is found by. Every byte more costs all lists.
+
+    `started_ms` is for sorting: the time of the claim, which lists of live runs have gone by.
+    """
+    changes = changes or Changes()
     found_by = {
         "_id": key(run.spec.run_id),
         "task_id": run.spec.task_id,
@@ -75,9 +80,11 @@ def document(run: pb.Run) -> dict[str, Any]:
         "queue": run.spec.queue,
         "contract": run.spec.contract,
         "created_ms": run.spec.created_ms,
-        "started_ms": run.started_ms,
+        "started_ms": sorted_start_ms(run, changes.claimed_ms),
         "completed_ms": run.completed_ms,
         "execution_ms": max(0, run.completed_ms - run.started_ms) if run.started_ms else 0,
+        "ended_tick": changes.ended_tick,
+        "claimed_tick": changes.claimed_tick if run.started_ms else 0,
     }
     if run.spec.scope:
         found_by["scope"] = run.spec.scope

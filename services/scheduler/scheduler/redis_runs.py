@@ -92,6 +92,17 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
+class Changes:
+    """When a run changed, as lists order it: ticks (see `common.lua`) of its end and its last claim, and that claim's
+    time; 0 = not.
+    """
+
+    ended_tick: int = 0
+    claimed_tick: int = 0
+    claimed_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class LiveRun:
     """A live run's hash, decoded."""
 
@@ -104,6 +115,7 @@ class LiveRun:
     session: str = ""
     hostname: str = ""
     started_ms: int = 0
+    claimed_tick: int = 0
     updated_ms: int = 0
     done: int = 0
     total: int = 0
@@ -135,6 +147,7 @@ def _live(run_id: int, raw: Mapping[bytes, bytes]) -> LiveRun | None:
         session=text(b"ws"),
         hostname=text(b"wh"),
         started_ms=integer(b"sa"),
+        claimed_tick=integer(b"cs"),
         updated_ms=integer(b"up"),
         done=integer(b"dn"),
         total=integer(b"to"),
@@ -231,12 +244,30 @@ class LiveRuns:
             arguments.extend((line.run_id, line.token, line.attempt, line.done, line.total, line.step, line.items))
         return [verdict.decode() for verdict in await self._run("report", arguments)]
 
-    async def finish(self, endings: Sequence[Ending], now: int) -> list[tuple[str, int]]:
-        """Apply ends; answers (applied | again | stale | unknown, when an abort was requested or 0) for each."""
+    async def finish(self, endings: Sequence[Ending], now: int) -> list[tuple[str, int, Changes]]:
+        """Apply ends; answers (applied | again | stale | unknown, when an abort was requested or 0, ...) for each."""
         arguments: list[Any] = [now]
         for end in endings:
             arguments.extend((end.run_id, end.token, end.target, end.not_before_ms, end.why))
-        return [(verdict.decode(), int(float(ab))) for verdict, ab in await self._run("finish", arguments)]
+        return [
+            (verdict.decode(), int(float(ab)), Changes(*(int(float(part)) for part in changes)))
+            for verdict, ab, *changes in await self._run("finish", arguments)
+        ]
+
+    async def changes(self, run_ids: Sequence[int]) -> dict[int, Changes]:
+        """When these runs changed."""
+        if not run_ids:
+            return {}
+        with redis_errors():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for run_id in run_ids:
+                    pipe.hmget(f"{PREFIX}run:{run_id}", "cs", "sa")
+                    pipe.zscore(PREFIX + "idx:ended", run_id)
+                rows = await pipe.execute()
+        return {
+            run_id: Changes(int(ended or 0), *(int(float(part or 0)) for part in claim))
+            for run_id, claim, ended in zip(run_ids, rows[::2], rows[1::2], strict=True)
+        }
 
     async def forget(self, runs: Iterable[tuple[int, int, str]]) -> None:
         """Remove archived runs: (run id, task id, external key)."""

@@ -99,9 +99,9 @@ class Standings:
         """The task as it is now. Raises `NotFound`."""
         task = await self._tasks.get(task_id)
         row = await self._rows.get(task_id) or StandingRow(task_id, task.contract, "", task.task_type)
-        newest, _ = await self._reader.page(pb.ListRunsRequest(task_id=task_id, limit=1))
-        if newest:
-            row = await self._brought_up(row, news_of(newest[0]))
+        newest = await self._reader.newest(task_id)
+        if newest is not None:
+            row = await self._brought_up(row, news_of(newest))
         return Standing(task, row)
 
     async def _brought_up(self, row: StandingRow, news: News) -> StandingRow:

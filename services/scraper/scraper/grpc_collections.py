@@ -35,9 +35,11 @@ class CollectionApi(collections_pb2_grpc.CollectionServiceServicer):
         """A page of a collection."""
         _check_page(request.offset, request.limit)
         rows, total = await self._collections.find(
-            request.task_id, data_type=request.data_type, offset=request.offset, limit=request.limit
-        )
-        return pb.CollectedItems(items=[_item(row) for row in rows], total=total)
+            request.task_id, data_type=request.data_type, offset=request.offset, limit=request.limit + 1,
+            behind=request.after,
+        )  # fmt: skip
+        last = rows[request.limit - 1]["typed" if request.data_type else "place"] if len(rows) > request.limit else ""
+        return pb.CollectedItems(items=[_item(row) for row in rows[: request.limit]], total=total, next=last)
 
     async def Search(self, request: pb.SearchRequest, context: Any) -> pb.CollectedItems:
         """A page of what all collections have."""

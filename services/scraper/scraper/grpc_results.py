@@ -11,7 +11,7 @@ from trawl.scraper.v1 import results_pb2_grpc
 
 from scraper.blobs import LocalBlobs
 from scraper.executor import ExecutorError, Item
-from scraper.mongo_results import Checkpoint, Results
+from scraper.mongo_results import Checkpoint, Results, place_of
 
 MAX_PAGE = 10_000
 
@@ -27,9 +27,12 @@ class ResultApi(results_pb2_grpc.ResultServiceServicer):
         if not 0 <= request.offset <= 10**9 or not 0 < request.limit <= MAX_PAGE:
             raise InvalidInput("the page is out of range", field="page")
         rows, total = await self._results.find(
-            request.run_id, data_type=request.data_type, offset=request.offset, limit=request.limit
-        )
-        return pb.ListResultsResponse(items=[_item(row) for row in rows], total=total)
+            request.run_id, data_type=request.data_type, offset=request.offset, limit=request.limit + 1,
+            behind=request.after,
+        )  # fmt: skip
+        following = place_of(rows[request.limit - 1]) if len(rows) > request.limit else ""
+        shown = [_item(row) for row in rows[: request.limit]]
+        return pb.ListResultsResponse(items=shown, total=total, next=following)
 
     async def StreamResults(
         self, request: pb.ListResultsRequest, context: Any

@@ -148,12 +148,17 @@ class Collections:
                 found |= {row["_id"]: row for row in await self._items.find(some).to_list(None)}
         return found
 
-    async def find(self, task_id: int, *, data_type: str, offset: int, limit: int) -> tuple[list[dict[str, Any]], int]:
-        """A page of a collection in the order of the first finds, and how many there are."""
+    async def find(
+        self, task_id: int, *, data_type: str, offset: int, limit: int, behind: str = ""
+    ) -> tuple[list[dict[str, Any]], int]:
+        """A page of a collection in the order of the first finds, and how many there are. `behind`: only what comes
+        behind that place of the collection, or of the type.
+        """
         name, prefix = ("typed", type_key(task_id, data_type)) if data_type else ("place", task_key(task_id))
         query = _below(name, prefix)
+        later = {name: {"$gt": behind, "$lt": f"{prefix};"}} if behind else query
         with mongo_errors():
-            cursor = self._items.find(query).sort([(name, ASCENDING)])
+            cursor = self._items.find(later).sort([(name, ASCENDING)])
             rows = await cursor.skip(offset).limit(limit).to_list(limit)
             groups = await self._items.aggregate(
                 [{"$match": query}, {"$group": {"_id": None, "n": {"$sum": 1}}}]

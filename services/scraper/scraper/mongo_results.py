@@ -35,6 +35,11 @@ def item_key(run_id: int, item: Item, position: int) -> str:
     return f"{run_key(run_id)}:k{hashlib.blake2b(item.key.encode(), digest_size=16).hexdigest()}"
 
 
+def place_of(row: Mapping[str, Any]) -> str:
+    """Where an item stands in its run."""
+    return f"{row['position']} {row['_id']}"
+
+
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """Where an attempt goes on: the executor's own state, and how many items had been emitted."""
@@ -99,18 +104,35 @@ class Results:
                 await self.collections.drop_items([row["ref"] for row in rows if ":r" in row.get("ref", "")])
                 await self._results.delete_many({"_id": {"$in": [row["_id"] for row in rows]}})
 
-    async def find(self, run_id: int, *, data_type: str, offset: int, limit: int) -> tuple[list[dict[str, Any]], int]:
-        """A page of a run's items in order, and how many there are."""
+    async def find(
+        self, run_id: int, *, data_type: str, offset: int, limit: int, behind: str = ""
+    ) -> tuple[list[dict[str, Any]], int]:
+        """A page of a run's items in order, and how many there are. `behind`: only what comes behind that place (see
+        `place_of`).
+        """
         query: dict[str, Any] = {"run_id": run_id}
         if data_type:
             query["data_type"] = data_type
+        rows: list[dict[str, Any]] = []
+        later = query
+        if behind:
+            position, _, last = behind.partition(" ")
+            later = query | {"position": {"$gt": int(position)}}
+            rows = [
+                row for row in await self._sorted(query | {"position": int(position)}, 0, None) if row["_id"] > last
+            ]
+        if len(rows) < limit:
+            rows += await self._sorted(later, offset, limit - len(rows))
         with mongo_errors():
-            cursor = self._results.find(query).sort([("position", ASCENDING), ("_id", ASCENDING)])
-            rows = await cursor.skip(offset).limit(limit).to_list(limit)
             counted = await self._results.aggregate(
                 [{"$match": query}, {"$group": {"_id": None, "n": {"$sum": 1}}}]
             ).to_list(1)
-        return await self._resolved(rows), counted[0]["n"] if counted else 0
+        return await self._resolved(rows[:limit]), counted[0]["n"] if counted else 0
+
+    async def _sorted(self, query: Mapping[str, Any], offset: int, limit: int | None) -> list[dict[str, Any]]:
+        with mongo_errors():
+            cursor = self._results.find(query).sort([("position", ASCENDING), ("_id", ASCENDING)]).skip(offset)
+            return await (cursor.limit(limit) if limit else cursor).to_list(limit)
 
     async def _resolved(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The rows with what they only name filled in."""

@@ -22,6 +22,7 @@ from gateway.masking import veil_of
 from gateway.redis_idempotency import HEADER, operation_id
 from gateway.routing import Doc, Endpoint
 from gateway.trigger_checks import TriggerChecks
+from gateway.walks import HEADER_QUERY, Walks
 
 Json = Any
 LOG_LINES = 1_000
@@ -43,8 +44,8 @@ TAG = "executions"
 class ExecutionRoutes:
     """Handlers of `/tasks/{taskName}/execute/…`, `/tasks/running/…` and `/tasks/executions/cancel/…`."""
 
-    def __init__(self, backend: Backend) -> None:
-        self._backend, self._checks = backend, TriggerChecks(backend)
+    def __init__(self, backend: Backend, walks: Walks) -> None:
+        self._backend, self._walks, self._checks = backend, walks, TriggerChecks(backend)
 
     async def execute(self, call: Call) -> Answer:
         """Start a run of the named task."""
@@ -111,21 +112,17 @@ class ExecutionRoutes:
         except NotFound as error:
             raise NotFound(f"任务不存在: {name}", field="taskName") from error
         task_id = detail.task.id
-        page = await self._runs(task_id, limit=limit, offset=offset)
+        request = _list_of(task_id, limit=limit, offset=offset)
+        goes_on = self._walks.enter(request, query.raw)
+        page = await self._backend.run(self._backend.runs.ListRuns, request)
         runs = {run.spec.run_id: run for run in page.runs}
-        if "limit" not in query.raw and "offset" not in query.raw:
-            live = await asyncio.gather(
-                self._runs(task_id, limit=MAX_LIVE, status=runs_pb2.RUN_STATUS_RUNNING),
-                self._runs(task_id, limit=MAX_LIVE, status=runs_pb2.RUN_STATUS_PENDING),
-            )
+        if not (goes_on or "limit" in query.raw or "offset" in query.raw):
+            statuses = (runs_pb2.RUN_STATUS_RUNNING, runs_pb2.RUN_STATUS_PENDING)
+            lists = (_list_of(task_id, limit=MAX_LIVE, status=status) for status in statuses)
+            live = await asyncio.gather(*(self._backend.run(self._backend.runs.ListRuns, one) for one in lists))
             runs = {run.spec.run_id: run for answer in live for run in answer.runs} | runs
         shown = await self._with_logs(call, sorted(runs.values(), key=lambda run: -run.spec.run_id))
-        return with_total(shown, max(page.total, len(shown)))
-
-    async def _runs(self, task_id: int, **query: Any) -> runs_pb2.ListRunsResponse:
-        request = runs_pb2.ListRunsRequest(task_id=task_id, sort="created_at", **query)
-        answer: runs_pb2.ListRunsResponse = await self._backend.run(self._backend.runs.ListRuns, request)
-        return answer
+        return with_total(shown, max(page.total, len(shown)), self._walks.header(request, page))
 
     async def _with_logs(self, call: Call, runs: Sequence[runs_pb2.Run]) -> list[Json]:
         most = max(1, min(LOG_LINES, LISTED_LINES // max(1, len(runs))))
@@ -195,7 +192,7 @@ class ExecutionRoutes:
               for how, summary in (("api", "通过API执行任务"), ("manual", "手动执行任务"))),
             Endpoint("GET", "/tasks/running/{task_name}", self.executions,
                      Doc("查询任务名称的所有执行", TAG, answer=examples.EXECUTIONS, errors=(400, 404),
-                         query=[("limit", "integer", "1-1000"), ("offset", "integer", "跳过的执行数")],
+                         query=[("limit", "integer", "1-1000"), ("offset", "integer", "跳过的执行数"), HEADER_QUERY],
                          description="Newest first: every execution that has not ended, and others up to 100. The "
                          "logs of all of them together hold at most 20,000 lines."), Role.VIEWER),
             Endpoint("DELETE", f"{cancel}/by-ids", self.cancel_by_ids,
@@ -209,3 +206,8 @@ class ExecutionRoutes:
             Endpoint("DELETE", f"{cancel}/all", self.cancel_all,
                      Doc("取消所有任务", TAG, answer={"count": 5}), Role.OPERATOR),
         ]  # fmt: skip
+
+
+def _list_of(task_id: int, **query: Any) -> runs_pb2.ListRunsRequest:
+    """A task's runs, newest first."""
+    return runs_pb2.ListRunsRequest(task_id=task_id, sort="created_at", **query)

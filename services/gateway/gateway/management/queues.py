@@ -17,6 +17,7 @@ from gateway.management.request import MAX_NAME, query_of, with_total
 from gateway.masking import veil_of
 from gateway.routing import Doc, Endpoint
 from gateway.times import iso_seconds
+from gateway.walks import HEADER_QUERY, Walks
 
 Json = Any
 # Ending a quarter of a million runs takes a while.
@@ -28,8 +29,8 @@ TAG = "queues"
 class QueueRoutes:
     """Handlers of `/queues`."""
 
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
+    def __init__(self, backend: Backend, walks: Walks) -> None:
+        self._backend, self._walks = backend, walks
 
     async def queues(self, _call: Call) -> Answer:
         """List the queues."""
@@ -73,12 +74,13 @@ class QueueRoutes:
             limit=query.integer("limit", 1, MAX_LISTED, 100),
             task_name=query.text("taskName", MAX_NAME),
         )
+        self._walks.enter(request, query.raw)
         answer = await self._backend.run(self._backend.queues.ListDeadLetters, request, extra_seconds=20)
         letters = [veil_of(call, letter.run).run(letter_json(letter)) for letter in answer.runs]
         if not request.task_name and len(letters) < request.limit:
             letters += [message_json(letter) for letter in answer.messages]
         total = answer.total + (0 if request.task_name else answer.messages_total)
-        return with_total(letters, total)
+        return with_total(letters, total, self._walks.header(request, answer))
 
     async def requeue(self, call: Call) -> Answer:
         """Start a failed run again."""
@@ -97,6 +99,7 @@ class QueueRoutes:
             ("taskName", "string", "只看此任务"),
             ("limit", "integer", "1-1000"),
             ("offset", "integer", "跳过的数量"),
+            HEADER_QUERY,
         ]
         return [
             Endpoint("GET", "/queues", self.queues,

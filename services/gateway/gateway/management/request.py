@@ -172,6 +172,6 @@ def changed_schedule(raw: dict[str, Json], metadata: dict[str, Json]) -> tuple[t
     return task, members
 
 
-def with_total(items: Sequence[Json], total: int) -> Answer:
+def with_total(items: Sequence[Json], total: int, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Answer:
     """A part of a list, with the length of the whole in `X-Total-Count`."""
-    return Answer(orjson.dumps(items), 200, ((b"x-total-count", str(total).encode()),))
+    return Answer(orjson.dumps(items), 200, ((b"x-total-count", str(total).encode()), *headers))

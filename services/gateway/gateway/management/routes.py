@@ -9,15 +9,16 @@ from gateway.management.queues import QueueRoutes
 from gateway.management.tasks import TaskRoutes
 from gateway.management.workflows import WorkflowRoutes
 from gateway.routing import Endpoint
+from gateway.walks import Walks
 
 
-def management_endpoints(backend: Backend) -> list[Endpoint]:
+def management_endpoints(backend: Backend, walks: Walks) -> list[Endpoint]:
     """The busiest first."""
     resources = (
-        ExecutionRoutes(backend),
-        WorkflowRoutes(backend),
+        ExecutionRoutes(backend, walks),
+        WorkflowRoutes(backend, walks),
         TaskRoutes(backend),
-        QueueRoutes(backend),
+        QueueRoutes(backend, walks),
         EndpointRoutes(backend),
     )
     return [_with_media_check(endpoint) for resource in resources for endpoint in resource.endpoints()]

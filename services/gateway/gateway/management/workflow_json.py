@@ -71,7 +71,9 @@ def _step(raw: Json, index: int) -> pb.WorkflowStep:
     try:
         return _read_step(raw, place)
     except InvalidInput as error:
-        raise error.with_details(step=str(raw.get("id"))[:64]) from error
+        step = str(raw.get("id"))[:64]
+        message = f"{error.message} (步骤 {step!r})"
+        raise InvalidInput(message, field=error.field, **{**error.details, "step": step}) from error
 
 
 def _read_step(raw: dict[str, Json], place: str) -> pb.WorkflowStep:

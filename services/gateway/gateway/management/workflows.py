@@ -22,6 +22,7 @@ from gateway.management.workflow_json import STATUSES, definition_of, execution_
 from gateway.masking import Veil, holds_hidden, restored, sees_secrets, veil_of
 from gateway.redis_idempotency import HEADER, operation_id
 from gateway.routing import Doc, Endpoint
+from gateway.walks import HEADER_QUERY, Walks
 
 Json = Any
 TAG = "workflows"
@@ -50,14 +51,14 @@ _EXECUTION: Json = {**_STARTED, "version": 1, "completedAt": None, "params": {},
               "cancelRequestedAt": None, "steps": [_STEP_STATE]}  # fmt: skip
 _PAGE = [("limit", "integer", "1 – 1000"), ("offset", "integer", "")]
 _EXECUTION_PAGE = [("workflow", "string", "工作流名称"), ("status", "string", ", ".join(STATUSES)),
-                   ("limit", "integer", "1 – 100"), ("offset", "integer", "")]  # fmt: skip
+                   ("limit", "integer", "1 – 100"), ("offset", "integer", ""), HEADER_QUERY]  # fmt: skip
 
 
 class WorkflowRoutes:
     """Handlers of `/workflows`."""
 
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
+    def __init__(self, backend: Backend, walks: Walks) -> None:
+        self._backend, self._walks = backend, walks
 
     async def create(self, call: Call) -> Answer:
         """Store a new workflow."""
@@ -142,8 +143,10 @@ class WorkflowRoutes:
             workflow=query.text("workflow", 100), status=query.choice("status", STATUSES),
             offset=query.integer("offset", 0, MAX_OFFSET, 0), limit=query.integer("limit", 1, 100, 20),
         )  # fmt: skip
+        self._walks.enter(request, query.raw)
         answer = await self._ask("ListExecutions", request)
-        return Answer.json([_seen_execution(call, execution) for execution in answer.executions])
+        shown = [_seen_execution(call, execution) for execution in answer.executions]
+        return Answer(orjson.dumps(shown), headers=self._walks.header(request, answer))
 
     async def execution(self, call: Call) -> Answer:
         """One execution with its steps."""

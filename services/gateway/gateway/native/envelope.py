@@ -103,14 +103,15 @@ class Page:
         """Entries before the page."""
         return (self.number - 1) * self.size
 
-    def answer(self, call: Call, items: Sequence[Json], total: int) -> Answer:
-        """The page as the contract shows one."""
+    def answer(self, call: Call, items: Sequence[Json], total: int, **more: Json) -> Answer:
+        """The page as the contract shows one, with `more` beside: `next_cursor` where a list has one."""
         data = {
             "items": items,
             "total": total,
             "page": self.number,
             "size": self.size,
             "total_pages": -(-total // self.size),
+            **more,
         }
         return ok(call, data)
 

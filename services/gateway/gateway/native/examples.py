@@ -3,6 +3,7 @@
 from typing import Any
 
 from gateway.routing import SchemaNotes
+from gateway.walks import QUERY as CURSOR
 
 Json = Any
 NOTES = SchemaNotes(
@@ -10,9 +11,10 @@ NOTES = SchemaNotes(
     nullable=frozenset({
         "ahead", "completed_at", "delivered_at", "disabled_at", "disabled_reason", "error", "error_code",
         "error_message", "estimated_completion", "exact", "execution_time", "external_id", "how",
-        "last_execution_status", "last_heartbeat", "last_run_at", "next_attempt_at", "next_run_at", "note", "queue",
-        "rate_limit", "reason", "requested_at", "retry_at", "run_id", "schedule", "started_at", "status_code", "step",
-        "stop", "stopped_at", "task_id", "until", "waiting_reason", "worker_hostname", "worker_id",
+        "last_execution_status", "last_heartbeat", "last_run_at", "next_attempt_at", "next_cursor", "next_run_at",
+        "note", "queue", "rate_limit", "reason", "requested_at", "retry_at", "run_id", "schedule", "started_at",
+        "status_code", "step", "stop", "stopped_at", "task_id", "until", "waiting_reason",
+        "worker_hostname", "worker_id",
     }),
     free=frozenset({"data", "details", "metadata", "parameters", "payload", "result", "value"}),
 )  # fmt: skip
@@ -28,12 +30,20 @@ def _list(item: Json, size: int = 20) -> dict[str, Json]:
     return _answer({"items": [item], "total": 1, "page": 1, "size": size, "total_pages": 1})
 
 
+def _walked(item: Json, size: int = 20) -> dict[str, Json]:
+    """A list that goes on by cursor."""
+    page = _list(item, size)
+    page["data"]["next_cursor"] = "aW0xOjE3MDUzMTQ2MDAwMDAuMTIzLjAxMjM0NTY3ODlhYg"
+    return page
+
+
 # For other modules of examples.
-TIME, answer_of, list_of = _TIME, _answer, _list
+TIME, answer_of, list_of, walked_of = _TIME, _answer, _list, _walked
 
 _PAGE = [("page", "integer", "页码，默认1"), ("size", "integer", "页大小，最大1000")]
 _ORDER = [("sort", "string", "排序字段，默认created_at"), ("order", "string", "asc 或 desc，默认desc")]
-PAGE_QUERY = _PAGE
+_WALK = [*_PAGE, CURSOR]
+PAGE_QUERY, WALK_QUERY = _PAGE, _WALK
 TASK_QUERY = [
     *_PAGE,
     ("status", "string", "active 或 paused"),
@@ -43,7 +53,7 @@ TASK_QUERY = [
     *_ORDER,
 ]
 RUN_QUERY = [
-    *_PAGE,
+    *_WALK,
     ("task_id", "integer", "任务ID"),
     ("status", "string", "pending, running, completed, failed, aborted"),
     ("worker_id", "string", "Worker ID"),
@@ -58,7 +68,7 @@ PREVIEW_QUERY = [
     ("down_from", "string", "假设停机的开始时间 (ISO 8601)"),
     ("down_to", "string", "假设停机的结束时间 (ISO 8601)"),
 ]
-RESULT_QUERY = [*_PAGE, ("data_type", "string", "数据类型")]
+RESULT_QUERY = [*_WALK, ("data_type", "string", "数据类型")]
 WORKER_QUERY = [
     *_PAGE,
     ("status", "string", "active, draining, offline"),
@@ -172,7 +182,7 @@ _RUN = {
     "contract": "scheduler",
 }
 _LOG = {"timestamp": _TIME, "level": "info", "message": "118 prices updated"}
-RUN_LIST = _list(_RUN)
+RUN_LIST = _walked(_RUN)
 RUN_DETAIL = _answer(
     {
         **_RUN,
@@ -190,8 +200,8 @@ RUN_DETAIL = _answer(
 )
 RUN_ABORTED = _answer({"id": 123, "status": "aborted", "completed_at": _TIME, "message": "任务运行已中止"})
 RUN_RESTARTED = _answer({"original_run_id": 123, "new_run_id": 124, "status": "pending", "started_at": _TIME})
-LOG_LIST = _list(_LOG, 100)
-RESULT_LIST = _list(
+LOG_LIST = _walked(_LOG, 100)
+RESULT_LIST = _walked(
     {
         "id": "123-0",
         "run_id": 123,

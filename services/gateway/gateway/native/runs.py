@@ -28,6 +28,7 @@ from gateway.native.translate import (
 )
 from gateway.routing import Doc, Endpoint, Handler
 from gateway.times import day_end_ms, day_start_ms, iso_seconds
+from gateway.walks import Walks
 
 Json = Any
 SORTS = ("created_at", "started_at", "completed_at", "id")
@@ -42,8 +43,8 @@ TAG = "runs"
 class RunRoutes:
     """Handlers of `/runs`."""
 
-    def __init__(self, backend: Backend, follow_logs: Handler) -> None:
-        self._backend, self._follow_logs = backend, follow_logs
+    def __init__(self, backend: Backend, walks: Walks, follow_logs: Handler) -> None:
+        self._backend, self._walks, self._follow_logs = backend, walks, follow_logs
 
     async def list_runs(self, call: Call) -> Answer:
         """List runs of all contracts."""
@@ -63,9 +64,10 @@ class RunRoutes:
         )
         if status:
             request.status = RUN_STATUSES[status]
+        self._walks.enter(request, query.raw)
         answer = await self._backend.run(self._backend.runs.ListRuns, request)
         items = [veil_of(call, run).run(run_item(run)) for run in answer.runs]
-        return page.answer(call, items, answer.total)
+        return page.answer(call, items, answer.total, next_cursor=self._walks.following(request, answer))
 
     async def detail(self, call: Call) -> Answer:
         """Show a run with the end of its log."""
@@ -99,24 +101,28 @@ class RunRoutes:
         """Page through a run's log, or follow it."""
         if query_of(call).choice("follow", ("true", "false")) == "true":
             return await self._follow_logs(call)
-        page = Page(query_of(call), 100)
+        query = query_of(call)
+        page = Page(query, 100)
         request = runs_pb2.ListLogsRequest(run_id=_run_id(call), offset=page.offset, limit=page.size)
+        self._walks.enter(request, query.raw)
         answer = await self._backend.run(self._backend.runs.ListLogs, request)
         veil = await seen_run(call, self._backend, request.run_id)
-        return page.answer(call, veil.data([log_json(line) for line in answer.lines]), answer.total)
+        lines = veil.data([log_json(line) for line in answer.lines])
+        return page.answer(call, lines, answer.total, next_cursor=self._walks.following(request, answer))
 
     async def results(self, call: Call) -> Answer:
         """Page through a run's result items."""
         query = query_of(call)
         page = Page(query)
         run_id = _run_id(call)
-        run = await self._backend.run(self._backend.runs.GetRun, runs_pb2.GetRunRequest(run_id=run_id))
         request = results_pb2.ListResultsRequest(
             run_id=run_id, data_type=query.text("data_type"), offset=page.offset, limit=page.size
         )
+        self._walks.enter(request, query.raw)
+        run = await self._backend.run(self._backend.runs.GetRun, runs_pb2.GetRunRequest(run_id=run_id))
         answer = await self._backend.result(self._backend.results.ListResults, request)
         items = veil_of(call, run).data([result_json(item) for item in answer.items])
-        return page.answer(call, items, answer.total)
+        return page.answer(call, items, answer.total, next_cursor=self._walks.following(request, answer))
 
     async def abort(self, call: Call) -> Answer:
         """Abort a run, and wait a little for the proof that nothing of it is left."""

@@ -1,7 +1,7 @@
 """Examples for the OpenAPI document: streams, webhooks, system logs. Only data."""
 
 from gateway.happenings import STREAMED_TYPES
-from gateway.native.examples import PAGE_QUERY, TIME, answer_of, list_of
+from gateway.native.examples import TIME, WALK_QUERY, answer_of, list_of, walked_of
 from gateway.webhooks.webhook import EVENT_TYPES, State
 
 EVENT_QUERY = [
@@ -12,7 +12,7 @@ EVENTS = (
     "id: 4711.0\nevent: task.completed\n"
     'data: {"event":"task.completed","timestamp":"2024-01-15T10:30:12Z","data":{"task_id":1,"run_id":123}}\n\n'
 )
-FOLLOW_QUERY = [*PAGE_QUERY, ("follow", "boolean", "true: 以 text/event-stream 持续输出日志，直到运行结束")]
+FOLLOW_QUERY = [*WALK_QUERY, ("follow", "boolean", "true: 以 text/event-stream 持续输出日志，直到运行结束")]
 
 LOG_QUERY = [
     ("level", "string", "debug, info, warn, error"),
@@ -61,5 +61,5 @@ _DELIVERY = {
     "payload": {"event": "task.completed", "timestamp": TIME, "data": {"task_id": 1, "run_id": 123}},
 }
 DELIVERY = answer_of(_DELIVERY)
-DELIVERY_LIST = list_of(_DELIVERY)
-DELIVERY_QUERY = [*PAGE_QUERY, ("status", "string", ", ".join(state.value for state in State))]
+DELIVERY_LIST = walked_of(_DELIVERY)
+DELIVERY_QUERY = [*WALK_QUERY, ("status", "string", ", ".join(state.value for state in State))]

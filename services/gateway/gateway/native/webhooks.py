@@ -1,6 +1,7 @@
 """Webhooks of the scheduler contract. Owns: their endpoints. Must not know how anything is sent or stored."""
 
 import secrets
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -12,12 +13,14 @@ from chassis.errors import NotFound
 from gateway.access import Role
 from gateway.bodies import read_object
 from gateway.checks import Fields, ignored, invalid
+from gateway.cursors import Cursors
 from gateway.exchange import Answer, Call
 from gateway.happenings import Happening
 from gateway.native import stream_examples as examples
 from gateway.native.envelope import Page, ok, query_of
 from gateway.routing import Doc, Endpoint
 from gateway.times import iso_seconds
+from gateway.webhooks.mongo_deliveries import place_of
 from gateway.webhooks.service import Webhooks
 from gateway.webhooks.webhook import (
     DOCUMENTED_TYPES,
@@ -41,8 +44,8 @@ DISABLED_BY_HAND = "manual"
 class WebhookRoutes:
     """Handlers of `/webhooks`."""
 
-    def __init__(self, webhooks: Webhooks) -> None:
-        self._webhooks = webhooks
+    def __init__(self, webhooks: Webhooks, cursors: Cursors) -> None:
+        self._webhooks, self._cursors = webhooks, cursors
 
     async def create(self, call: Call) -> Answer:
         """Make a webhook. Its secret is shown here and never again."""
@@ -110,8 +113,14 @@ class WebhookRoutes:
         query = query_of(call)
         page = Page(query)
         state = query.choice("status", [state.value for state in State])
-        found, total = await self._webhooks.deliveries.page(webhook.id, state, offset=page.offset, limit=page.size)
-        return page.answer(call, [_delivery_json(delivery) for delivery in found], total)
+        question = f"deliveries {webhook.id} {state}".encode()
+        place = self._cursors.open(question, query.raw, time.time())
+        found, total = await self._webhooks.deliveries.page(
+            webhook.id, state, offset=0 if place else page.offset, limit=page.size + 1, behind=place
+        )
+        shown = found[: page.size]
+        following = self._cursors.seal(question, place_of(shown[-1]) if len(found) > page.size else "", time.time())
+        return page.answer(call, [_delivery_json(delivery) for delivery in shown], total, next_cursor=following)
 
     async def test(self, call: Call) -> Answer:
         """Send a sample now, once, and show what came of it."""

@@ -28,6 +28,7 @@ from gateway.pipeline.translate import (
     task_type_of,
 )
 from gateway.routing import Doc, Endpoint
+from gateway.walks import Walks
 
 Json = Any
 TAG, PROJECTS = "tasks", "projects"
@@ -43,8 +44,8 @@ MAX_SHOWN_PARAMETERS = 4 * 1024 * 1024
 class PipelineRoutes:
     """Handlers."""
 
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
+    def __init__(self, backend: Backend, walks: Walks) -> None:
+        self._backend, self._walks = backend, walks
 
     async def list_tasks(self, call: Call) -> Answer:
         """List tasks, the newest first."""
@@ -57,8 +58,9 @@ class PipelineRoutes:
         )
         if status:
             request.status = STATUSES[status]
+        self._walks.enter(request, query.raw)
         answer = await self._backend.run(self._backend.runs.ListRuns, request)
-        return envelope([task_json(run) for run in answer.runs])
+        return envelope([task_json(run) for run in answer.runs], headers=self._walks.header(request, answer))
 
     async def create(self, call: Call) -> Answer:
         """Start a task."""

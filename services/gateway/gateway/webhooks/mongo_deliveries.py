@@ -79,15 +79,31 @@ class MongoDeliveries:
             document = await self._deliveries.find_one({"_id": delivery_id})
         return _delivery(document) if document else None
 
-    async def page(self, webhook_id: str, state: str, *, offset: int, limit: int) -> tuple[list[Delivery], int]:
-        """A page of a webhook's deliveries, newest first, and how many there are; `state` empty: in any state."""
-        query: dict[str, Any] = {"listed": {"$gt": f"{webhook_id}:", "$lt": f"{webhook_id};"}}
-        if state:
-            query["state"] = state
-        with mongo_errors():
-            cursor = self._deliveries.find(query).sort([("listed", DESCENDING)]).skip(offset).limit(limit)
-            documents = await cursor.to_list(limit)
+    async def page(
+        self, webhook_id: str, state: str, *, offset: int, limit: int, behind: str = ""
+    ) -> tuple[list[Delivery], int]:
+        """A page of a webhook's deliveries, newest first, and how many there are; `state` empty: in any state.
+        `behind`: only what comes behind that place (see `place_of`).
+        """
+        query: dict[str, Any] = {"state": state} if state else {}
+        documents: list[dict[str, Any]] = []
+        listed = f"{webhook_id};"
+        if behind:
+            made, _, last = behind.partition(" ")
+            listed = f"{webhook_id}:{made}"
+            documents = await self._find(query | {"listed": listed, "_id": {"$lt": last}}, 0, limit)
+        if len(documents) < limit:
+            older = query | {"listed": {"$gt": f"{webhook_id}:", "$lt": listed}}
+            documents += await self._find(older, offset, limit - len(documents))
         return [_delivery(document) for document in documents], await self.count(webhook_id, state)
+
+    async def _find(self, query: dict[str, Any], offset: int, limit: int) -> list[dict[str, Any]]:
+        # The embedded store walks an index for a range of `_id` only when it is asked by aggregation.
+        order = {"$sort": {"listed": DESCENDING, "_id": DESCENDING}}
+        with mongo_errors():
+            return await self._deliveries.aggregate(
+                [{"$match": query}, order, {"$skip": offset}, {"$limit": limit}]
+            ).to_list(limit)
 
     async def count(self, webhook_id: str, state: str = "") -> int:
         """How many deliveries a webhook has."""
@@ -125,6 +141,11 @@ class MongoDeliveries:
             )
             if rows:
                 await self._deliveries.delete_many({"_id": {"$in": [row["_id"] for row in rows]}})
+
+
+def place_of(delivery: Delivery) -> str:
+    """Where a delivery stands in its webhook's list."""
+    return f"{delivery.created_ms:015d} {delivery.id}"
 
 
 def _due(delivery: Delivery) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from chassis.errors import Conflict, InvalidInput, NotFound, TrawlError
 from pydantic import ValidationError
 
-from gateway.failures import ErrorShape, Malformed
+from gateway.failures import ErrorShape, Malformed, UnfitCursor
 
 Json = Any
 TASK_NOT_FOUND = "Task not found"
@@ -49,7 +49,8 @@ def _body(error: TrawlError, status: int, _request_id: str) -> Json:
         return {"detail": [{"loc": ["body"], "msg": error.message, "type": "json_invalid"}]}
     errors = error.details.get("errors")
     if errors is None:
-        errors = [{"loc": ["body", error.field or "body"], "msg": error.message, "type": "value_error"}]
+        place = "query" if isinstance(error, UnfitCursor) else "body"
+        errors = [{"loc": [place, error.field or "body"], "msg": error.message, "type": "value_error"}]
     return {"detail": errors}
 
 

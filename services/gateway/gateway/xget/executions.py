@@ -12,6 +12,7 @@ from gateway.backend import Backend
 from gateway.exchange import Answer, Call
 from gateway.masking import veil_of
 from gateway.routing import Doc, Endpoint
+from gateway.walks import Walks
 from gateway.xget import examples
 from gateway.xget.download import Download
 from gateway.xget.errors import EXECUTION_NOT_FOUND
@@ -28,21 +29,24 @@ HISTORY_PAGE = 500
 class ExecutionRoutes:
     """Handlers of `/task-executions`."""
 
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
+    def __init__(self, backend: Backend, walks: Walks) -> None:
+        self._backend, self._walks = backend, walks
 
     async def list_executions(self, call: Call) -> Answer:
         """List executions, newest first."""
-        query = read_query(ExecutionQuery, query_of(call))
+        raw = query_of(call)
+        query = read_query(ExecutionQuery, raw)
         skip = (query.page - 1) * query.size
         request = runs_pb2.ListRunsRequest(contract=CONTRACT, offset=skip, limit=query.size)
         if query.status:
             request.status = RUN_STATUSES[query.status]
         if query.task_id is not None and not await self._narrow(request, query.task_id):
             return Answer.json(page_json([], 0, skip=skip, size=query.size))
+        self._walks.enter(request, raw)
         found = await self._backend.run(self._backend.runs.ListRuns, request)
         items = [veil_of(call, run).run(execution_json(run)) for run in found.runs]
-        return Answer.json(page_json(items, found.total, skip=skip, size=query.size))
+        page = page_json(items, found.total, skip=skip, size=query.size)
+        return Answer(orjson.dumps(page), headers=self._walks.header(request, found))
 
     async def _narrow(self, request: runs_pb2.ListRunsRequest, public_id: str) -> bool:
         """Ask for one task's executions; of a task that is there, also those that other contracts have started."""
@@ -71,19 +75,15 @@ class ExecutionRoutes:
         return await Download.begin(call, self._pieces(call, standing.task.id))
 
     async def _pieces(self, call: Call, number: int) -> AsyncGenerator[bytes, None]:
-        lead, offset = b"[", 0
-        # What is started meanwhile pushes others further back: none may come twice.
-        oldest = 0
+        lead, after = b"[", ""
         while True:
-            request = runs_pb2.ListRunsRequest(task_id=number, sort="id", offset=offset, limit=HISTORY_PAGE)
+            request = runs_pb2.ListRunsRequest(task_id=number, sort="id", after=after, limit=HISTORY_PAGE)
             found = await self._backend.run(self._backend.runs.ListRuns, request)
-            runs = [run for run in found.runs if not oldest or run.spec.run_id < oldest]
-            if runs:
-                oldest = runs[-1].spec.run_id
-                yield lead + b",".join(orjson.dumps(veil_of(call, run).run(execution_json(run))) for run in runs)
+            if found.runs:
+                yield lead + b",".join(orjson.dumps(veil_of(call, run).run(execution_json(run))) for run in found.runs)
                 lead = b","
-            offset += HISTORY_PAGE
-            if len(found.runs) < HISTORY_PAGE:
+            after = found.next
+            if not after:
                 break
         yield b"]" if lead == b"," else b"[]"
 

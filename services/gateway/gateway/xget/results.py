@@ -3,12 +3,14 @@
 from collections.abc import AsyncGenerator
 from typing import Any
 
+import orjson
 from trawl.scraper.v1 import collections_pb2
 
 from gateway.access import Role
 from gateway.backend import Backend
 from gateway.exchange import JSON_TYPE, Answer, Call
 from gateway.routing import Doc, Endpoint
+from gateway.walks import Walks
 from gateway.xget import examples
 from gateway.xget.download import Download
 from gateway.xget.models import ExportQuery, ResultQuery, SearchQuery, read_query
@@ -35,20 +37,22 @@ FORMATS = {
 class ResultRoutes:
     """Handlers of results."""
 
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
+    def __init__(self, backend: Backend, walks: Walks) -> None:
+        self._backend, self._walks = backend, walks
 
     async def of_task(self, call: Call) -> Answer:
         """Page through what a task has found."""
-        query = read_query(ResultQuery, query_of(call))
+        raw = query_of(call)
+        query = read_query(ResultQuery, raw)
         standing = await standing_of(self._backend, call.path_params["task_id"])
         skip, limit = query.window
         request = collections_pb2.ListCollectedRequest(
             task_id=standing.task.id, data_type=query.data_type or "", offset=skip, limit=limit
         )
+        self._walks.enter(request, raw)
         found = await self._backend.result(self._backend.collections.ListCollected, request)
-        items = [result_json(item) for item in found.items]
-        return Answer.json(page_json(items, found.total, skip=skip, size=limit))
+        page = page_json([result_json(item) for item in found.items], found.total, skip=skip, size=limit)
+        return Answer(orjson.dumps(page), headers=self._walks.header(request, found))
 
     async def search(self, call: Call) -> Answer:
         """Search in what all tasks have found."""

@@ -5,13 +5,14 @@ from dataclasses import replace
 
 from gateway.backend import Backend
 from gateway.routing import Endpoint
+from gateway.walks import Walks
 from gateway.xget.executions import ExecutionRoutes
 from gateway.xget.results import ResultRoutes
 from gateway.xget.tasks import TaskRoutes
 
 
-def xget_endpoints(backend: Backend, more: Sequence[Endpoint] = ()) -> list[Endpoint]:
+def xget_endpoints(backend: Backend, walks: Walks, more: Sequence[Endpoint] = ()) -> list[Endpoint]:
     """Each with and without a slash at its end; names come before ids, so that no name is taken for an id."""
-    resources = (ResultRoutes(backend), TaskRoutes(backend), ExecutionRoutes(backend))
+    resources = (ResultRoutes(backend, walks), TaskRoutes(backend), ExecutionRoutes(backend, walks))
     endpoints = [*(endpoint for resource in resources for endpoint in resource.endpoints()), *more]
     return [*endpoints, *(replace(endpoint, path=f"{endpoint.path}/", documented=False) for endpoint in endpoints)]

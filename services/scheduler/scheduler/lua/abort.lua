@@ -13,5 +13,5 @@ if st == 'r' then
 end
 redis.call('ZREM', P .. 'idx:pending', id)
 redis.call('ZREM', P .. 'idx:parked', id)
-redis.call('HSET', key, 'st', 'd', 'ab', now, 'up', now, 'end', summary)
+settle(id, 'ab', now, 'up', now, 'end', summary)
 return {'aborted', ''}

@@ -5,6 +5,7 @@ for i = 1, #ARGV, 3 do
   if st == 'p' then redis.call('ZREM', P .. 'idx:pending', id) end
   if st == 'k' then redis.call('ZREM', P .. 'idx:parked', id) end
   if st == 'r' then redis.call('ZREM', P .. 'leases', id) end
+  redis.call('ZREM', P .. 'idx:ended', id)
   redis.call('ZREM', P .. 'idx:task:' .. tid, id)
   if sc then
     for _, key in ipairs(scope_keys(sc)) do redis.call('ZREM', key, id) end

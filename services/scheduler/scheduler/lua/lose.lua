@@ -9,11 +9,11 @@ if st ~= 'r' or (session ~= '' and ws ~= session) or (token ~= '' and tonumber(t
 end
 redis.call('ZREM', P .. 'leases', id)
 if ab then
-  redis.call('HSET', key, 'st', 'd', 'up', now, 'end', aborted)
+  settle(id, 'up', now, 'end', aborted)
   return {'aborted', at}
 end
 if counts == '1' and tonumber(at) > tonumber(mr) then
-  redis.call('HSET', key, 'st', 'd', 'up', now, 'end', failed)
+  settle(id, 'up', now, 'end', failed)
   return {'failed', at}
 end
 if counts == '0' then at = tonumber(at) - 1 end

@@ -15,5 +15,5 @@ else
   redis.call('ZREM', P .. 'idx:pending', id)
   redis.call('ZREM', P .. 'idx:parked', id)
 end
-redis.call('HSET', key, 'st', 'd', 'up', now, 'end', summary)
+settle(id, 'up', now, 'end', summary)
 return {'ended', st == 'r' and ws or ''}

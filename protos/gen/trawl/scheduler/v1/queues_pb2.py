@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from trawl.scheduler.v1 import runs_pb2 as trawl_dot_scheduler_dot_v1_dot_runs__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftrawl/scheduler/v1/queues.proto\x12\x12trawl.scheduler.v1\x1a\x1dtrawl/scheduler/v1/runs.proto\"\xad\x01\n\x05Queue\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06paused\x18\x02 \x01(\x08\x12\x12\n\nchanged_ms\x18\x03 \x01(\x03\x12\x0f\n\x07waiting\x18\x04 \x01(\x03\x12\x0f\n\x07\x64\x65layed\x18\x05 \x01(\x03\x12\x11\n\tin_flight\x18\x06 \x01(\x03\x12\x11\n\toldest_ms\x18\x07 \x01(\x03\x12\x19\n\x11\x65nded_last_minute\x18\x08 \x01(\x03\x12\x0f\n\x07workers\x18\t \x01(\x05\"\x13\n\x11ListQueuesRequest\"?\n\x12ListQueuesResponse\x12)\n\x06queues\x18\x01 \x03(\x0b\x32\x19.trawl.scheduler.v1.Queue\"\x19\n\tQueueName\x12\x0c\n\x04name\x18\x01 \x01(\t\"2\n\x11PurgeQueueRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x64\x65layed\x18\x02 \x01(\x08\"%\n\x12PurgeQueueResponse\x12\x0f\n\x07run_ids\x18\x01 \x03(\x03\"\x84\x01\n\nDeadLetter\x12$\n\x03run\x18\x01 \x01(\x0b\x32\x17.trawl.scheduler.v1.Run\x12\x0e\n\x06origin\x18\x02 \x01(\t\x12\x0f\n\x07time_ms\x18\x03 \x01(\x03\x12\r\n\x05\x62ytes\x18\x04 \x01(\x03\x12\x10\n\x08sequence\x18\x05 \x01(\x03\x12\x0e\n\x06reason\x18\x06 \x01(\t\"J\n\x16ListDeadLettersRequest\x12\x0e\n\x06offset\x18\x01 \x01(\x03\x12\r\n\x05limit\x18\x02 \x01(\x05\x12\x11\n\ttask_name\x18\x03 \x01(\t\"\xa0\x01\n\x17ListDeadLettersResponse\x12,\n\x04runs\x18\x01 \x03(\x0b\x32\x1e.trawl.scheduler.v1.DeadLetter\x12\r\n\x05total\x18\x02 \x01(\x03\x12\x30\n\x08messages\x18\x03 \x03(\x0b\x32\x1e.trawl.scheduler.v1.DeadLetter\x12\x16\n\x0emessages_total\x18\x04 \x01(\x03\" \n\x0eRequeueRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x03\"\x15\n\x13PausedQueuesRequest\"%\n\x14PausedQueuesResponse\x12\r\n\x05names\x18\x01 \x03(\t\"U\n\x10\x41\x62ortRunsRequest\x12\x0f\n\x07run_ids\x18\x01 \x03(\x03\x12\x12\n\ntask_names\x18\x02 \x03(\t\x12\x0b\n\x03\x61ll\x18\x03 \x01(\x08\x12\x0f\n\x07wait_ms\x18\x04 \x01(\x03\";\n\x11\x41\x62ortRunsResponse\x12\x0f\n\x07run_ids\x18\x01 \x03(\x03\x12\x15\n\runknown_tasks\x18\x02 \x03(\t2\x90\x06\n\x0cQueueService\x12[\n\nListQueues\x12%.trawl.scheduler.v1.ListQueuesRequest\x1a&.trawl.scheduler.v1.ListQueuesResponse\x12\x44\n\x08GetQueue\x12\x1d.trawl.scheduler.v1.QueueName\x1a\x19.trawl.scheduler.v1.Queue\x12\x46\n\nPauseQueue\x12\x1d.trawl.scheduler.v1.QueueName\x1a\x19.trawl.scheduler.v1.Queue\x12G\n\x0bResumeQueue\x12\x1d.trawl.scheduler.v1.QueueName\x1a\x19.trawl.scheduler.v1.Queue\x12[\n\nPurgeQueue\x12%.trawl.scheduler.v1.PurgeQueueRequest\x1a&.trawl.scheduler.v1.PurgeQueueResponse\x12j\n\x0fListDeadLetters\x12*.trawl.scheduler.v1.ListDeadLettersRequest\x1a+.trawl.scheduler.v1.ListDeadLettersResponse\x12\x46\n\x07Requeue\x12\".trawl.scheduler.v1.RequeueRequest\x1a\x17.trawl.scheduler.v1.Run\x12\x61\n\x0cPausedQueues\x12\'.trawl.scheduler.v1.PausedQueuesRequest\x1a(.trawl.scheduler.v1.PausedQueuesResponse\x12X\n\tAbortRuns\x12$.trawl.scheduler.v1.AbortRunsRequest\x1a%.trawl.scheduler.v1.AbortRunsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftrawl/scheduler/v1/queues.proto\x12\x12trawl.scheduler.v1\x1a\x1dtrawl/scheduler/v1/runs.proto\"\xad\x01\n\x05Queue\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06paused\x18\x02 \x01(\x08\x12\x12\n\nchanged_ms\x18\x03 \x01(\x03\x12\x0f\n\x07waiting\x18\x04 \x01(\x03\x12\x0f\n\x07\x64\x65layed\x18\x05 \x01(\x03\x12\x11\n\tin_flight\x18\x06 \x01(\x03\x12\x11\n\toldest_ms\x18\x07 \x01(\x03\x12\x19\n\x11\x65nded_last_minute\x18\x08 \x01(\x03\x12\x0f\n\x07workers\x18\t \x01(\x05\"\x13\n\x11ListQueuesRequest\"?\n\x12ListQueuesResponse\x12)\n\x06queues\x18\x01 \x03(\x0b\x32\x19.trawl.scheduler.v1.Queue\"\x19\n\tQueueName\x12\x0c\n\x04name\x18\x01 \x01(\t\"2\n\x11PurgeQueueRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x64\x65layed\x18\x02 \x01(\x08\"%\n\x12PurgeQueueResponse\x12\x0f\n\x07run_ids\x18\x01 \x03(\x03\"\x84\x01\n\nDeadLetter\x12$\n\x03run\x18\x01 \x01(\x0b\x32\x17.trawl.scheduler.v1.Run\x12\x0e\n\x06origin\x18\x02 \x01(\t\x12\x0f\n\x07time_ms\x18\x03 \x01(\x03\x12\r\n\x05\x62ytes\x18\x04 \x01(\x03\x12\x10\n\x08sequence\x18\x05 \x01(\x03\x12\x0e\n\x06reason\x18\x06 \x01(\t\"Y\n\x16ListDeadLettersRequest\x12\x0e\n\x06offset\x18\x01 \x01(\x03\x12\r\n\x05limit\x18\x02 \x01(\x05\x12\x11\n\ttask_name\x18\x03 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x04 \x01(\t\"\xae\x01\n\x17ListDeadLettersResponse\x12,\n\x04runs\x18\x01 \x03(\x0b\x32\x1e.trawl.scheduler.v1.DeadLetter\x12\r\n\x05total\x18\x02 \x01(\x03\x12\x30\n\x08messages\x18\x03 \x03(\x0b\x32\x1e.trawl.scheduler.v1.DeadLetter\x12\x16\n\x0emessages_total\x18\x04 \x01(\x03\x12\x0c\n\x04next\x18\x05 \x01(\t\" \n\x0eRequeueRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x03\"\x15\n\x13PausedQueuesRequest\"%\n\x14PausedQueuesResponse\x12\r\n\x05names\x18\x01 \x03(\t\"U\n\x10\x41\x62ortRunsRequest\x12\x0f\n\x07run_ids\x18\x01 \x03(\x03\x12\x12\n\ntask_names\x18\x02 \x03(\t\x12\x0b\n\x03\x61ll\x18\x03 \x01(\x08\x12\x0f\n\x07wait_ms\x18\x04 \x01(\x03\";\n\x11\x41\x62ortRunsResponse\x12\x0f\n\x07run_ids\x18\x01 \x03(\x03\x12\x15\n\runknown_tasks\x18\x02 \x03(\t2\x90\x06\n\x0cQueueService\x12[\n\nListQueues\x12%.trawl.scheduler.v1.ListQueuesRequest\x1a&.trawl.scheduler.v1.ListQueuesResponse\x12\x44\n\x08GetQueue\x12\x1d.trawl.scheduler.v1.QueueName\x1a\x19.trawl.scheduler.v1.Queue\x12\x46\n\nPauseQueue\x12\x1d.trawl.scheduler.v1.QueueName\x1a\x19.trawl.scheduler.v1.Queue\x12G\n\x0bResumeQueue\x12\x1d.trawl.scheduler.v1.QueueName\x1a\x19.trawl.scheduler.v1.Queue\x12[\n\nPurgeQueue\x12%.trawl.scheduler.v1.PurgeQueueRequest\x1a&.trawl.scheduler.v1.PurgeQueueResponse\x12j\n\x0fListDeadLetters\x12*.trawl.scheduler.v1.ListDeadLettersRequest\x1a+.trawl.scheduler.v1.ListDeadLettersResponse\x12\x46\n\x07Requeue\x12\".trawl.scheduler.v1.RequeueRequest\x1a\x17.trawl.scheduler.v1.Run\x12\x61\n\x0cPausedQueues\x12\'.trawl.scheduler.v1.PausedQueuesRequest\x1a(.trawl.scheduler.v1.PausedQueuesResponse\x12X\n\tAbortRuns\x12$.trawl.scheduler.v1.AbortRunsRequest\x1a%.trawl.scheduler.v1.AbortRunsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,19 +47,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DEADLETTER']._serialized_start=467
   _globals['_DEADLETTER']._serialized_end=599
   _globals['_LISTDEADLETTERSREQUEST']._serialized_start=601
-  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=675
-  _globals['_LISTDEADLETTERSRESPONSE']._serialized_start=678
-  _globals['_LISTDEADLETTERSRESPONSE']._serialized_end=838
-  _globals['_REQUEUEREQUEST']._serialized_start=840
-  _globals['_REQUEUEREQUEST']._serialized_end=872
-  _globals['_PAUSEDQUEUESREQUEST']._serialized_start=874
-  _globals['_PAUSEDQUEUESREQUEST']._serialized_end=895
-  _globals['_PAUSEDQUEUESRESPONSE']._serialized_start=897
-  _globals['_PAUSEDQUEUESRESPONSE']._serialized_end=934
-  _globals['_ABORTRUNSREQUEST']._serialized_start=936
-  _globals['_ABORTRUNSREQUEST']._serialized_end=1021
-  _globals['_ABORTRUNSRESPONSE']._serialized_start=1023
-  _globals['_ABORTRUNSRESPONSE']._serialized_end=1082
-  _globals['_QUEUESERVICE']._serialized_start=1085
-  _globals['_QUEUESERVICE']._serialized_end=1869
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=690
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_start=693
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_end=867
+  _globals['_REQUEUEREQUEST']._serialized_start=869
+  _globals['_REQUEUEREQUEST']._serialized_end=901
+  _globals['_PAUSEDQUEUESREQUEST']._serialized_start=903
+  _globals['_PAUSEDQUEUESREQUEST']._serialized_end=924
+  _globals['_PAUSEDQUEUESRESPONSE']._serialized_start=926
+  _globals['_PAUSEDQUEUESRESPONSE']._serialized_end=963
+  _globals['_ABORTRUNSREQUEST']._serialized_start=965
+  _globals['_ABORTRUNSREQUEST']._serialized_end=1050
+  _globals['_ABORTRUNSRESPONSE']._serialized_start=1052
+  _globals['_ABORTRUNSRESPONSE']._serialized_end=1111
+  _globals['_QUEUESERVICE']._serialized_start=1114
+  _globals['_QUEUESERVICE']._serialized_end=1898
 # @@protoc_insertion_point(module_scope)

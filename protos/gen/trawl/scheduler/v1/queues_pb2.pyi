@@ -212,19 +212,23 @@ class ListDeadLettersRequest(_message.Message):
     OFFSET_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     TASK_NAME_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
     offset: _builtins.int
     limit: _builtins.int
     task_name: _builtins.str
+    after: _builtins.str
+    """Where to go on: `next` of an earlier answer to the same question, or empty. Not together with `offset`."""
     def __init__(
         self,
         *,
         offset: _builtins.int = ...,
         limit: _builtins.int = ...,
         task_name: _builtins.str = ...,
+        after: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "offset", b"offset", "task_name", b"task_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "limit", b"limit", "offset", b"offset", "task_name", b"task_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -238,8 +242,11 @@ class ListDeadLettersResponse(_message.Message):
     TOTAL_FIELD_NUMBER: _builtins.int
     MESSAGES_FIELD_NUMBER: _builtins.int
     MESSAGES_TOTAL_FIELD_NUMBER: _builtins.int
+    NEXT_FIELD_NUMBER: _builtins.int
     total: _builtins.int
     messages_total: _builtins.int
+    next: _builtins.str
+    """Where the list goes on behind these, empty at its end. At most 100 characters."""
     @_builtins.property
     def runs(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeadLetter]:
         """Failed runs that nobody has started again, newest first."""
@@ -255,10 +262,11 @@ class ListDeadLettersResponse(_message.Message):
         total: _builtins.int = ...,
         messages: _abc.Iterable[Global___DeadLetter] | None = ...,
         messages_total: _builtins.int = ...,
+        next: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages", b"messages", "messages_total", b"messages_total", "runs", b"runs", "total", b"total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages", b"messages", "messages_total", b"messages_total", "next", b"next", "runs", b"runs", "total", b"total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

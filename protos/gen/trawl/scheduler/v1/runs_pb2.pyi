@@ -548,6 +548,7 @@ class ListRunsRequest(_message.Message):
     ASCENDING_FIELD_NUMBER: _builtins.int
     OFFSET_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
     SCOPE_FIELD_NUMBER: _builtins.int
     task_id: _builtins.int
     status: Global___RunStatus.ValueType
@@ -561,6 +562,8 @@ class ListRunsRequest(_message.Message):
     ascending: _builtins.bool
     offset: _builtins.int
     limit: _builtins.int
+    after: _builtins.str
+    """Where to go on: `next` of an earlier answer to the same question, or empty. Not together with `offset`."""
     scope: _builtins.str
     """`<family>:<id>`, or only `<family>` for all of that family."""
     def __init__(
@@ -576,11 +579,12 @@ class ListRunsRequest(_message.Message):
         ascending: _builtins.bool = ...,
         offset: _builtins.int = ...,
         limit: _builtins.int = ...,
+        after: _builtins.str = ...,
         scope: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ascending", b"ascending", "contract", b"contract", "from_ms", b"from_ms", "limit", b"limit", "offset", b"offset", "scope", b"scope", "sort", b"sort", "status", b"status", "task_id", b"task_id", "until_ms", b"until_ms", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "ascending", b"ascending", "contract", b"contract", "from_ms", b"from_ms", "limit", b"limit", "offset", b"offset", "scope", b"scope", "sort", b"sort", "status", b"status", "task_id", b"task_id", "until_ms", b"until_ms", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -592,7 +596,10 @@ class ListRunsResponse(_message.Message):
 
     RUNS_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
+    NEXT_FIELD_NUMBER: _builtins.int
     total: _builtins.int
+    next: _builtins.str
+    """Where the list goes on behind these, empty at its end. At most 100 characters."""
     @_builtins.property
     def runs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Run]: ...
     def __init__(
@@ -600,10 +607,11 @@ class ListRunsResponse(_message.Message):
         *,
         runs: _abc.Iterable[Global___Run] | None = ...,
         total: _builtins.int = ...,
+        next: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["runs", b"runs", "total", b"total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next", b"next", "runs", b"runs", "total", b"total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -697,11 +705,14 @@ class ListLogsRequest(_message.Message):
     OFFSET_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     TAIL_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
     run_id: _builtins.int
     offset: _builtins.int
     limit: _builtins.int
     tail: _builtins.bool
     """True: the last `limit` lines, in order; `offset` is ignored."""
+    after: _builtins.str
+    """Where to go on: `next` of an earlier answer to the same question, or empty. Not together with `offset`."""
     def __init__(
         self,
         *,
@@ -709,10 +720,11 @@ class ListLogsRequest(_message.Message):
         offset: _builtins.int = ...,
         limit: _builtins.int = ...,
         tail: _builtins.bool = ...,
+        after: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "offset", b"offset", "run_id", b"run_id", "tail", b"tail"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "limit", b"limit", "offset", b"offset", "run_id", b"run_id", "tail", b"tail"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -724,7 +736,10 @@ class ListLogsResponse(_message.Message):
 
     LINES_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
+    NEXT_FIELD_NUMBER: _builtins.int
     total: _builtins.int
+    next: _builtins.str
+    """Where the list goes on behind these, empty at its end. At most 100 characters."""
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___LogLine]: ...
     def __init__(
@@ -732,10 +747,11 @@ class ListLogsResponse(_message.Message):
         *,
         lines: _abc.Iterable[Global___LogLine] | None = ...,
         total: _builtins.int = ...,
+        next: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lines", b"lines", "total", b"total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lines", b"lines", "next", b"next", "total", b"total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

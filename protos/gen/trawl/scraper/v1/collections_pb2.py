@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"trawl/scraper/v1/collections.proto\x12\x10trawl.scraper.v1\"}\n\rCollectedItem\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\x03\x12\x11\n\tdata_type\x18\x03 \x01(\t\x12\x11\n\tdata_json\x18\x04 \x01(\x0c\x12\x15\n\rmetadata_json\x18\x05 \x01(\x0c\x12\x12\n\ncreated_ms\x18\x06 \x01(\x03\"Y\n\x14ListCollectedRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\x03\x12\x11\n\tdata_type\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x12\r\n\x05limit\x18\x04 \x01(\x05\"O\n\x0e\x43ollectedItems\x12.\n\x05items\x18\x01 \x03(\x0b\x32\x1f.trawl.scraper.v1.CollectedItem\x12\r\n\x05total\x18\x02 \x01(\x03\"\'\n\tCondition\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"r\n\rSearchRequest\x12/\n\nconditions\x18\x01 \x03(\x0b\x32\x1b.trawl.scraper.v1.Condition\x12\x11\n\tdata_type\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x12\r\n\x05limit\x18\x04 \x01(\x05\"\xd3\x01\n\rExportRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\x03\x12\x36\n\x06\x66ormat\x18\x02 \x01(\x0e\x32&.trawl.scraper.v1.ExportRequest.Format\"y\n\x06\x46ormat\x12\x16\n\x12\x46ORMAT_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x46ORMAT_JSON\x10\x01\x12\x0e\n\nFORMAT_CSV\x10\x02\x12\x11\n\rFORMAT_NDJSON\x10\x03\x12\x12\n\x0e\x46ORMAT_PARQUET\x10\x04\x12\x0f\n\x0b\x46ORMAT_XLSX\x10\x05\"\x1b\n\x0b\x45xportChunk\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"(\n\x15\x44ropCollectionRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\x03\")\n\x16\x44ropCollectionResponse\x12\x0f\n\x07\x64ropped\x18\x01 \x01(\x03\x32\xec\x02\n\x11\x43ollectionService\x12Y\n\rListCollected\x12&.trawl.scraper.v1.ListCollectedRequest\x1a .trawl.scraper.v1.CollectedItems\x12K\n\x06Search\x12\x1f.trawl.scraper.v1.SearchRequest\x1a .trawl.scraper.v1.CollectedItems\x12J\n\x06\x45xport\x12\x1f.trawl.scraper.v1.ExportRequest\x1a\x1d.trawl.scraper.v1.ExportChunk0\x01\x12\x63\n\x0e\x44ropCollection\x12\'.trawl.scraper.v1.DropCollectionRequest\x1a(.trawl.scraper.v1.DropCollectionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"trawl/scraper/v1/collections.proto\x12\x10trawl.scraper.v1\"}\n\rCollectedItem\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\x03\x12\x11\n\tdata_type\x18\x03 \x01(\t\x12\x11\n\tdata_json\x18\x04 \x01(\x0c\x12\x15\n\rmetadata_json\x18\x05 \x01(\x0c\x12\x12\n\ncreated_ms\x18\x06 \x01(\x03\"h\n\x14ListCollectedRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\x03\x12\x11\n\tdata_type\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x12\r\n\x05limit\x18\x04 \x01(\x05\x12\r\n\x05\x61\x66ter\x18\x05 \x01(\t\"]\n\x0e\x43ollectedItems\x12.\n\x05items\x18\x01 \x03(\x0b\x32\x1f.trawl.scraper.v1.CollectedItem\x12\r\n\x05total\x18\x02 \x01(\x03\x12\x0c\n\x04next\x18\x03 \x01(\t\"\'\n\tCondition\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"r\n\rSearchRequest\x12/\n\nconditions\x18\x01 \x03(\x0b\x32\x1b.trawl.scraper.v1.Condition\x12\x11\n\tdata_type\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x12\r\n\x05limit\x18\x04 \x01(\x05\"\xd3\x01\n\rExportRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\x03\x12\x36\n\x06\x66ormat\x18\x02 \x01(\x0e\x32&.trawl.scraper.v1.ExportRequest.Format\"y\n\x06\x46ormat\x12\x16\n\x12\x46ORMAT_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x46ORMAT_JSON\x10\x01\x12\x0e\n\nFORMAT_CSV\x10\x02\x12\x11\n\rFORMAT_NDJSON\x10\x03\x12\x12\n\x0e\x46ORMAT_PARQUET\x10\x04\x12\x0f\n\x0b\x46ORMAT_XLSX\x10\x05\"\x1b\n\x0b\x45xportChunk\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"(\n\x15\x44ropCollectionRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\x03\")\n\x16\x44ropCollectionResponse\x12\x0f\n\x07\x64ropped\x18\x01 \x01(\x03\x32\xec\x02\n\x11\x43ollectionService\x12Y\n\rListCollected\x12&.trawl.scraper.v1.ListCollectedRequest\x1a .trawl.scraper.v1.CollectedItems\x12K\n\x06Search\x12\x1f.trawl.scraper.v1.SearchRequest\x1a .trawl.scraper.v1.CollectedItems\x12J\n\x06\x45xport\x12\x1f.trawl.scraper.v1.ExportRequest\x1a\x1d.trawl.scraper.v1.ExportChunk0\x01\x12\x63\n\x0e\x44ropCollection\x12\'.trawl.scraper.v1.DropCollectionRequest\x1a(.trawl.scraper.v1.DropCollectionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,23 +34,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COLLECTEDITEM']._serialized_start=56
   _globals['_COLLECTEDITEM']._serialized_end=181
   _globals['_LISTCOLLECTEDREQUEST']._serialized_start=183
-  _globals['_LISTCOLLECTEDREQUEST']._serialized_end=272
-  _globals['_COLLECTEDITEMS']._serialized_start=274
-  _globals['_COLLECTEDITEMS']._serialized_end=353
-  _globals['_CONDITION']._serialized_start=355
-  _globals['_CONDITION']._serialized_end=394
-  _globals['_SEARCHREQUEST']._serialized_start=396
-  _globals['_SEARCHREQUEST']._serialized_end=510
-  _globals['_EXPORTREQUEST']._serialized_start=513
-  _globals['_EXPORTREQUEST']._serialized_end=724
-  _globals['_EXPORTREQUEST_FORMAT']._serialized_start=603
-  _globals['_EXPORTREQUEST_FORMAT']._serialized_end=724
-  _globals['_EXPORTCHUNK']._serialized_start=726
-  _globals['_EXPORTCHUNK']._serialized_end=753
-  _globals['_DROPCOLLECTIONREQUEST']._serialized_start=755
-  _globals['_DROPCOLLECTIONREQUEST']._serialized_end=795
-  _globals['_DROPCOLLECTIONRESPONSE']._serialized_start=797
-  _globals['_DROPCOLLECTIONRESPONSE']._serialized_end=838
-  _globals['_COLLECTIONSERVICE']._serialized_start=841
-  _globals['_COLLECTIONSERVICE']._serialized_end=1205
+  _globals['_LISTCOLLECTEDREQUEST']._serialized_end=287
+  _globals['_COLLECTEDITEMS']._serialized_start=289
+  _globals['_COLLECTEDITEMS']._serialized_end=382
+  _globals['_CONDITION']._serialized_start=384
+  _globals['_CONDITION']._serialized_end=423
+  _globals['_SEARCHREQUEST']._serialized_start=425
+  _globals['_SEARCHREQUEST']._serialized_end=539
+  _globals['_EXPORTREQUEST']._serialized_start=542
+  _globals['_EXPORTREQUEST']._serialized_end=753
+  _globals['_EXPORTREQUEST_FORMAT']._serialized_start=632
+  _globals['_EXPORTREQUEST_FORMAT']._serialized_end=753
+  _globals['_EXPORTCHUNK']._serialized_start=755
+  _globals['_EXPORTCHUNK']._serialized_end=782
+  _globals['_DROPCOLLECTIONREQUEST']._serialized_start=784
+  _globals['_DROPCOLLECTIONREQUEST']._serialized_end=824
+  _globals['_DROPCOLLECTIONRESPONSE']._serialized_start=826
+  _globals['_DROPCOLLECTIONRESPONSE']._serialized_end=867
+  _globals['_COLLECTIONSERVICE']._serialized_start=870
+  _globals['_COLLECTIONSERVICE']._serialized_end=1234
 # @@protoc_insertion_point(module_scope)

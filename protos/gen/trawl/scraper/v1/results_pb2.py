@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etrawl/scraper/v1/results.proto\x12\x10trawl.scraper.v1\"\x9c\x01\n\nResultItem\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\x03\x12\x0f\n\x07task_id\x18\x03 \x01(\x03\x12\x11\n\tdata_type\x18\x04 \x01(\t\x12\x11\n\tdata_json\x18\x05 \x01(\x0c\x12\x15\n\rmetadata_json\x18\x06 \x01(\x0c\x12\x12\n\ncreated_ms\x18\x07 \x01(\x03\x12\x10\n\x08position\x18\x08 \x01(\x03\"V\n\x12ListResultsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x03\x12\x11\n\tdata_type\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x12\r\n\x05limit\x18\x04 \x01(\x05\"Q\n\x13ListResultsResponse\x12+\n\x05items\x18\x01 \x03(\x0b\x32\x1c.trawl.scraper.v1.ResultItem\x12\r\n\x05total\x18\x02 \x01(\x03\"\x1e\n\x0eGetBlobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"/\n\tBlobChunk\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\"e\n\x07NewItem\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\x03\x12\x11\n\tdata_type\x18\x03 \x01(\t\x12\x11\n\tdata_json\x18\x04 \x01(\x0c\x12\x15\n\rmetadata_json\x18\x05 \x01(\x0c\"\xa1\x01\n\x0f\x41\x64\x64ItemsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x03\x12\x0f\n\x07task_id\x18\x02 \x01(\x03\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12(\n\x05items\x18\x04 \x03(\x0b\x32\x19.trawl.scraper.v1.NewItem\x12\x0c\n\x04last\x18\x05 \x01(\x08\x12\x12\n\nkeep_below\x18\x1e \x01(\x03\x12\x10\n\x08\x63ollects\x18\x32 \x01(\x08\"\x12\n\x10\x41\x64\x64ItemsResponse\"B\n\nCheckpoint\x12\x0e\n\x06run_id\x18\x01 \x01(\x03\x12\x12\n\nstate_json\x18\x02 \x01(\x0c\x12\x10\n\x08position\x18\x03 \x01(\x03\"\x18\n\x16SaveCheckpointResponse\"&\n\x14GetCheckpointRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x03\"\x16\n\x14ListExecutorsRequest\"&\n\x15ListExecutorsResponse\x12\r\n\x05names\x18\x01 \x03(\t2\xfd\x04\n\rResultService\x12Z\n\x0bListResults\x12$.trawl.scraper.v1.ListResultsRequest\x1a%.trawl.scraper.v1.ListResultsResponse\x12^\n\rStreamResults\x12$.trawl.scraper.v1.ListResultsRequest\x1a%.trawl.scraper.v1.ListResultsResponse0\x01\x12J\n\x07GetBlob\x12 .trawl.scraper.v1.GetBlobRequest\x1a\x1b.trawl.scraper.v1.BlobChunk0\x01\x12Q\n\x08\x41\x64\x64Items\x12!.trawl.scraper.v1.AddItemsRequest\x1a\".trawl.scraper.v1.AddItemsResponse\x12X\n\x0eSaveCheckpoint\x12\x1c.trawl.scraper.v1.Checkpoint\x1a(.trawl.scraper.v1.SaveCheckpointResponse\x12U\n\rGetCheckpoint\x12&.trawl.scraper.v1.GetCheckpointRequest\x1a\x1c.trawl.scraper.v1.Checkpoint\x12`\n\rListExecutors\x12&.trawl.scraper.v1.ListExecutorsRequest\x1a\'.trawl.scraper.v1.ListExecutorsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etrawl/scraper/v1/results.proto\x12\x10trawl.scraper.v1\"\x9c\x01\n\nResultItem\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\x03\x12\x0f\n\x07task_id\x18\x03 \x01(\x03\x12\x11\n\tdata_type\x18\x04 \x01(\t\x12\x11\n\tdata_json\x18\x05 \x01(\x0c\x12\x15\n\rmetadata_json\x18\x06 \x01(\x0c\x12\x12\n\ncreated_ms\x18\x07 \x01(\x03\x12\x10\n\x08position\x18\x08 \x01(\x03\"e\n\x12ListResultsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x03\x12\x11\n\tdata_type\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x12\r\n\x05limit\x18\x04 \x01(\x05\x12\r\n\x05\x61\x66ter\x18\x05 \x01(\t\"_\n\x13ListResultsResponse\x12+\n\x05items\x18\x01 \x03(\x0b\x32\x1c.trawl.scraper.v1.ResultItem\x12\r\n\x05total\x18\x02 \x01(\x03\x12\x0c\n\x04next\x18\x03 \x01(\t\"\x1e\n\x0eGetBlobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"/\n\tBlobChunk\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\"e\n\x07NewItem\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\x03\x12\x11\n\tdata_type\x18\x03 \x01(\t\x12\x11\n\tdata_json\x18\x04 \x01(\x0c\x12\x15\n\rmetadata_json\x18\x05 \x01(\x0c\"\xa1\x01\n\x0f\x41\x64\x64ItemsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x03\x12\x0f\n\x07task_id\x18\x02 \x01(\x03\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12(\n\x05items\x18\x04 \x03(\x0b\x32\x19.trawl.scraper.v1.NewItem\x12\x0c\n\x04last\x18\x05 \x01(\x08\x12\x12\n\nkeep_below\x18\x1e \x01(\x03\x12\x10\n\x08\x63ollects\x18\x32 \x01(\x08\"\x12\n\x10\x41\x64\x64ItemsResponse\"B\n\nCheckpoint\x12\x0e\n\x06run_id\x18\x01 \x01(\x03\x12\x12\n\nstate_json\x18\x02 \x01(\x0c\x12\x10\n\x08position\x18\x03 \x01(\x03\"\x18\n\x16SaveCheckpointResponse\"&\n\x14GetCheckpointRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x03\"\x16\n\x14ListExecutorsRequest\"&\n\x15ListExecutorsResponse\x12\r\n\x05names\x18\x01 \x03(\t2\xfd\x04\n\rResultService\x12Z\n\x0bListResults\x12$.trawl.scraper.v1.ListResultsRequest\x1a%.trawl.scraper.v1.ListResultsResponse\x12^\n\rStreamResults\x12$.trawl.scraper.v1.ListResultsRequest\x1a%.trawl.scraper.v1.ListResultsResponse0\x01\x12J\n\x07GetBlob\x12 .trawl.scraper.v1.GetBlobRequest\x1a\x1b.trawl.scraper.v1.BlobChunk0\x01\x12Q\n\x08\x41\x64\x64Items\x12!.trawl.scraper.v1.AddItemsRequest\x1a\".trawl.scraper.v1.AddItemsResponse\x12X\n\x0eSaveCheckpoint\x12\x1c.trawl.scraper.v1.Checkpoint\x1a(.trawl.scraper.v1.SaveCheckpointResponse\x12U\n\rGetCheckpoint\x12&.trawl.scraper.v1.GetCheckpointRequest\x1a\x1c.trawl.scraper.v1.Checkpoint\x12`\n\rListExecutors\x12&.trawl.scraper.v1.ListExecutorsRequest\x1a\'.trawl.scraper.v1.ListExecutorsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,29 +34,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESULTITEM']._serialized_start=53
   _globals['_RESULTITEM']._serialized_end=209
   _globals['_LISTRESULTSREQUEST']._serialized_start=211
-  _globals['_LISTRESULTSREQUEST']._serialized_end=297
-  _globals['_LISTRESULTSRESPONSE']._serialized_start=299
-  _globals['_LISTRESULTSRESPONSE']._serialized_end=380
-  _globals['_GETBLOBREQUEST']._serialized_start=382
-  _globals['_GETBLOBREQUEST']._serialized_end=412
-  _globals['_BLOBCHUNK']._serialized_start=414
-  _globals['_BLOBCHUNK']._serialized_end=461
-  _globals['_NEWITEM']._serialized_start=463
-  _globals['_NEWITEM']._serialized_end=564
-  _globals['_ADDITEMSREQUEST']._serialized_start=567
-  _globals['_ADDITEMSREQUEST']._serialized_end=728
-  _globals['_ADDITEMSRESPONSE']._serialized_start=730
-  _globals['_ADDITEMSRESPONSE']._serialized_end=748
-  _globals['_CHECKPOINT']._serialized_start=750
-  _globals['_CHECKPOINT']._serialized_end=816
-  _globals['_SAVECHECKPOINTRESPONSE']._serialized_start=818
-  _globals['_SAVECHECKPOINTRESPONSE']._serialized_end=842
-  _globals['_GETCHECKPOINTREQUEST']._serialized_start=844
-  _globals['_GETCHECKPOINTREQUEST']._serialized_end=882
-  _globals['_LISTEXECUTORSREQUEST']._serialized_start=884
-  _globals['_LISTEXECUTORSREQUEST']._serialized_end=906
-  _globals['_LISTEXECUTORSRESPONSE']._serialized_start=908
-  _globals['_LISTEXECUTORSRESPONSE']._serialized_end=946
-  _globals['_RESULTSERVICE']._serialized_start=949
-  _globals['_RESULTSERVICE']._serialized_end=1586
+  _globals['_LISTRESULTSREQUEST']._serialized_end=312
+  _globals['_LISTRESULTSRESPONSE']._serialized_start=314
+  _globals['_LISTRESULTSRESPONSE']._serialized_end=409
+  _globals['_GETBLOBREQUEST']._serialized_start=411
+  _globals['_GETBLOBREQUEST']._serialized_end=441
+  _globals['_BLOBCHUNK']._serialized_start=443
+  _globals['_BLOBCHUNK']._serialized_end=490
+  _globals['_NEWITEM']._serialized_start=492
+  _globals['_NEWITEM']._serialized_end=593
+  _globals['_ADDITEMSREQUEST']._serialized_start=596
+  _globals['_ADDITEMSREQUEST']._serialized_end=757
+  _globals['_ADDITEMSRESPONSE']._serialized_start=759
+  _globals['_ADDITEMSRESPONSE']._serialized_end=777
+  _globals['_CHECKPOINT']._serialized_start=779
+  _globals['_CHECKPOINT']._serialized_end=845
+  _globals['_SAVECHECKPOINTRESPONSE']._serialized_start=847
+  _globals['_SAVECHECKPOINTRESPONSE']._serialized_end=871
+  _globals['_GETCHECKPOINTREQUEST']._serialized_start=873
+  _globals['_GETCHECKPOINTREQUEST']._serialized_end=911
+  _globals['_LISTEXECUTORSREQUEST']._serialized_start=913
+  _globals['_LISTEXECUTORSREQUEST']._serialized_end=935
+  _globals['_LISTEXECUTORSRESPONSE']._serialized_start=937
+  _globals['_LISTEXECUTORSRESPONSE']._serialized_end=975
+  _globals['_RESULTSERVICE']._serialized_start=978
+  _globals['_RESULTSERVICE']._serialized_end=1615
 # @@protoc_insertion_point(module_scope)
