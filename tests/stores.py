@@ -229,9 +229,14 @@ def mongodb_stand_in(directory: Path) -> Store:
     return Store("mongodb", command, port, directory, url=f"mongodb://127.0.0.1:{port}/?directConnection=true")
 
 
-def service(module: str, directory: Path, environment: Mapping[str, str], port: int) -> Program:
-    """One of our services as a process (`python -m <module>`) that listens on `port`, not started yet."""
-    return Program(f"{module}-{port}", [sys.executable, "-m", module], port, directory, environment)
+def service(
+    module: str, directory: Path, environment: Mapping[str, str], port: int, *, clock_ahead: float = 0
+) -> Program:
+    """One of our services as a process (`python -m <module>`) that listens on `port`, not started yet; its machine's
+    clock is so many seconds ahead.
+    """
+    how = [str(Path(__file__).with_name("shifted.py")), str(clock_ahead)] if clock_ahead else ["-m"]
+    return Program(f"{module}-{port}", [sys.executable, *how, module], port, directory, environment)
 
 
 def wait_until(condition: Callable[[], T], seconds: float = 40.0) -> T:

@@ -8,6 +8,7 @@ from functools import partial
 from chassis.events import Events
 from chassis.logs import get_logger
 from chassis.run import Lifetime, run_service
+from chassis.store_clock import StoreClock
 from chassis.stores import mongo_client, mongo_database, redis_client
 from pydantic import ValidationError
 from trawl.scheduler.v1 import runs_pb2
@@ -96,6 +97,7 @@ class Gateway:
 
     def start(self, life: Lifetime) -> None:
         """Begin what goes on beside the requests. What is not reachable yet is waited for."""
+        life.keep("clock", StoreClock(self._redis).run)
         life.spawn("events", self._listen(life))
         life.spawn("keys", self._keys.prepare_when_reachable())
 

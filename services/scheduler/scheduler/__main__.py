@@ -10,6 +10,7 @@ from chassis.grpc_server import GrpcServer
 from chassis.health import Readiness, until_available
 from chassis.logs import get_logger
 from chassis.run import Lifetime, run_service
+from chassis.store_clock import StoreClock
 from chassis.stores import mongo_client, mongo_database, redis_client
 from trawl.scheduler.v1 import (
     lease_pb2_grpc,
@@ -195,6 +196,9 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
     async def start() -> None:
         await events.connect()
         await events.declare_streams(subjects.STREAMS, settings.stream_replicas)
+        clock = StoreClock(stores.redis)
+        await until_available(clock.sync)
+        life.keep("clock", clock.run)
         await until_available(scheduler.prepare)
         await events.nc.subscribe(subjects.RUN_EVENTS, cb=scheduler.ended.on_events)
         await events.nc.subscribe(subjects.LIVE_WAKES, cb=scheduler.parked.on_wake)
