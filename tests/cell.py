@@ -82,6 +82,7 @@ class Cell:
         self.runs = runs_pb2_grpc.RunServiceStub(channels["scheduler"])
         self.tasks = tasks_pb2_grpc.TaskServiceStub(channels["scheduler"])
         self.results = results_pb2_grpc.ResultServiceStub(channels["scraper"])
+        self.channel = channels["scheduler"]
         self._channels = channels
 
     def add_scheduler(self, name: str, *, clock_ahead: float = 0) -> stores.Program:

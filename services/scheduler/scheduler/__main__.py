@@ -34,7 +34,9 @@ from scheduler.grpc_runs import RunApi, WorkApi
 from scheduler.grpc_standings import StandingApi
 from scheduler.grpc_tasks import TaskApi
 from scheduler.leasing import Leasing
+from scheduler.lost_messages import LostMessages
 from scheduler.lost_runs import LostRuns
+from scheduler.mongo_marks import StreamMarks
 from scheduler.mongo_runs import Archive
 from scheduler.mongo_tasks import Tasks
 from scheduler.outside_reports import OutsideReports
@@ -43,6 +45,7 @@ from scheduler.queueing import Queueing
 from scheduler.read_runs import ReadRuns
 from scheduler.rebuild import Rebuilder
 from scheduler.redis_runs import LiveRuns
+from scheduler.runs_stream import RunsStream
 from scheduler.self_starting import SelfStarting
 from scheduler.settings import SchedulerSettings
 from scheduler.standings import Standings
@@ -117,12 +120,17 @@ class Scheduler:
             aborter=self.aborter, changes=self.changes, dependencies=self.selfstart.dependencies, offers=self.offers,
         )  # fmt: skip
         self.selfstart.connect(self.starter, self.aborter, self.workflows.engine.on_run_ends)
-        self.rebuilder = Rebuilder(live, archive, events, waiting=self.selfstart.waiting, leased=self.leasing.runs)
+        stream = RunsStream(events)
+        self.messages = LostMessages(
+            live=live, leased=self.leasing.leased, stream=stream, announcer=announcer,
+            marks=StreamMarks(database, subjects.RUNS_STREAM),
+        )  # fmt: skip
+        self.rebuilder = Rebuilder(live, archive, stream, waiting=self.selfstart.waiting, leased=self.leasing.runs)
         self.work = Work(live, archive, announcer, self.queueing.pauses)
         self.explainer = ExplainRun(
             reader=self.reader, live=live, tasks=tasks, waiting=self.selfstart.waiting,
             live_tasks=self.selfstart.live_tasks, gate=self.selfstart.gate, offers=self.offers,
-            pauses=self.queueing.pauses,
+            pauses=self.queueing.pauses, trouble=self.messages.trouble,
         )  # fmt: skip
 
     def serve_on(self, server: GrpcServer, events: Events) -> None:
@@ -171,6 +179,7 @@ class Scheduler:
             "offers": self.offers.run,
             "parked": self.parked.run,
             "sweeper": self.lost.run,
+            "messages": self.messages.run,
             "rebuild": self.rebuilder.run,
             "standings": partial(self.standings.run, events),
         }  # fmt: skip

@@ -333,16 +333,20 @@ class LiveRuns:
         with redis_errors():
             return bool(await self._redis.exists(EPOCH))
 
-    async def lock_rebuild(self, seconds: int) -> bool:
-        """True for the one scheduler that rebuilds now."""
+    async def lock(self, work: str, seconds: int) -> bool:
+        """True for the one scheduler that does this work now."""
         with redis_errors():
-            return bool(await self._redis.set(PREFIX + "rebuilding", "1", nx=True, ex=seconds))
+            return bool(await self._redis.set(PREFIX + "lock:" + work, "1", nx=True, ex=seconds))
+
+    async def unlock(self, work: str) -> None:
+        """It is done."""
+        with redis_errors():
+            await self._redis.delete(PREFIX + "lock:" + work)
 
     async def set_epoch(self, now: int) -> None:
         """Say that what is here is whole."""
         with redis_errors():
             await self._redis.set(EPOCH, str(now))
-            await self._redis.delete(PREFIX + "rebuilding")
 
     async def ping(self) -> None:
         """Raises `Unavailable` when Redis does not answer."""
