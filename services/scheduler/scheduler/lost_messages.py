@@ -98,12 +98,16 @@ class LostMessages:
         return another
 
     async def _short(self, state: StreamState) -> int:
-        """How many messages there should be and are not, at least; runs of outside workers have none."""
+        """How many messages there should be and are not; runs of outside workers have none, nor do those that nobody
+        was promised.
+        """
         waiting = await self._live.count("pending")
         if not waiting:
             return 0
         short = waiting + await self._live.count("running") - state.messages
-        return short - await self._leased.count() if short > 0 else short
+        if short <= 0:
+            return short
+        return short - await self._leased.count() - len(await self._unpublished())
 
     async def _queue_lost(self, short: int) -> None:
         began = time.monotonic()
@@ -121,7 +125,7 @@ class LostMessages:
         """Queue every settled run that waits without a message; answers how many, and how many are not settled."""
         before = now_ms() - SETTLED_MS
         missing = await self._waiting_ids()
-        missing -= {run_id for _, run_ids in await self._live.unpublished(now_ms()) for run_id in run_ids}
+        missing -= await self._unpublished()
 
         async def found(specs: Sequence[tuple[pb.RunSpec, bytes]]) -> None:
             missing.difference_update(spec.run_id for spec, _ in specs)
@@ -135,6 +139,9 @@ class LostMessages:
             await self._announcer.ready([_again(run) for run in lost])
             count, unsettled = count + len(lost), unsettled + len(missing_runs) - len(lost)
         return count, unsettled
+
+    async def _unpublished(self) -> set[int]:
+        return {run_id for _, run_ids in await self._live.unpublished(now_ms()) for run_id in run_ids}
 
     async def _waiting_ids(self) -> set[int]:
         found: set[int] = set()
