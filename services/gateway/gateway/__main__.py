@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from chassis.events import Events
+from chassis.health import until_available
 from chassis.logs import get_logger
 from chassis.run import Lifetime, run_service
 from chassis.store_clock import StoreClock
@@ -21,6 +22,7 @@ from gateway.connections import ConnectionLimits
 from gateway.event_feed import EventFeed
 from gateway.event_stream import Streams
 from gateway.log_follower import LogFollower
+from gateway.mongo_answers import KeptAnswers
 from gateway.mongo_keys import MongoKeys, PoolGauge
 from gateway.native.system import check_health
 from gateway.ports import PortProblem, Servers, bind
@@ -47,7 +49,7 @@ class Gateway:
             scheduler=settings.scheduler_target, scraper=settings.scraper_target, registry=settings.registry_target
         )
         database = mongo_database(self._mongo, settings, "gateway")
-        self._keys = MongoKeys(database)
+        self._keys, self._answers = MongoKeys(database), KeptAnswers(database)
         self._watcher = RunWatcher(self._events, self._fetch)
         access = make_access(self._keys, settings)
         self._follower = LogFollower(self._events, self._watcher, self._read_lines)
@@ -62,7 +64,7 @@ class Gateway:
                 settings=settings,
                 backend=self._backend,
                 access=access,
-                idempotency=Idempotency(self._redis),
+                idempotency=Idempotency(self._redis, self._answers),
                 watcher=self._watcher,
                 probes=probes,
                 traffic=Traffic(),
@@ -100,6 +102,7 @@ class Gateway:
         life.keep("clock", StoreClock(self._redis).run)
         life.spawn("events", self._listen(life))
         life.spawn("keys", self._keys.prepare_when_reachable())
+        life.spawn("answers", until_available(self._answers.prepare))
 
     async def _listen(self, life: Lifetime) -> None:
         await self._watcher.listen()
