@@ -1,5 +1,5 @@
-"""Idempotency keys. Owns: `trawl:gateway:idempotency:<digest>` in Redis, which holds what was asked and, once known, the
-answer; MongoDB keeps the answer as well, for Redis may lose it. Knows no contract.
+"""Idempotency keys. Owns: `trawl:gateway:idempotency:<digest>` in Redis, which holds what was asked and, once known,
+the answer. MongoDB keeps the answer as well, for Redis may lose it. Knows no contract.
 """
 
 import asyncio

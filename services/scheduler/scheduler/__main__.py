@@ -126,7 +126,7 @@ class Scheduler:
             marks=StreamMarks(database, subjects.RUNS_STREAM),
         )  # fmt: skip
         self.rebuilder = Rebuilder(live, archive, stream, waiting=self.selfstart.waiting, leased=self.leasing.runs)
-        self.work = Work(live, archive, announcer, self.queueing.pauses)
+        self.work = Work(live, archive, announcer, self.queueing.pauses, self.lost)
         self.explainer = ExplainRun(
             reader=self.reader, live=live, tasks=tasks, waiting=self.selfstart.waiting,
             live_tasks=self.selfstart.live_tasks, gate=self.selfstart.gate, offers=self.offers,

@@ -44,6 +44,7 @@ class ReadRuns:
             return run
         raw = await self._archive.get(run_id) if run_id > 0 else None
         if raw is None:
+            await self._live.require_whole()
             raise NotFound(f"run {run_id} does not exist", resource="run", id=run_id)
         return run_of_document(raw)
 
@@ -56,6 +57,7 @@ class ReadRuns:
         raw = await self._archive.by_external(key)
         if raw is None:
             # It may have moved to the archive between the two looks.
+            await self._live.require_whole()
             raise NotFound(f"no run has the id {external_id}", resource="run", id=external_id)
         return run_of_document(raw)
 
@@ -69,6 +71,8 @@ class ReadRuns:
             raise InvalidInput("the page is out of range", field="page")
         status = FROM_PROTO.get(request.status)
         live, live_total = ([], 0) if status in TERMINAL else await self._live_runs(request, status)
+        if status not in TERMINAL:
+            await self._live.require_whole()
         if status in (Status.PENDING, Status.RUNNING):
             return live[request.offset : request.offset + request.limit], live_total
         query = _archive_query(request, status)

@@ -6,6 +6,7 @@ What runs on a worker that holds a message comes back as pending first; the work
 """
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 
 from chassis.clock import now_ms
@@ -43,7 +44,10 @@ class Rebuilder:
                 await self.ensure()
             except Unavailable as error:
                 log.debug("cannot look after Redis", reason=error.message)
-            await asyncio.sleep(CHECK_SECONDS)
+            self._live.lost.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CHECK_SECONDS):
+                    await self._live.lost.wait()
 
     async def ensure(self) -> None:
         """Rebuild unless Redis is whole, or another scheduler is at it."""

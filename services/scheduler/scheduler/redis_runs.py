@@ -4,6 +4,7 @@ Must not know NATS, MongoDB or gRPC. All of it can be lost: the RUNS stream, the
 workers' reports bring it back (see `rebuild`).
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -164,6 +165,8 @@ class LiveRuns:
         self._lease_ms, self._grace_ms = lease_ms, deadline_grace_ms
         self._max_pending = max_pending
         self._confirmed: set[str] = set()
+        # Set by whoever finds that Redis has lost everything, for the one who brings it back.
+        self.lost = asyncio.Event()
         self._scripts = {
             name: Script(redis, name)
             for name in (
@@ -332,6 +335,12 @@ class LiveRuns:
         """False after Redis has lost everything."""
         with redis_errors():
             return bool(await self._redis.exists(EPOCH))
+
+    async def require_whole(self) -> None:
+        """Raises `Unavailable` while live runs may be missing here."""
+        if not await self.has_epoch():
+            self.lost.set()
+            raise Unavailable("Redis has lost its runs, which are being brought back", dependency="redis")
 
     async def lock(self, work: str, seconds: int) -> bool:
         """True for the one scheduler that does this work now."""
