@@ -5,7 +5,7 @@ messages than such runs, some are lost, and only then the stream is read. A run 
 the claim drops the second message.
 
 A stream that was made anew would count from 1, and its messages would look older than those that were claimed before:
-it goes on above all that the last one can have given out (`docs/decisions/0194-lost-messages.md`).
+it goes on above all that the last one can have given out (`docs/decisions/0194-one-clock.md`).
 """
 
 import asyncio
