@@ -82,14 +82,16 @@ class Cell:
         self.runs = runs_pb2_grpc.RunServiceStub(channels["scheduler"])
         self.tasks = tasks_pb2_grpc.TaskServiceStub(channels["scheduler"])
         self.results = results_pb2_grpc.ResultServiceStub(channels["scraper"])
+        self.channel = channels["scheduler"]
         self._channels = channels
 
-    def add_scheduler(self, name: str) -> stores.Program:
+    def add_scheduler(self, name: str, *, clock_ahead: float = 0) -> stores.Program:
         """One more scheduler, not started yet; nothing talks to it but its brokers."""
         port = stores.free_port()
         environment = self.shared | {"GRPC_PORT": str(port)}
-        self.programs[name] = stores.service("scheduler", self.directory / name, environment, port)
-        return self.programs[name]
+        program = stores.service("scheduler", self.directory / name, environment, port, clock_ahead=clock_ahead)
+        self.programs[name] = program
+        return program
 
     def start(self, *names: str) -> None:
         """Start these (all but the gateway when none is named), each once the one before listens."""

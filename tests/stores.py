@@ -232,10 +232,15 @@ def mongodb_stand_in(directory: Path) -> Store:
     return Store("mongodb", command, port, directory, url=f"mongodb://127.0.0.1:{port}/?directConnection=true")
 
 
-def service(module: str, directory: Path, environment: Mapping[str, str], port: int) -> Program:
-    """One of our services as a process (`python -m <module>`) that listens on `port`, not started yet."""
+def service(
+    module: str, directory: Path, environment: Mapping[str, str], port: int, *, clock_ahead: float = 0
+) -> Program:
+    """One of our services as a process (`python -m <module>`) that listens on `port`, not started yet; its machine's
+    clock is so many seconds ahead.
+    """
+    how = [str(Path(__file__).with_name("shifted.py")), str(clock_ahead)] if clock_ahead else ["-m"]
     kind = Prepared if module in ("scheduler", "scraper") else Program
-    return kind(f"{module}-{port}", [sys.executable, "-m", module], port, directory, environment)
+    return kind(f"{module}-{port}", [sys.executable, *how, module], port, directory, environment)
 
 
 class Prepared(Program):

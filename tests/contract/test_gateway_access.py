@@ -6,6 +6,7 @@ from typing import Any
 
 import jwt
 import pytest
+import redis
 from gateway_support import shapes
 from gateway_support.stack import ADMIN_KEY, PORTS, Gateway, Stores, running_gateway
 
@@ -166,6 +167,25 @@ async def test_an_idempotency_key_gives_the_first_answer_again(gateway: Gateway)
     assert (other.status, other.json["error"]["code"]) == (409, "RESOURCE_CONFLICT")
     elsewhere = await gateway.call("POST", "/api/runs/100/restart", headers=keyed)
     assert elsewhere.status == 200
+
+
+async def test_a_key_outlives_the_loss_of_redis(gateway: Gateway, stores: Stores) -> None:
+    keyed = {"Idempotency-Key": "k1"}
+    first = [
+        await gateway.call("POST", "/api/tasks", body=NEW, headers=keyed),
+        await gateway.call("POST", "/api/tasks/1/trigger", headers=keyed),
+    ]
+    await gateway.scheduler.end(100, 3)
+    with redis.Redis.from_url(stores.redis_url) as client:
+        client.flushall()
+    again = [
+        await gateway.call("POST", "/api/tasks", body=NEW, headers=keyed),
+        await gateway.call("POST", "/api/tasks/1/trigger", headers=keyed),
+    ]
+    assert [(reply.status, reply.body) for reply in again] == [(reply.status, reply.body) for reply in first]
+    assert len(gateway.scheduler.runs) == 1
+    other = await gateway.call("POST", "/api/tasks/1/trigger", body={"parameters": {"a": 1}}, headers=keyed)
+    assert other.status == 409
 
 
 async def test_many_at_once_with_one_idempotency_key_start_one_run(gateway: Gateway) -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,28 @@ async def until(condition: Callable[[], object], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, what
         await asyncio.sleep(0.01)
+
+
+async def test_a_program_that_runs_and_does_not_work_is_killed_and_started_again(tmp_path: Path) -> None:
+    recorder, stuck = Recorder(), asyncio.Event()
+
+    async def well() -> bool:
+        return not stuck.is_set()
+
+    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+    supervisor = supervise(
+        recorder, sleeper("one", tmp_path, deaf, well=well), patience=replace(QUICK, between_looks=0.01)
+    )
+    try:
+        await supervisor.start()
+        first = supervisor.pids["one"]
+        stuck.set()
+        await until(lambda: not alive(first), "its end")
+        stuck.clear()
+        await until(lambda: supervisor.pids.get("one", first) != first, "a new process")
+        assert ("one", "error", "runs and does not work: it is killed") in recorder.events
+    finally:
+        await supervisor.stop()
 
 
 async def test_a_killed_program_is_started_again_under_a_new_process(tmp_path: Path) -> None:

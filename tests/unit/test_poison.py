@@ -156,7 +156,7 @@ def test_what_is_counted_is_told_by_service_and_place_and_a_zero_is_told_too() -
         (sample.name, sample.labels["service"], sample.labels["place"]): sample.value
         for metric in StatisticsCollector(Snapshot(stats, None)).collect()
         for sample in metric.samples
-        if "service" in sample.labels
+        if "place" in sample.labels
     }
     assert told[counters.UNTOLD, "scheduler", "pull-x"] == 3
     assert told[counters.SET_ASIDE, "scheduler", ""] == 0

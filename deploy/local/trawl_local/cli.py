@@ -18,7 +18,7 @@ from trawl_local.home import Home
 EPILOG = """\
 Environment: TRAWL_HOME (data; default .trawl), TRAWL_API_KEY (first admin key; else one is generated),
 PORT_SCHEDULER 8080, PORT_SMARTRPA 8082, PORT_MANAGEMENT 8083, PORT_XGET 8003, PORT_PIPELINE 8000 (0 = off),
-PRIVATE_PORTS (first of the six that the programs among themselves use; else those of the last start),
+PRIVATE_PORTS (first of the seven that the programs among themselves use; else those of the last start),
 MONGODB_URI (a real MongoDB; else the embedded stand-in), CHROMIUM_PATH, TESSERACT_PATH, LOG_LEVEL.
 """
 

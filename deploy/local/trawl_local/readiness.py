@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import shutil
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 PROBE_SECONDS = 2.0
 BETWEEN_SECONDS = 0.05
@@ -64,6 +66,19 @@ def nats(port: int) -> Probe:
         return greeting.startswith(b"INFO") and b'"jetstream":true' in greeting
 
     return _probe(check)
+
+
+def jetstream(monitor_port: int, data: Path, room_bytes: int = 32 * 2**20) -> Probe:
+    """JetStream works, as the server's monitoring says: after a full disk it does not until it is started anew, and
+    newer servers say so at `/healthz`, while older ones say nothing any more at `/jsz`. While `data` has no room a new
+    start would not help: that counts as well.
+    """
+    healthy, answering = http(monitor_port, "/healthz"), http(monitor_port, "/jsz")
+
+    async def probe() -> bool:
+        return (await healthy() and await answering()) or shutil.disk_usage(data).free < room_bytes
+
+    return probe
 
 
 def http(port: int, path: str = "/readyz") -> Probe:

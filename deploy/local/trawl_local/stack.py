@@ -38,13 +38,13 @@ class Stack:
         }
 
 
-def nats_config(port: int) -> str:
-    """nats-server's configuration; paths are relative to its folder."""
+def nats_config(port: int, monitor_port: int) -> str:
+    """nats-server's configuration; paths are relative to its folder. Its monitoring can only be read."""
     return (
         f"listen: {HOST}:{port}\n"
+        f"http: {HOST}:{monitor_port}\n"
         "max_payload: 8MB\n"
         "write_deadline: 10s\n"
-        # The server's own monitoring stays off: there is no http_port.
         # Streams reserve their limits: by default that fails where little of the disk is free.
         "jetstream { store_dir: jetstream, max_file_store: 64GB }\n"
     )
@@ -62,7 +62,9 @@ def redis_config(port: int) -> str:
 
 def write_configs(home: Home, private: Mapping[str, int]) -> None:
     """Write both stores' configurations."""
-    (home.folder("nats") / "nats.conf").write_text(nats_config(private["nats"]), encoding="utf-8")
+    (home.folder("nats") / "nats.conf").write_text(
+        nats_config(private["nats"], private["nats-monitor"]), encoding="utf-8"
+    )
     (home.folder("redis") / "redis.conf").write_text(redis_config(private["redis"]), encoding="utf-8")
 
 
@@ -70,7 +72,7 @@ def plan(
     home: Home, environment: Mapping[str, str], tools: Mapping[str, str], key: str, public: Mapping[str, int]
 ) -> Stack:
     """The stack for this folder. `tools` are the programs' paths by package name."""
-    names = ("nats", "redis", "mongodb", "scheduler", "scraper", "worker-registry")
+    names = ("nats", "redis", "mongodb", "scheduler", "scraper", "worker-registry", "nats-monitor")
     first = environment.get("PRIVATE_PORTS", "").strip()
     private = ports.stack_ports(names, kept=home.read_ports(), first=first, avoid=set(public.values()))
     mongodb = environment.get("MONGODB_URI", "").strip()
@@ -101,6 +103,7 @@ def _stores(
             home.folder("nats"),
             readiness.nats(private["nats"]),
             stop_order=4,
+            well=readiness.jetstream(private["nats-monitor"], home.folder("nats")),
         ),
         Program(
             "redis",

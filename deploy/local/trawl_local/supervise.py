@@ -1,6 +1,6 @@
-"""Keeps programs running: starts them in order, restarts what dies, stops them in order.
+"""Keeps programs running: starts them in order, restarts what dies or no longer works, stops them in order.
 
-Must not know what the programs are. Idle cost is nil: it waits for exits and lines, and asks nobody anything.
+Must not know what the programs are. It waits for exits and lines, and asks only programs that have a probe for that.
 """
 
 import asyncio
@@ -15,7 +15,9 @@ from trawl_local.readiness import Probe, always, wait_until
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to run. It starts when all of `needs` are ready; those with the lowest `stop_order` are stopped first."""
+    """What to run. It starts when all of `needs` are ready; those with the lowest `stop_order` are stopped first. One
+    that has been ready and is not `well` any more is killed, and started again.
+    """
 
     name: str
     command: tuple[str, ...]
@@ -24,6 +26,7 @@ class Program:
     ready: Probe = always
     needs: tuple[str, ...] = ()
     stop_order: int = 0
+    well: Probe | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,9 @@ class Patience:
     start_attempts: int = 4
     start: float = 60.0
     stop: float = 10.0
+    # Programs are asked this often whether they are well, and killed after so many answers that they are not.
+    between_looks: float = 5.0
+    looks: int = 3
 
 
 @dataclass(slots=True)
@@ -149,7 +155,7 @@ class Supervisor:
             )
         except OSError as error:
             return self._ended(kept, f"can't be started ({error.strerror})")
-        probing = asyncio.create_task(self._notice_ready(kept))
+        probing = asyncio.create_task(self._look_after(kept, kept.child))
         try:
             code = await kept.child.finish()
         finally:
@@ -157,12 +163,22 @@ class Supervisor:
         kept.child = None
         return self._ended(kept, f"ended with {describe_exit(code)}")
 
-    async def _notice_ready(self, kept: _Kept) -> None:
+    async def _look_after(self, kept: _Kept, child: Child) -> None:
         await wait_until(kept.program.ready)
         kept.ready_since = asyncio.get_running_loop().time()
         kept.ready.set()
         if kept.starts > 1:
             self._on_event(kept.program.name, "info", "is ready again")
+        if kept.program.well is not None:
+            await self._until_unwell(kept.program.well)
+            self._on_event(kept.program.name, "error", "runs and does not work: it is killed")
+            child.kill()
+
+    async def _until_unwell(self, well: Probe) -> None:
+        unwell = 0
+        while unwell < self._patience.looks:
+            await asyncio.sleep(self._patience.between_looks)
+            unwell = 0 if await well() else unwell + 1
 
     def _ended(self, kept: _Kept, what: str) -> bool:
         self._on_event(kept.program.name, "error", what)

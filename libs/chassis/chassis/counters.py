@@ -18,8 +18,13 @@ TEXTS = {
     UNTOLD: "Waits that their time limit ended although what they wait for had come: nobody told them",
 }
 
+# What is measured and may fall again; it has no place.
+CLOCK_AHEAD = "trawl_clock_ahead_milliseconds"
+GAUGES = {CLOCK_AHEAD: "By how much the machine's own clock is ahead of Redis', which is the one that counts"}
+
 _meter = metrics.get_meter("trawl")
 _instruments = {name: _meter.create_counter(name) for name in TEXTS}
+_gauges = {name: _meter.create_gauge(name) for name in GAUGES}
 _counts: Counter[tuple[str, str]] = Counter()
 
 
@@ -27,6 +32,12 @@ def count(name: str, place: str, amount: int = 1) -> None:
     """Count it."""
     _counts[name, place] += amount
     _instruments[name].add(amount, {"place": place})
+
+
+def gauge(name: str, value: int) -> None:
+    """It is so much now."""
+    _counts[name, ""] = value
+    _gauges[name].set(value)
 
 
 def counted(name: str, place: str | None = None) -> int:

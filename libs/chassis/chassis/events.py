@@ -26,6 +26,7 @@ from chassis.pulling import ConsumerPull
 log = get_logger("events")
 CONNECT_SECONDS = 5.0
 PUBLISH_SECONDS = 5.0
+DECLARE_AGAIN_SECONDS = 0.3
 NATS_DOWN = (NatsError, TimeoutError, asyncio.TimeoutError, ConnectionError, OSError)
 # What a call to JetStream raises when it could not be done.
 JETSTREAM_DOWN = (*NATS_DOWN, APIError)
@@ -57,6 +58,7 @@ class Events:
         self.js: JetStreamContext = self.nc.jetstream()
         self._acknowledged = _Acknowledged(self.nc)
         self._pulls: set[ConsumerPull] = set()
+        self._streams: Sequence[StreamConfig] = ()
         self.on_reconnect: list[Callable[[], Awaitable[None]]] = []
 
     async def connect(self) -> None:
@@ -107,29 +109,33 @@ class Events:
             raise Unavailable("NATS is unavailable", dependency="nats")
 
     async def declare_streams(self, table: Sequence[Any], replicas: int) -> None:
-        """Make the streams that are not there. An existing stream is left as operators have set it."""
-        for row in table:
-            config = StreamConfig(
-                name=row.name,
-                subjects=list(row.subjects),
-                retention=RetentionPolicy.WORK_QUEUE if row.retention == "workqueue" else RetentionPolicy.LIMITS,
-                storage=StorageType.FILE,
-                max_age=row.max_age_seconds or None,
-                max_bytes=row.max_bytes,
-                num_replicas=replicas,
-                duplicate_window=120,
-                allow_direct=True,
-            )
+        """Make the streams that are not there, now and whenever one is found gone. An existing stream is left as
+        operators have set it. Waits for JetStream as long as it takes.
+        """
+        self._streams = [_stream_config(row, replicas) for row in table]
+        for config in self._streams:
             while True:
                 try:
-                    await self.js.stream_info(row.name)
-                except NotFoundError:
-                    with contextlib.suppress(BadRequestError):  # another replica was faster
-                        await self.js.add_stream(config)
-                except NATS_DOWN:
-                    await asyncio.sleep(0.3)
-                    continue
-                break
+                    await self._declare(config)
+                except JETSTREAM_DOWN as error:
+                    log.warning("waiting for JetStream", stream=config.name, error=repr(error))
+                    await asyncio.sleep(DECLARE_AGAIN_SECONDS)
+                else:
+                    break
+
+    async def declare_again(self) -> None:
+        """Make those of the declared streams that are gone. Raises what JetStream raises."""
+        for config in self._streams:
+            await self._declare(config)
+
+    async def _declare(self, config: StreamConfig) -> None:
+        try:
+            await self.js.stream_info(str(config.name))
+        except NotFoundError:
+            try:
+                await self.js.add_stream(config)
+            except BadRequestError:  # another replica was faster; else this raises again
+                await self.js.stream_info(str(config.name))
 
     async def publish(self, subject: str, payload: bytes, *, message_id: str = "") -> None:
         """Publish and wait for the acknowledgement. Raises `Unavailable`; then it may have been stored all the same."""
@@ -141,8 +147,12 @@ class Events:
             raise Unavailable("NATS is unavailable", dependency="nats")
         try:
             async with asyncio.timeout(PUBLISH_SECONDS):
-                await self._acknowledged.publish(messages)
-        except (*NATS_DOWN, APIError) as error:
+                try:
+                    await self._acknowledged.publish(messages)
+                except NoStreamResponseError:
+                    await self.declare_again()
+                    await self._acknowledged.publish(messages)
+        except JETSTREAM_DOWN as error:
             raise Unavailable("NATS is unavailable", dependency="nats") from error
 
     async def publish_with(self, subject: str, payload: bytes, headers: dict[str, str]) -> None:
@@ -154,20 +164,18 @@ class Events:
             raise Unavailable("NATS is unavailable", dependency="nats") from error
 
     async def ensure_consumer(self, stream: str, durable: str, subject: str, **config: Any) -> None:
-        """Make a durable pull consumer with explicit acknowledgement, unless it is there."""
+        """Make a durable pull consumer with explicit acknowledgement, unless it is there; its stream as well."""
         try:
             await self.js.consumer_info(stream, durable)
         except NotFoundError:
-            await self.js.add_consumer(
-                stream,
-                ConsumerConfig(
-                    durable_name=durable,
-                    filter_subject=subject,
-                    ack_policy=AckPolicy.EXPLICIT,
-                    max_deliver=-1,
-                    **config,
-                ),
+            wanted = ConsumerConfig(
+                durable_name=durable, filter_subject=subject, ack_policy=AckPolicy.EXPLICIT, max_deliver=-1, **config
             )
+            try:
+                await self.js.add_consumer(stream, wanted)
+            except NotFoundError:
+                await self.declare_again()
+                await self.js.add_consumer(stream, wanted)
 
     async def consume(
         self,
@@ -247,6 +255,20 @@ class Events:
             await self.nc.close()
 
 
+def _stream_config(row: StreamTable, replicas: int) -> StreamConfig:
+    return StreamConfig(
+        name=row.name,
+        subjects=list(row.subjects),
+        retention=RetentionPolicy.WORK_QUEUE if row.retention == "workqueue" else RetentionPolicy.LIMITS,
+        storage=StorageType.FILE,
+        max_age=row.max_age_seconds or None,
+        max_bytes=row.max_bytes,
+        num_replicas=replicas,
+        duplicate_window=120,
+        allow_direct=True,
+    )
+
+
 def _sequence(message: Msg) -> int:
     return int(message.metadata.sequence.stream)
 
@@ -319,7 +341,7 @@ class _Acknowledged:
         else:
             # No stream takes the subject, or the stream refuses: `{"error": {"code", "err_code", "description"}}`.
             reason = orjson.loads(message.data).get("error", {}) if message.data else {}
-            future.set_exception(APIError.from_error(reason) if reason else NoStreamResponseError())
+            future.set_exception(APIError(**reason) if reason else NoStreamResponseError())
 
 
 __all__ = ["JETSTREAM_DOWN", "NATS_DOWN", "Events", "Msg", "nats"]

@@ -31,7 +31,7 @@ class ConsumerPull:
     """`take` is called by one task only. At most twice `batch` messages are given out and not yet taken."""
 
     def __init__(self, nc: Client, stream: str, consumer: str, *, batch: int) -> None:
-        self._nc, self.consumer, self._batch = nc, consumer, batch
+        self._nc, self._stream, self.consumer, self._batch = nc, stream, consumer, batch
         self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
         self._request = orjson.dumps({
             "batch": batch, "expires": int(EXPIRES_SECONDS * 1e9), "idle_heartbeat": int(HEARTBEAT_SECONDS * 1e9)
@@ -42,7 +42,8 @@ class ConsumerPull:
         self._wake = asyncio.Event()
         # How many messages the request that is with the server may still bring, when it counts as lost, its number.
         self._left, self._until, self._number = 0, 0.0, 0
-        self._gone = False
+        # `unsure`: the server may have lost the consumer, and says nothing to requests at one that it does not have.
+        self._gone = self._unsure = False
         self.heard_at = 0.0
 
     async def begin(self) -> None:
@@ -66,9 +67,12 @@ class ConsumerPull:
             except TimeoutError:
                 if loop.time() >= self._until and self._nc.is_connected:
                     counters.count(counters.UNTOLD, self.consumer)
-                self._left = 0
+                self.forget()
 
     async def _ask(self) -> None:
+        if self._unsure:
+            await self._nc.jetstream().consumer_info(self._stream, self.consumer)
+            self._unsure = False
         self._number += 1
         self._left = self._batch
         self._heard()
@@ -93,8 +97,8 @@ class ConsumerPull:
         self._wake.set()
 
     def forget(self) -> None:
-        """The connection is another one: the server has forgotten the request."""
-        self._left = 0
+        """The server has forgotten the request, as it does with the connection, and perhaps more."""
+        self._left, self._unsure = 0, True
         self._wake.set()
 
     async def end(self) -> None:

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from functools import partial
 
 from chassis.events import Events
+from chassis.health import until_available
 from chassis.logs import get_logger
 from chassis.run import Lifetime, run_service
+from chassis.store_clock import StoreClock
 from chassis.stores import mongo_client, mongo_database, redis_client
 from pydantic import ValidationError
 from trawl.scheduler.v1 import runs_pb2
@@ -22,6 +24,7 @@ from gateway.cursors import Cursors
 from gateway.event_feed import EventFeed
 from gateway.event_stream import Streams
 from gateway.log_follower import LogFollower
+from gateway.mongo_answers import KeptAnswers
 from gateway.mongo_keys import MongoKeys, PoolGauge
 from gateway.native.system import check_health
 from gateway.ports import PortProblem, Servers, bind
@@ -49,7 +52,7 @@ class Gateway:
             scheduler=settings.scheduler_target, scraper=settings.scraper_target, registry=settings.registry_target
         )
         database = mongo_database(self._mongo, settings, "gateway")
-        self._keys = MongoKeys(database)
+        self._keys, self._answers = MongoKeys(database), KeptAnswers(database)
         self._watcher = RunWatcher(self._events, self._fetch)
         jwt_secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret is not None else None
         secret = signing_secret(jwt_secret, settings.jwt_secret_file)
@@ -67,7 +70,7 @@ class Gateway:
                 backend=self._backend,
                 access=access,
                 cursors=Cursors(secret),
-                idempotency=Idempotency(self._redis),
+                idempotency=Idempotency(self._redis, self._answers),
                 watcher=self._watcher,
                 probes=probes,
                 traffic=Traffic(),
@@ -103,8 +106,10 @@ class Gateway:
 
     def start(self, life: Lifetime) -> None:
         """Begin what goes on beside the requests. What is not reachable yet is waited for."""
+        life.keep("clock", StoreClock(self._redis).run)
         life.spawn("events", self._listen(life))
         life.spawn("keys", self._keys.prepare_when_reachable())
+        life.spawn("answers", until_available(self._answers.prepare))
 
     async def _listen(self, life: Lifetime) -> None:
         await self._watcher.listen()

@@ -52,7 +52,9 @@ class EventFeed:
         try:
             while True:
                 try:
-                    pull = pull or await self._pull(sequence)
+                    if pull is None:
+                        sequence, first = await self._within(sequence, first)
+                        pull = await self._pull(sequence)
                     messages = await pull.take()
                 except JETSTREAM_DOWN as error:
                     log.debug("cannot pull", error=repr(error))
@@ -69,6 +71,12 @@ class EventFeed:
         finally:
             if pull is not None:
                 await self._forget(pull)
+
+    async def _within(self, sequence: int, first: int) -> tuple[int, int]:
+        """The place, or the start of a stream that has never been as far: it is another one, all of it unheard."""
+        async with asyncio.timeout(CALL_SECONDS):
+            info = await self._events.js.stream_info(subjects.EVENTS_STREAM)
+        return (sequence, first) if sequence <= info.state.last_seq + 1 else (1, 0)
 
     async def _pull(self, sequence: int) -> ConsumerPull:
         async with asyncio.timeout(CALL_SECONDS):

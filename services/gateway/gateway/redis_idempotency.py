@@ -1,7 +1,8 @@
-"""Idempotency keys in Redis. Owns: `trawl:gateway:idempotency:<digest>`, which holds what was asked and, once known,
-the answer. Knows no contract.
+"""Idempotency keys. Owns: `trawl:gateway:idempotency:<digest>` in Redis, which holds what was asked and, once known,
+the answer. MongoDB keeps the answer as well, for Redis may lose it. Knows no contract.
 """
 
+import asyncio
 import base64
 import hashlib
 from collections.abc import Awaitable, Callable
@@ -15,6 +16,7 @@ from chassis.stores import redis_errors
 
 from gateway.checks import invalid
 from gateway.exchange import Answer, Call
+from gateway.mongo_answers import KeptAnswers
 
 log = get_logger("idempotency")
 KEPT_SECONDS = 24 * 3600
@@ -25,8 +27,8 @@ HEADER = b"idempotency-key"
 class Idempotency:
     """Gives the first answer again. An answer that is an error is not kept: it started nothing."""
 
-    def __init__(self, redis: aioredis.Redis) -> None:
-        self._redis = redis
+    def __init__(self, redis: aioredis.Redis, kept: KeptAnswers) -> None:
+        self._redis, self._kept = redis, kept
 
     async def run(self, call: Call, work: Callable[[Call], Awaitable[Answer]], in_flight_seconds: int) -> Answer:
         """The answer of `work`, or of the earlier request with the same key. While a first request is under way, at
@@ -40,6 +42,9 @@ class Idempotency:
         if not mine:
             return _replay(earlier, digest)
         try:
+            if earlier := await self._kept.find(name):
+                await self._tell_redis(name, earlier)
+                return _replay(earlier, digest)
             answer = await work(call)
         except TrawlError:
             await self._drop(name)
@@ -61,12 +66,22 @@ class Idempotency:
         kept: dict[str, Any] = {"digest": digest, "status": answer.status}
         if len(answer.body) <= MAX_KEPT_BYTES:
             kept["body"] = base64.b64encode(answer.body).decode()
+        said = orjson.dumps(kept)
+        await asyncio.gather(self._tell_redis(name, said), self._tell_mongodb(name, said))
+
+    async def _tell_redis(self, name: str, said: bytes) -> None:
         try:
             with redis_errors():
-                await self._redis.set(name, orjson.dumps(kept), ex=KEPT_SECONDS)
+                await self._redis.set(name, said, ex=KEPT_SECONDS)
         except Unavailable:
             # The work is done and its answer must not be lost; a repeat meets a key in flight until that expires.
-            log.warning("an answer could not be kept for its idempotency key")
+            log.warning("an answer could not be kept for its idempotency key", store="Redis")
+
+    async def _tell_mongodb(self, name: str, said: bytes) -> None:
+        try:
+            await self._kept.add(name, said, KEPT_SECONDS)
+        except Unavailable:
+            log.warning("an answer could not be kept for its idempotency key", store="MongoDB")
 
 
 def operation_id(call: Call) -> str:

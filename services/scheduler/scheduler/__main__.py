@@ -10,6 +10,7 @@ from chassis.grpc_server import GrpcServer
 from chassis.health import Readiness, until_available
 from chassis.logs import get_logger
 from chassis.run import Lifetime, run_service
+from chassis.store_clock import StoreClock
 from chassis.stores import mongo_client, mongo_database, redis_client
 from trawl.scheduler.v1 import (
     lease_pb2_grpc,
@@ -34,7 +35,9 @@ from scheduler.grpc_standings import StandingApi
 from scheduler.grpc_tasks import TaskApi
 from scheduler.leasing import Leasing
 from scheduler.list_runs import ListRuns
+from scheduler.lost_messages import LostMessages
 from scheduler.lost_runs import LostRuns
+from scheduler.mongo_marks import StreamMarks
 from scheduler.mongo_runs import Archive
 from scheduler.mongo_tasks import Tasks
 from scheduler.outside_reports import OutsideReports
@@ -44,6 +47,7 @@ from scheduler.read_runs import ReadRuns
 from scheduler.rebuild import Rebuilder
 from scheduler.redis_runs import LiveRuns
 from scheduler.redis_snapshot import LiveSnapshots
+from scheduler.runs_stream import RunsStream
 from scheduler.self_starting import SelfStarting
 from scheduler.settings import SchedulerSettings
 from scheduler.standings import Standings
@@ -119,12 +123,17 @@ class Scheduler:
             aborter=self.aborter, changes=self.changes, dependencies=self.selfstart.dependencies, offers=self.offers,
         )  # fmt: skip
         self.selfstart.connect(self.starter, self.aborter, self.workflows.engine.on_run_ends)
-        self.rebuilder = Rebuilder(live, archive, events, waiting=self.selfstart.waiting, leased=self.leasing.runs)
-        self.work = Work(live, archive, announcer, self.queueing.pauses)
+        stream = RunsStream(events)
+        self.messages = LostMessages(
+            live=live, leased=self.leasing.leased, stream=stream, announcer=announcer,
+            marks=StreamMarks(database, subjects.RUNS_STREAM),
+        )  # fmt: skip
+        self.rebuilder = Rebuilder(live, archive, stream, waiting=self.selfstart.waiting, leased=self.leasing.runs)
+        self.work = Work(live, archive, announcer, self.queueing.pauses, self.lost)
         self.explainer = ExplainRun(
             reader=self.reader, live=live, tasks=tasks, waiting=self.selfstart.waiting,
             live_tasks=self.selfstart.live_tasks, gate=self.selfstart.gate, offers=self.offers,
-            pauses=self.queueing.pauses,
+            pauses=self.queueing.pauses, trouble=self.messages.trouble,
         )  # fmt: skip
 
     def serve_on(self, server: GrpcServer, events: Events) -> None:
@@ -173,6 +182,7 @@ class Scheduler:
             "offers": self.offers.run,
             "parked": self.parked.run,
             "sweeper": self.lost.run,
+            "messages": self.messages.run,
             "rebuild": self.rebuilder.run,
             "standings": partial(self.standings.run, events),
         }  # fmt: skip
@@ -198,6 +208,9 @@ async def serve(settings: SchedulerSettings, life: Lifetime) -> None:
     async def start() -> None:
         await events.connect()
         await events.declare_streams(subjects.STREAMS, settings.stream_replicas)
+        clock = StoreClock(stores.redis)
+        await until_available(clock.sync)
+        life.keep("clock", clock.run)
         await until_available(scheduler.prepare)
         await events.nc.subscribe(subjects.RUN_EVENTS, cb=scheduler.ended.on_events)
         await events.nc.subscribe(subjects.LIVE_WAKES, cb=scheduler.parked.on_wake)

@@ -1,5 +1,7 @@
 """Use case: why a run has not started, or how it ended. Owns the words; changes nothing."""
 
+from collections.abc import Callable
+
 from chassis.clock import now_ms
 from trawl.scheduler.v1 import runs_pb2 as pb
 
@@ -22,13 +24,13 @@ PATIENCE_MS = 1_000
 
 
 class ExplainRun:
-    """Reads all that may hold a run back."""
+    """Reads all that may hold a run back. `trouble` says what keeps all that wait from being handed out."""
 
     def __init__(
         self, *, reader: ReadRuns, live: LiveRuns, tasks: Tasks, waiting: WaitingRuns, live_tasks: LiveTasks,
-        gate: DependencyGate, offers: WorkerOffers, pauses: Pauses,
+        gate: DependencyGate, offers: WorkerOffers, pauses: Pauses, trouble: Callable[[], str],
     ) -> None:  # fmt: skip
-        self._pauses = pauses
+        self._pauses, self._trouble = pauses, trouble
         self._reader, self._live, self._tasks, self._waiting = reader, live, tasks, waiting
         self._live_tasks, self._gate, self._offers = live_tasks, gate, offers
 
@@ -106,6 +108,8 @@ class ExplainRun:
         reasons: list[pb.RunReason] = []
         if queue in await self._pauses.paused():
             reasons.append(pb.RunReason(code="queue_paused", queue=queue, message=f"queue {queue!r} is paused"))
+        if trouble := self._trouble():
+            reasons.append(pb.RunReason(code="not_handed_out", queue=queue, message=trouble))
         offers = await self._offers.queues()
         if offers is None:
             reasons.append(pb.RunReason(code="workers_unknown", queue=queue, message="the registry of workers can't be "

@@ -112,7 +112,7 @@ class Leases:
 
     async def _free(self, request: lease_pb2.LeaseRequest) -> int:
         wanted = min(request.max_runs, MAX_LEASED)
-        return min(wanted, request.slots - await self._leased.count_of(request.worker_session))
+        return min(wanted, request.slots - await self._leased.count(request.worker_session))
 
     async def _first_runs(
         self, request: lease_pb2.LeaseRequest, pull: QueuePull, calls: _Calls, *, most: int, until: float,

@@ -22,24 +22,24 @@ from scheduler.work import Work
 
 
 class Leasing:
-    """`runs` keeps leased runs safe. Times in ms."""
+    """`runs` keeps leased runs safe, `leased` has their documents. Times in ms."""
 
     def __init__(
         self, database: Database, redis: Redis, *, live: LiveRuns, archive: Archive,
         announcer: Announcer, finish: FinishRuns, lease_ms: int, deadline_grace_ms: int,
     ) -> None:  # fmt: skip
         self._live, self._archive, self._announcer, self._lease_ms = live, archive, announcer, lease_ms
-        self._leased = Leased(database)
+        self.leased = Leased(database)
         self._leases = LiveLeases(redis, lease_ms=lease_ms, deadline_grace_ms=deadline_grace_ms)
         self.runs = LeasedRuns(
-            live=live, leases=self._leases, leased=self._leased, archive=archive, announcer=announcer,
+            live=live, leases=self._leases, leased=self.leased, archive=archive, announcer=announcer,
             archive_runs=finish.archive_runs,
         )  # fmt: skip
 
     def connect(self, *, work: Work, reader: ReadRuns, events: Events, ended: EndedRuns, pauses: Pauses) -> LeaseApi:
         """Know what leases are handed out by. Answers their gRPC face."""
         self._handing_out = Leases(
-            work=work, live=self._live, leases=self._leases, leased=self._leased, runs=self.runs,
+            work=work, live=self._live, leases=self._leases, leased=self.leased, runs=self.runs,
             archive=self._archive, reader=reader, announcer=self._announcer, events=events, ended=ended,
             lease_ms=self._lease_ms, pauses=pauses,
         )  # fmt: skip
@@ -47,7 +47,7 @@ class Leasing:
 
     async def prepare(self) -> None:
         """Make the indexes."""
-        await self._leased.prepare()
+        await self.leased.prepare()
 
     async def start(self, life: Lifetime, events: Events) -> None:
         """Listen, and look after leases for ever."""

@@ -102,6 +102,8 @@ class ListRuns:
         # Before the live ones: a run that ends in between is missed, and none is counted twice.
         archived = await self._pages.count(asked.query) if counts and asked.wants_archived else 0
         page = await (self._by_offset(asked) if request.offset else self._behind(asked))
+        if asked.wants_live:
+            await self._live.require_whole()
         total = max(archived + page.total, request.offset + len(page.runs)) if counts else 0
         return Page(page.runs, total, page.next)
 

@@ -51,15 +51,22 @@ class LostRuns:
                 await self._announcer.dead_letter("workers", message.data, repr(error))
                 continue
             if event.kind in LOST_KINDS and event.worker_session:
-                for run_id in await self._live.session_runs(event.worker_session):
-                    await self.take_back(run_id, f"worker {event.worker_id} was lost", session=event.worker_session)
+                # One that left in good order and could not give its runs back has not failed at them.
+                counts, session = event.kind != "unregistered", event.worker_session
+                for run_id in await self._live.session_runs(session):
+                    await self.take_back(
+                        run_id, f"worker {event.worker_id} was {event.kind}", session=session, counts=counts
+                    )
 
     async def take_back(
-        self, run_id: int, why: str, *, session: str = "", code: ErrorCode = ErrorCode.WORKER_LOST
-    ) -> None:
-        """Take one run from its holder: back to the queue, or to its end when there are no attempts left."""
+        self, run_id: int, why: str, *, session: str = "", token: int | None = None,
+        code: ErrorCode = ErrorCode.WORKER_LOST, counts: bool = True,
+    ) -> None:  # fmt: skip
+        """Take one run from its holder (only with that `token`, if one is named): back to the queue, or to its end when
+        the attempt `counts` and was the last.
+        """
         run = await self._live.get(run_id)
-        if run is None or run.state != "r":
+        if run is None or run.state != "r" or token not in (None, run.token):
             return
         now = now_ms()
         failed, aborted = (
@@ -67,7 +74,7 @@ class LostRuns:
             _ending(run, now, why, code, Status.ABORTED),
         )
         verdict, attempt = await self._live.lose(
-            run_id, now, session=session, token=run.token,
+            run_id, now, session=session, token=run.token, counts=counts,
             failed=failed.SerializeToString(), aborted=aborted.SerializeToString(),
         )  # fmt: skip
         log.warning("run taken back", run_id=run_id, why=why, verdict=verdict, attempt=attempt)

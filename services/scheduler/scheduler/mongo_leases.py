@@ -77,11 +77,12 @@ class Leased:
             rows = await self._leases.find({"key": {"$gt": after}}).sort([("key", 1)]).limit(limit).to_list(limit)
         return [_lease(row) for row in rows], rows[-1]["_id"] if rows else after
 
-    async def count_of(self, session: str) -> int:
-        """How many leases that worker process holds."""
+    async def count(self, session: str = "") -> int:
+        """How many leases there are, or that worker process holds."""
+        match = {"session": session} if session else {}
         with mongo_errors():
             rows = await self._leases.aggregate(
-                [{"$match": {"session": session}}, {"$group": {"_id": None, "n": {"$sum": 1}}}]
+                [{"$match": match}, {"$group": {"_id": None, "n": {"$sum": 1}}}]
             ).to_list(1)
         return int(rows[0]["n"]) if rows else 0
 

@@ -35,6 +35,7 @@ class ReadRuns:
             return run
         raw = await self._archive.get(run_id) if run_id > 0 else None
         if raw is None:
+            await self._live.require_whole()
             raise NotFound(f"run {run_id} does not exist", resource="run", id=run_id)
         return run_of_document(raw)
 
@@ -47,6 +48,7 @@ class ReadRuns:
         raw = await self._archive.by_external(key)
         if raw is None:
             # It may have moved to the archive between the two looks.
+            await self._live.require_whole()
             raise NotFound(f"no run has the id {external_id}", resource="run", id=external_id)
         return run_of_document(raw)
 

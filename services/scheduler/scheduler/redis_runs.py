@@ -4,6 +4,7 @@ Must not know NATS, MongoDB or gRPC. All of it can be lost: the RUNS stream, the
 workers' reports bring it back (see `rebuild`).
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -177,6 +178,8 @@ class LiveRuns:
         self._lease_ms, self._grace_ms = lease_ms, deadline_grace_ms
         self._max_pending = max_pending
         self._confirmed: set[str] = set()
+        # Set by whoever finds that Redis has lost everything, for the one who brings it back.
+        self.lost = asyncio.Event()
         self._scripts = {
             name: Script(redis, name)
             for name in (
@@ -364,16 +367,26 @@ class LiveRuns:
         with redis_errors():
             return bool(await self._redis.exists(EPOCH))
 
-    async def lock_rebuild(self, seconds: int) -> bool:
-        """True for the one scheduler that rebuilds now."""
+    async def require_whole(self) -> None:
+        """Raises `Unavailable` while live runs may be missing here."""
+        if not await self.has_epoch():
+            self.lost.set()
+            raise Unavailable("Redis has lost its runs, which are being brought back", dependency="redis")
+
+    async def lock(self, work: str, seconds: int) -> bool:
+        """True for the one scheduler that does this work now."""
         with redis_errors():
-            return bool(await self._redis.set(PREFIX + "rebuilding", "1", nx=True, ex=seconds))
+            return bool(await self._redis.set(PREFIX + "lock:" + work, "1", nx=True, ex=seconds))
+
+    async def unlock(self, work: str) -> None:
+        """It is done."""
+        with redis_errors():
+            await self._redis.delete(PREFIX + "lock:" + work)
 
     async def set_epoch(self, now: int) -> None:
         """Say that what is here is whole."""
         with redis_errors():
             await self._redis.set(EPOCH, str(now))
-            await self._redis.delete(PREFIX + "rebuilding")
 
     async def ping(self) -> None:
         """Raises `Unavailable` when Redis does not answer."""

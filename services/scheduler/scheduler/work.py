@@ -11,6 +11,7 @@ from trawl.scheduler.v1 import work_pb2
 
 from scheduler.events import Announcer
 from scheduler.finish_runs import log_documents
+from scheduler.lost_runs import LostRuns
 from scheduler.mongo_runs import Archive, LogChunk
 from scheduler.parked import rebuilt
 from scheduler.pauses import Pauses
@@ -23,8 +24,11 @@ MAX_STEP = 200
 class Work:
     """Serves workers. Raises `Unavailable` when Redis (or for logs: MongoDB) can't be reached."""
 
-    def __init__(self, live: LiveRuns, archive: Archive, announcer: Announcer, pauses: Pauses) -> None:
+    def __init__(
+        self, live: LiveRuns, archive: Archive, announcer: Announcer, pauses: Pauses, lost: LostRuns
+    ) -> None:  # fmt: skip
         self._live, self._archive, self._announcer, self._pauses = live, archive, announcer, pauses
+        self._lost = lost
 
     async def claim(self, holder: Holder, claims: Sequence[work_pb2.Claim]) -> list[Verdict]:
         """A verdict for each claim. A run that Redis does not know is rebuilt from the spec that the claim carries."""
@@ -72,9 +76,13 @@ class Work:
         return answers
 
     async def release(self, holder: Holder, claims: Sequence[work_pb2.Claim]) -> None:
-        """Take runs back unharmed: the worker gives the message back itself, and the attempt does not count."""
+        """Take runs back unharmed: the attempt does not count. Each is queued by a new message, though the worker gives
+        the old one back: JetStream may count its next delivery from 1 again, and the claim would refuse that as old.
+        """
         for claim in claims:
-            await self._live.lose(claim.run_id, now_ms(), session=holder.session, token=claim.token, counts=False)
+            await self._lost.take_back(
+                claim.run_id, "its worker gave it back", session=holder.session, token=claim.token, counts=False
+            )
 
 
 def _decode(claim: work_pb2.Claim) -> tuple[pb.RunSpec, bytes]:

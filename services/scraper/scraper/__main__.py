@@ -92,6 +92,7 @@ async def serve(settings: ScraperSettings, life: Lifetime) -> None:
     )
 
     async def start() -> None:
+        life.keep("clock", executors.clock.run)
         await executors.reap()
         exports.clear()
         await events.connect()

@@ -184,7 +184,9 @@ class Attempt:
 
     async def _conclude(self, task: "asyncio.Task[Json]", started: int) -> Ending:
         stop = self._stop
-        if stop is not None and stop.reason in (StopReason.LOST, StopReason.DRAIN):
+        if stop is not None and (
+            stop.reason is StopReason.LOST or (stop.reason is StopReason.DRAIN and not _done(task))
+        ):
             _forget(task)
             return Ending(None, started, now_ms(), stop=stop)
         try:
@@ -223,6 +225,11 @@ class Attempt:
                 # The last items may have added some.
                 return _encode(self.context.result(result))
         return encoded
+
+
+def _done(task: "asyncio.Task[Any]") -> bool:
+    """Whether it was done all the same when it was to stop: it need not be done again."""
+    return task.done() and not task.cancelled() and task.exception() is None
 
 
 def _failure(task: "asyncio.Task[Any]") -> ExecutorError | None:

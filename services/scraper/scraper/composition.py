@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from chassis.logs import get_logger
+from chassis.store_clock import StoreClock
 from chassis.stores import Database, redis_client
 
 from scraper.account_parts import AccountParts
@@ -84,6 +85,7 @@ class Executors:
         self.sealer = Sealer(accounts.box)
         self.sessions = MongoSessions(database, self.sealer)
         self._redis = redis_client(settings)
+        self.clock = StoreClock(self._redis)
         self.leases = RedisProfiles(self._redis)
         known_items, known_pages = MongoKnownItems(database), MongoKnownPages(database)
         # What must be prepared before the first run.

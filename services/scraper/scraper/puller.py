@@ -13,9 +13,8 @@ from typing import Any
 import orjson
 from chassis import counters
 from chassis.batching import LIGHT_BATCH
-from chassis.events import NATS_DOWN, Events, Msg
+from chassis.events import JETSTREAM_DOWN, NATS_DOWN, Events, Msg
 from chassis.logs import get_logger
-from nats.js.errors import APIError, NotFoundError
 from wire import subjects
 
 log = get_logger("puller")
@@ -53,8 +52,9 @@ class QueuePuller:
         self._no_wait: asyncio.Queue[Msg] | None = None
         self._inbox = ""
         self._round = 0
-        self._busy = False
-        self._stopped = False
+        self._busy = self._stopped = False
+        # The server may have lost the consumers, and says nothing to requests at those that it does not have.
+        self._unsure = False
         self._subscriptions: list[Any] = []
 
     async def start(self) -> None:
@@ -77,15 +77,14 @@ class QueuePuller:
                         ack_wait=ACK_WAIT_SECONDS, max_ack_pending=subjects.READY_MAX_ACK_PENDING,
                     )  # fmt: skip
                     break
-                except NotFoundError:
-                    await self._events.declare_streams(subjects.STREAMS, 1)
-                except (*NATS_DOWN, APIError) as error:
+                except JETSTREAM_DOWN as error:
                     log.warning("cannot make the consumer", consumer=durable, error=repr(error))
                     await asyncio.sleep(0.5)
 
     async def _on_reconnect(self) -> None:
-        # The server has forgotten the pulls that were waiting.
+        # The server has forgotten the pulls that were waiting, and perhaps more.
         self._idle_pulls.clear()
+        self._unsure = True
         self._wake.set()
 
     def wake(self) -> None:
@@ -131,6 +130,9 @@ class QueuePuller:
                 self._starved.discard(self)
             messages = await self._take_arrived(free)
             if free > 0:
+                if self._unsure:
+                    self._unsure = False
+                    await self._ensure_consumers()
                 if self._busy:
                     # Under load a moment's wait makes one claim of several.
                     await asyncio.sleep(LOADED_PATIENCE_SECONDS)
@@ -193,8 +195,8 @@ class QueuePuller:
                         if message.headers and message.headers.get("Status") == "503":
                             await self._ensure_consumers()
                         break
-        except (*NATS_DOWN, APIError):
-            pass  # what was delivered is in `messages`; the rest is redelivered
+        except JETSTREAM_DOWN:
+            self._unsure = True  # what was delivered is in `messages`; the rest is redelivered
         finally:
             self._no_wait = None
         return messages

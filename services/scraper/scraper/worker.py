@@ -37,6 +37,8 @@ REPORT_SECONDS = 0.5
 # So many claims of one queue may be under way, so that one that takes long doesn't hold up the next run.
 CLAIMS_AT_ONCE = 3
 RENEW_SECONDS = 4.0
+# What stopping and handing back may take, after the drain.
+HAND_BACK_SECONDS = 4.5
 GONE = Ending(None, 0, 0)
 
 
@@ -152,7 +154,7 @@ class Worker:
             await asyncio.sleep(0.5)
             return
         for run in candidates:
-            result = verdicts[run.spec.run_id]
+            result = verdicts[run.token]
             if result.verdict == work_pb2.CLAIM_VERDICT_GRANTED:
                 run.attempt_number = result.attempt
                 self._begin(run)
@@ -164,12 +166,14 @@ class Worker:
                 await self._acknowledge(run.message)
 
     async def _ask(self, candidates: Sequence[Held]) -> dict[int, work_pb2.ClaimResult]:
-        """A verdict for each; runs that the scheduler does not know are claimed again with their definition."""
+        """A verdict for each, by token: a run may have two messages. Runs that the scheduler does not know are claimed
+        again with their definition.
+        """
         if not candidates:
             return {}
         claims = [work_pb2.Claim(run_id=run.spec.run_id, token=run.token) for run in candidates]
         results = await self._claim_call(claims)
-        unknown = [run for run in candidates if results[run.spec.run_id].verdict == work_pb2.CLAIM_VERDICT_UNKNOWN]
+        unknown = [run for run in candidates if results[run.token].verdict == work_pb2.CLAIM_VERDICT_UNKNOWN]
         if unknown:
             claims = [work_pb2.Claim(run_id=r.spec.run_id, token=r.token, spec=r.message.data) for r in unknown]
             results |= await self._claim_call(claims)
@@ -181,7 +185,7 @@ class Worker:
             worker_hostname=self._identity.hostname, claims=claims,
         )  # fmt: skip
         answer = await self._scheduler.call(self._work.ClaimRuns, request, timeout=5)
-        return {result.run_id: result for result in answer.results}
+        return {claim.token: result for claim, result in zip(claims, answer.results, strict=True)}
 
     def _begin(self, run: Held) -> None:
         self.held.add(run)
@@ -245,6 +249,7 @@ class Worker:
         await self._acknowledge(run.message)
 
     async def _hand_back(self, run: Held) -> None:
+        run.ending = True
         claim = work_pb2.Claim(run_id=run.spec.run_id, token=run.token)
         request = work_pb2.ReleaseRequest(
             worker_id=self._identity.worker_id, worker_session=self._identity.session, claims=[claim]
@@ -350,7 +355,7 @@ class Worker:
             if run.attempt is not None and not run.ending:
                 run.attempt.stop(StopReason.DRAIN)
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=3)
+            await asyncio.wait(self._tasks, timeout=HAND_BACK_SECONDS)
 
 
 def _sequence(message: Msg) -> int:

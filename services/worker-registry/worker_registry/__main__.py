@@ -8,6 +8,7 @@ from chassis.events import Events
 from chassis.grpc_server import GrpcServer
 from chassis.health import Readiness
 from chassis.run import Lifetime, run_service
+from chassis.store_clock import StoreClock
 from chassis.stores import mongo_client, mongo_database, redis_client
 from trawl.workerregistry.v1.endpoints_pb2_grpc import add_EndpointServiceServicer_to_server
 from trawl.workerregistry.v1.workers_pb2_grpc import add_WorkerServiceServicer_to_server
@@ -76,6 +77,7 @@ async def serve(life: Lifetime, settings: Settings) -> None:
 
     broker = Broker(events, replicas=settings.stream_replicas, ready=publisher.wake)
     checks = {"NATS": broker.check, "Redis": heartbeats.ping, "MongoDB": workers.check}
+    life.keep("clock", StoreClock(redis).run)
     await server.start(serving=False)
     life.spawn("nats", broker.connect())
     life.keep("readiness", Readiness(checks, serving=serving, changed=server.set_serving).run)

@@ -176,6 +176,8 @@ def _counters(scheduler: Iterable[runs_pb2.ProcessCounter]) -> Iterator[Metric]:
             for place, value in (places or {"": 0}).items():
                 family.add_metric([service, place], value)
         yield family
+    for name, text in counters.GAUGES.items():
+        yield _by(name, text, "service", {who: value for (who, what, _), value in found.items() if what == name})
 
 
 def _execution(histogram: runs_pb2.DurationHistogram) -> Metric:

@@ -1075,7 +1075,7 @@ class RunReason(_message.Message):
     EXACT_FIELD_NUMBER: _builtins.int
     QUEUE_FIELD_NUMBER: _builtins.int
     code: _builtins.str
-    """dependency | overlap | retry_delay | rate_limit | no_worker | queue_position | paused | queue_paused | workers_unknown | running | abort_requested
+    """dependency | overlap | retry_delay | rate_limit | no_worker | queue_position | paused | queue_paused | not_handed_out | workers_unknown | running | abort_requested
     | completed | failed | aborted
     """
     message: _builtins.str
