@@ -71,6 +71,7 @@ class Runs:
 
     async def accept(self, count: int) -> None:
         """New runs, some of them at the same time."""
+        await self.live.set_epoch(now_ms())
         for _ in range(count):
             run_id = len(self.accepted) + 1
             spec = pb.RunSpec(run_id=run_id, task_id=TASK, queue="q", task_type="q",

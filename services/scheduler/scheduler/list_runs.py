@@ -102,8 +102,6 @@ class ListRuns:
         # Before the live ones: a run that ends in between is missed, and none is counted twice.
         archived = await self._pages.count(asked.query) if counts and asked.wants_archived else 0
         page = await (self._by_offset(asked) if request.offset else self._behind(asked))
-        if asked.wants_live:
-            await self._live.require_whole()
         total = max(archived + page.total, request.offset + len(page.runs)) if counts else 0
         return Page(page.runs, total, page.next)
 
@@ -194,6 +192,8 @@ class ListRuns:
         start = asked.place.key[0] if asked.place and by_creation else None
         while True:
             snapshot = await self._snapshots.take(asked.index, ascending=ascending, from_ms=start, count=count)
+            if not snapshot.whole:
+                await self._live.require_whole()
             keys = [waiting_key(asked.order, *row) for row in snapshot.waiting]
             keys = [key for key in keys if beyond(key, asked.place, ascending=ascending)]
             if snapshot.complete or len(keys) >= min(wanted, count) or not asked.wants_waiting:

@@ -15,6 +15,8 @@ class Snapshot:
     """`waiting`: (created ms, id) of runs that wait, by creation, as far as it was asked for; `complete`: that is all
     of them. `busy`: runs that run, or have ended and may not be archived yet.
 
+    `whole`: Redis has not lost any of them.
+
     Every end with a tick up to `archived_tick` is archived, and every claim and end up to now has one up to `tick`.
     """
 
@@ -24,6 +26,7 @@ class Snapshot:
     waiting_total: int
     complete: bool
     busy: Sequence[int]
+    whole: bool
 
 
 class LiveSnapshots:
@@ -37,12 +40,12 @@ class LiveSnapshots:
         has about `count` runs.
         """
         start: Any = from_ms if from_ms is not None else "-inf" if ascending else "+inf"
-        tick, oldest, total, busy, *lists = await self._snapshot.run([index, int(not ascending), start, count])
+        tick, oldest, total, busy, whole, *lists = await self._snapshot.run([index, int(not ascending), start, count])
         # A Redis that has lost everything counts on from its clock, which is some machine's clock as well.
         last = int(tick) if tick else now_ms() * 1_000
         ids = [int(run_id) for run_id in busy]
         waiting, complete = _merged(lists, count, ascending=ascending, without=frozenset(ids) if index else frozenset())
-        return Snapshot(last, int(float(oldest)) - 1 if oldest else last, waiting, total, complete, ids)
+        return Snapshot(last, int(float(oldest)) - 1 if oldest else last, waiting, total, complete, ids, bool(whole))
 
 
 def _merged(

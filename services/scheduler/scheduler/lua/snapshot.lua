@@ -1,7 +1,7 @@
 -- Which runs are live, all seen at one moment. ARGV: index (task:<id> | scope:<s> | "" = everything), newest first (1/0),
 --   from which score, how many of each waiting list
 -- Answers {last tick or "", tick of the oldest end that is not archived yet or "", how many wait, ids that run or have
---   ended, then ids and scores of one or two lists}. With an index, what runs or has ended is in its list too.
+--   ended, whether Redis has all of them (1/0), then ids and scores of one or two lists}. With an index, what runs or has ended is in its list too.
 local index, newest, from, count = ARGV[1], ARGV[2] == '1', ARGV[3], ARGV[4]
 local function inside(id) return index == '' or redis.call('ZSCORE', P .. 'idx:' .. index, id) end
 local busy = {}
@@ -13,7 +13,7 @@ end
 local keys = index == '' and {P .. 'idx:pending', P .. 'idx:parked'} or {P .. 'idx:' .. index}
 local total = index == '' and 0 or -#busy
 local oldest = redis.call('ZRANGE', P .. 'idx:ended', 0, 0, 'WITHSCORES')[2]
-local out = {redis.call('GET', P .. 'tick') or '', oldest or '', 0, busy}
+local out = {redis.call('GET', P .. 'tick') or '', oldest or '', 0, busy, redis.call('EXISTS', P .. 'epoch')}
 for _, key in ipairs(keys) do
   total = total + redis.call('ZCARD', key)
   if newest then
