@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from executor_kit import ANYWHERE
 from scraper.browser import BrowserPool, PoolSettings
-from scraper.egress import allow_all
 from scraper.executor import ExecutorError, Guarded, Item, Job
 from scraper.executors.rpa import RpaExecutor
 from scraper.problems import Problems
@@ -200,7 +200,7 @@ def run_of(parameters: dict[str, Any], task_name: str = "OZON_data") -> FakeRun:
 
 def pool_in(directory: Path, **settings: Any) -> BrowserPool:
     """A pool that may reach loopback."""
-    return BrowserPool(PoolSettings(work_dir=directory, marker="test-worker", **settings), allow_all)
+    return BrowserPool(PoolSettings(work_dir=directory, marker="test-worker", **settings), ANYWHERE)
 
 
 SECRETS = {"SHOP_PASSWORD": "s3cret&Wert"}

@@ -294,9 +294,9 @@ import asyncio, sys
 from pathlib import Path
 from scraper.browser import BrowserPool, PoolSettings
 from scraper.browser_options import BrowserOptions
-from scraper.egress import allow_all
+from scraper.addresses import AddressGuard
 async def main():
-    pool = BrowserPool(PoolSettings(work_dir=Path(sys.argv[1]), marker="w1"), allow_all)
+    pool = BrowserPool(PoolSettings(work_dir=Path(sys.argv[1]), marker="w1"), AddressGuard())
     async with pool.lease(BrowserOptions(), lambda _: None) as lease:
         await lease.context.new_page()
         print("PID", pool.process_id, flush=True)

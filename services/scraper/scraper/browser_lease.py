@@ -4,15 +4,16 @@
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 from chassis.logs import get_logger
 from playwright.async_api import BrowserContext, Download, Page
 
 from scraper.browser_chromium import CLOSE_SECONDS, Chromium, within
-from scraper.egress import EgressProxy
+from scraper.browser_windows import Log, Windows
+from scraper.egress import EgressProxy, WhyNot
 from scraper.playwright_trace import TraceFolder
 
 log = get_logger("browser")
@@ -33,11 +34,14 @@ class HeldBrowser(Protocol):
     def context(self) -> BrowserContext:
         """Where its pages are."""
 
+    async def new_page(self) -> Page:
+        """Another tab of the run's own."""
+
     async def crashed(self) -> bool:
         """Whether the browser under this run is gone, rather than the page closed by itself."""
 
-    def why(self, host: str) -> str | None:
-        """Why no connection to a host was made, where that is known."""
+    def why(self, url: str) -> WhyNot | None:
+        """Why no connection to an address was made, where that is known."""
 
     def slow_beyond(self, most: int) -> AbstractContextManager[None]:
         """Meanwhile, a connection is slow beyond so many bytes, where its network is ours."""
@@ -52,6 +56,7 @@ class BrowserLease:
         context: BrowserContext,
         release: "Callable[[BrowserLease], None]",
         way_out: EgressProxy,
+        log: Log,
     ) -> None:
         self._context = context
         self.downloads = False
@@ -62,6 +67,8 @@ class BrowserLease:
         self._way_out = way_out
         self._closing: asyncio.Task[None] | None = None
         self._ended = False
+        self._work: set[asyncio.Task[object]] = set()
+        self.windows = Windows(context, log, self._spawn)
         context.on("page", self._watch)
 
     @property
@@ -69,9 +76,13 @@ class BrowserLease:
         """The run's own."""
         return self._context
 
-    def why(self, host: str) -> str | None:
+    async def new_page(self) -> Page:
+        """Another tab of the run's own."""
+        return await self.windows.new_page()
+
+    def why(self, url: str) -> WhyNot | None:
         """See `EgressProxy.why`."""
-        return self._way_out.why(host)
+        return self._way_out.why(url)
 
     def slow_beyond(self, most: int) -> AbstractContextManager[None]:
         """See `EgressProxy.slow_beyond`."""
@@ -113,6 +124,11 @@ class BrowserLease:
     async def close(self) -> None:
         """Close the context; comes back within half a second even when that takes longer."""
         await asyncio.wait({self._close()}, timeout=CLOSE_WAIT_SECONDS)
+
+    def _spawn(self, work: Coroutine[Any, Any, object]) -> None:
+        task: asyncio.Task[object] = asyncio.create_task(within(CLOSE_SECONDS, work))
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
 
     def _close(self) -> "asyncio.Task[None]":
         if self._closing is None:

@@ -18,6 +18,9 @@ import psutil
 # The folders in a profile that take downloads and raw Playwright traces.
 DOWNLOADS = "downloads"
 TRACES = "traces"
+# Stands first on the browser's PATH: what Chromium gives addresses to that are not its own (`mailto:`) does nothing.
+HANDLERS = "handlers"
+_HANDLERS = ("xdg-open", "xdg-email")
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 CONTAINER_MEMORY = Path("/sys/fs/cgroup/memory.max")
 DEBIAN_CHROMIUM = Path("/usr/bin/chromium")
@@ -56,9 +59,14 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
     "--mute-audio",
-    # Nothing may reach the network beside the proxy that guards it.
-    "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
+    # Nothing may reach the network beside the proxy that guards it: no datagrams of WebRTC, and no questions to name
+    # servers (`dns-prefetch` asks beside a proxy).
+    "--webrtc-ip-handling-policy=disable_non_proxied_udp",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
+
+# Of what Playwright starts it with. Without the blocker a page opens windows without end, faster than they can be closed.
+UNWANTED = ("--disable-popup-blocking",)
 
 
 def find_chromium(configured: str | None = None) -> str | None:
@@ -88,7 +96,11 @@ def make_profile(work_dir: Path, marker: str) -> Path:
     """A new profile directory that only this user can read."""
     parent = _browsers_dir(work_dir)
     parent.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(prefix=_prefix(marker), dir=parent))
+    profile = Path(tempfile.mkdtemp(prefix=_prefix(marker), dir=parent))
+    (profile / HANDLERS).mkdir()
+    for name in _HANDLERS:
+        (profile / HANDLERS / name).symlink_to("/bin/true")
+    return profile
 
 
 def remove_profile(profile: Path) -> None:
