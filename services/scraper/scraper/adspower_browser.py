@@ -15,7 +15,7 @@ from playwright.async_api import Browser, BrowserContext, Page, Playwright, asyn
 from playwright.async_api import Error as PlaywrightError
 
 from scraper.adspower import AdsPowerApi, AdsPowerRules, Place
-from scraper.browser_chromium import browser_crashed, first_line, within
+from scraper.browser_chromium import CRASHED, browser_crashed, first_line, within
 from scraper.egress import WhyNot
 from scraper.executor import ExecutorError, RunContext
 from scraper.playwright_trace import TraceFolder
@@ -68,6 +68,7 @@ class AttachedBrowser:
         self.downloads = True
         # They would lie where the driver puts them, in nobody's care.
         self.traces: TraceFolder | None = None
+        self.crash_reason = CRASHED
 
     @property
     def context(self) -> BrowserContext:

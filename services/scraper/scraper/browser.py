@@ -18,6 +18,7 @@ from scraper.addresses import AddressGuard
 from scraper.browser_chromium import Chromium, PoolSettings, browser_crashed, first_line, launch, new_context
 from scraper.browser_lease import BrowserLease
 from scraper.browser_options import BrowserOptions
+from scraper.browser_watch import LOOK_SECONDS, BrowserWatch
 from scraper.browser_windows import Log
 from scraper.egress import EgressProxy
 from scraper.executor import ExecutorError, Guarded, Json
@@ -48,6 +49,8 @@ class BrowserPool:
         # Who waits for memory, and what tells them that there may be some; contexts that are on their way.
         self._entrance, self._freed, self._opening = asyncio.Lock(), asyncio.Event(), 0
         self._work: set[asyncio.Task[Any]] = set()
+        self._watch = BrowserWatch(settings.memory_bytes)
+        self._watching: asyncio.Task[None] | None = None
         self._closed = False
 
     @property
@@ -103,7 +106,9 @@ class BrowserPool:
             self._idle.cancel()
         if self._launching:
             await asyncio.wait({self._launching})
-        every = [*self._retired, *([self._current] if self._current else [])]
+        if self._watching:
+            self._watching.cancel()
+        every = self._browsers()
         await asyncio.gather(*(lease.close() for chromium in every for lease in list(chromium.leases)))
         self._current = None
         self._retired.clear()
@@ -124,9 +129,21 @@ class BrowserPool:
                     async with asyncio.timeout(ROOM_SECONDS):
                         await self._freed.wait()
 
+    def _browsers(self) -> list[Chromium]:
+        return [*self._retired, *([self._current] if self._current else [])]
+
+    async def _keep_watch(self) -> None:
+        """As long as there are contexts."""
+        try:
+            while any(one.leases for one in self._browsers()):
+                await asyncio.sleep(LOOK_SECONDS)
+                await self._watch.look(self._browsers())
+        finally:
+            self._watching = None
+
     async def _has_room(self) -> bool:
         limit = self._settings.memory_bytes
-        browsers = [*self._retired, *([self._current] if self._current else [])]
+        browsers = self._browsers()
         contexts = sum(len(one.leases) for one in browsers) + self._opening
         if limit is None or contexts == 0:
             return True
@@ -156,6 +173,8 @@ class BrowserPool:
                 continue
             lease = BrowserLease(chromium, context, self._released, way_out, log_line)
             chromium.leases.add(lease)
+            if self._watching is None:
+                self._watching = asyncio.create_task(self._keep_watch(), name="browser watch")
             return lease
         raise AssertionError("unreachable")
 

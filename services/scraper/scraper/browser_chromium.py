@@ -16,10 +16,10 @@ from playwright.async_api import Error as PlaywrightError
 from scraper.browser_options import BrowserOptions
 from scraper.browser_process import (
     ARGUMENTS,
-    UNWANTED,
     DOWNLOADS,
     HANDLERS,
     TRACES,
+    UNWANTED,
     browser_pid,
     find_chromium,
     group_alive,
@@ -37,13 +37,18 @@ log = get_logger("browser")
 
 LAUNCH_SECONDS = 30
 CLOSE_SECONDS = 1.0
+RESPOND_SECONDS = 0.5
+QUESTION_SECONDS = 60.0
 # A proxy that isn't there, for what Chromium asks for by itself.
 NOWHERE = "socks5://nowhere.invalid:1"
 # Chromium gets no more of this process's environment: that holds keys and addresses.
 _ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "XDG_RUNTIME_DIR")
 
 
-def browser_crashed(detail: str = "the browser ended unexpectedly") -> ExecutorError:
+CRASHED = "the browser ended unexpectedly"
+
+
+def browser_crashed(detail: str = CRASHED) -> ExecutorError:
     """The attempt lost its browser; another attempt gets a new one."""
     return ExecutorError(detail, code="BROWSER_CRASHED", retryable=True)
 
@@ -78,6 +83,8 @@ class Chromium:
         self.runs = 0
         self.started = time.monotonic()
         self.dead = False
+        # Why a renderer was ended, and when (`time.monotonic`).
+        self.ended, self.ended_at = "", 0.0
         root.on("close", lambda _: self.mark_dead())
 
     def mark_dead(self) -> None:
@@ -86,16 +93,12 @@ class Chromium:
     async def responds(self) -> bool:
         """Whether driver and browser still answer; settles `dead`."""
         if not self.dead:
-            try:
-                async with asyncio.timeout(0.5):
-                    await self.root.cookies("http://probe.invalid")
-            except (PlaywrightError, TimeoutError):
-                self.dead = True
-            except Exception as error:
-                if not is_driver_end(error):
-                    raise
-                self.dead = True
+            self.dead = not await within(RESPOND_SECONDS, self.root.cookies("http://probe.invalid"))
         return not self.dead
+
+    async def answers(self) -> bool:
+        """Ask the browser for something that costs nothing, and wait for the answer."""
+        return await within(QUESTION_SECONDS, self.root.cookies("http://probe.invalid"))
 
     def kill(self) -> int:
         """End it now."""

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
@@ -11,7 +12,7 @@ from typing import Any, Protocol
 from chassis.logs import get_logger
 from playwright.async_api import BrowserContext, Download, Page
 
-from scraper.browser_chromium import CLOSE_SECONDS, Chromium, within
+from scraper.browser_chromium import CLOSE_SECONDS, CRASHED, Chromium, within
 from scraper.browser_windows import Log, Windows
 from scraper.egress import EgressProxy, WhyNot
 from scraper.playwright_trace import TraceFolder
@@ -20,6 +21,10 @@ log = get_logger("browser")
 
 # A cancelled run has half a second to clean up; the pool goes on closing after that.
 CLOSE_WAIT_SECONDS = 0.4
+# What other runs in the same browser are given to go on, when a context would not close.
+PATIENCE_SECONDS = 10.0
+# A crash so soon after a renderer was ended is that one's.
+CRASH_SECONDS = 10.0
 
 
 class HeldBrowser(Protocol):
@@ -36,6 +41,9 @@ class HeldBrowser(Protocol):
 
     async def new_page(self) -> Page:
         """Another tab of the run's own."""
+
+    # In words, once it has.
+    crash_reason: str
 
     async def crashed(self) -> bool:
         """Whether the browser under this run is gone, rather than the page closed by itself."""
@@ -62,6 +70,7 @@ class BrowserLease:
         self.downloads = False
         self.traces: TraceFolder | None = chromium.traces
         self.page_crashed = False
+        self.crash_reason = CRASHED
         self.chromium = chromium
         self._release = release
         self._way_out = way_out
@@ -98,6 +107,8 @@ class BrowserLease:
 
     def _crashed(self, _page: Page) -> None:
         self.page_crashed = True
+        if time.monotonic() - self.chromium.ended_at < CRASH_SECONDS:
+            self.crash_reason = self.chromium.ended
 
     async def crashed(self) -> bool:
         """Whether the browser under this run is gone, rather than the page closed by itself."""
@@ -108,7 +119,7 @@ class BrowserLease:
         self._close()
 
     def kill(self) -> int:
-        """Close the context; a close that hangs for a second ends the whole browser."""
+        """Close the context; a close that hangs ends the whole browser."""
         if self._ended:
             return 0
         self._close()
@@ -137,7 +148,8 @@ class BrowserLease:
 
     async def _end(self) -> None:
         try:
-            if not await within(CLOSE_SECONDS, self._context.close()) and not self.chromium.dead:
+            seconds = PATIENCE_SECONDS if len(self.chromium.leases) > 1 else CLOSE_SECONDS
+            if not await within(seconds, self._context.close()) and not self.chromium.dead:
                 log.warning("a browser context would not close, so its browser is ended", pid=self.chromium.pid)
                 self.chromium.kill()
         finally:

@@ -11,6 +11,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -24,6 +25,8 @@ _HANDLERS = ("xdg-open", "xdg-email")
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 CONTAINER_MEMORY = Path("/sys/fs/cgroup/memory.max")
 DEBIAN_CHROMIUM = Path("/usr/bin/chromium")
+# The priority (nice) of a renderer that is busy: it then has a tenth of what another process has.
+GIVING_WAY = 10
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
 
 # Of several --disable-features Chromium takes the last, so that what Playwright disables stands here again.
@@ -65,7 +68,7 @@ ARGUMENTS = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
 
-# Of what Playwright starts it with. Without the blocker a page opens windows without end, faster than they can be closed.
+# Of what Playwright starts it with. Without the blocker a page opens windows faster than they can be closed.
 UNWANTED = ("--disable-popup-blocking",)
 
 
@@ -141,6 +144,41 @@ def _group(pid: int) -> Iterator[psutil.Process]:
                 yield process
         except (ProcessLookupError, PermissionError, psutil.NoSuchProcess):
             continue
+
+
+@dataclass(frozen=True, slots=True)
+class Renderer:
+    """A process with pages, and what it has taken. `bytes`: as in `group_memory_bytes`."""
+
+    pid: int
+    cpu_seconds: float
+    bytes: int
+
+
+def renderers(pid: int) -> list[Renderer]:
+    """Those of the browser whose main process is `pid`."""
+    found = []
+    for process in _group(pid):
+        if "--type=renderer" not in _command_line(process):
+            continue
+        with contextlib.suppress(psutil.Error):  # it may end meanwhile
+            times, memory = process.cpu_times(), process.memory_info()
+            found.append(Renderer(process.pid, times.user + times.system, max(memory.rss - memory.shared, 0)))
+    return found
+
+
+def give_way(pid: int) -> None:
+    """Let all other processes go before this one's threads, from now on."""
+    with contextlib.suppress(OSError):  # it may end meanwhile
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, int(thread.name), GIVING_WAY)
+
+
+def end_renderer(pid: int) -> None:
+    """End it; its pages are told that they crashed."""
+    with contextlib.suppress(OSError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def group_memory_bytes(pid: int) -> int:

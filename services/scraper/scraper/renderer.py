@@ -133,7 +133,7 @@ class _Session:
         if isinstance(error, TimeoutError):
             return ExecutorError(f"{url} took longer than {seconds:g} s", code="PAGE_TIMEOUT")
         if GONE.search(text) and await self._lease.crashed():
-            return browser_crashed()
+            return browser_crashed(self._lease.crash_reason)
         if failure is not None:
             message, code = failure
             return ExecutorError(f"{url}: {message}", code=code, retryable=code != "ADDRESS_NOT_ALLOWED")

@@ -193,7 +193,7 @@ class XPage:
     async def _failure(self, error: PlaywrightError) -> Exception:
         text = str(error)
         if GONE.search(text) and await self._lease.crashed():
-            return browser_crashed()
+            return browser_crashed(self._lease.crash_reason)
         if PROXY_ERROR in text:
             why = self._lease.why(self._base)
             code = why.code if why is not None and why.code != "NAVIGATION_FAILED" else "UPSTREAM_UNREACHABLE"
