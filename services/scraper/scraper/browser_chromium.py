@@ -78,7 +78,7 @@ class Chromium:
         self.root, self.browser, self.pid, self.profile = root, browser, pid, profile
         self.traces = TraceFolder(profile / TRACES)
         self._driver = driver
-        self._driver_pid = psutil.Process(pid).ppid()
+        self.driver_pid = psutil.Process(pid).ppid()
         self.leases: set[Any] = set()
         self.runs = 0
         self.started = time.monotonic()
@@ -120,7 +120,7 @@ class Chromium:
             kill_group(self.pid)
         if not await within(CLOSE_SECONDS * 2, self._driver.stop()):
             with contextlib.suppress(psutil.NoSuchProcess):
-                psutil.Process(self._driver_pid).kill()
+                psutil.Process(self.driver_pid).kill()
         await asyncio.to_thread(remove_profile, self.profile)
 
 

@@ -147,23 +147,23 @@ def _group(pid: int) -> Iterator[psutil.Process]:
 
 
 @dataclass(frozen=True, slots=True)
-class Renderer:
-    """A process with pages, and what it has taken. `bytes`: as in `group_memory_bytes`."""
+class Member:
+    """A process of a browser, whether it holds pages, and what it has taken (`bytes`: see `group_memory_bytes`)."""
 
     pid: int
+    renderer: bool
     cpu_seconds: float
     bytes: int
 
 
-def renderers(pid: int) -> list[Renderer]:
-    """Those of the browser whose main process is `pid`."""
+def members(pid: int, driver: int) -> list[Member]:
+    """All processes of the browser whose main one is `pid`, and its driver."""
     found = []
-    for process in _group(pid):
-        if "--type=renderer" not in _command_line(process):
-            continue
+    for process in (*_group(pid), psutil.Process(driver)):
         with contextlib.suppress(psutil.Error):  # it may end meanwhile
             times, memory = process.cpu_times(), process.memory_info()
-            found.append(Renderer(process.pid, times.user + times.system, max(memory.rss - memory.shared, 0)))
+            renderer = "--type=renderer" in _command_line(process)
+            found.append(Member(process.pid, renderer, times.user + times.system, max(memory.rss - memory.shared, 0)))
     return found
 
 

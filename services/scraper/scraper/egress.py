@@ -13,14 +13,20 @@ import socket
 import struct
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlsplit
 
-from scraper.addresses import AddressGuard, AddressNotAllowed
+from scraper.addresses import AddressGuard, AddressNotAllowed, literal_address
 
 MAX_CONNECTIONS = 500
 HANDSHAKE_SECONDS = 10
 CONNECT_SECONDS = 20
+# Names that a run may have looked up at once. The threads are none of the process's others: a page that asks for names
+# that nobody answers for holds up nobody else.
+LOOKUPS = 4
+_RESOLVERS = ThreadPoolExecutor(32, "resolve")
 CHUNK = 64 * 1024
 # The kernel grows a server's buffer to tens of megabytes, which would all be taken of a download that is cut.
 LARGE_BYTES = 24 * 1024 * 1024
@@ -55,6 +61,7 @@ class EgressProxy:
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
         self._failures: OrderedDict[tuple[str, int], WhyNot] = OrderedDict()
+        self._lookups = asyncio.Semaphore(LOOKUPS)
         # Of `slow_beyond`, and how often connections began to count anew.
         self._bounds: list[int] = []
         self._counts = 0
@@ -163,13 +170,11 @@ class EgressProxy:
 
     async def connect(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Streams to the target, at an address that is allowed. Raises `Refusal` and `AddressNotAllowed`."""
-        loop = asyncio.get_running_loop()
         refused: AddressNotAllowed | None = None
         reachable = False
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-                for address in dict.fromkeys(str(entry[4][0]) for entry in found):
+                for address in await self.resolve(host):
                     try:
                         self.guard.check_named(host, address)
                     except AddressNotAllowed as error:
@@ -185,6 +190,16 @@ class EgressProxy:
         if refused is not None and not reachable:
             raise refused
         raise Refusal(not_connected(host))
+
+    async def resolve(self, host: str) -> list[str]:
+        """The numeric addresses of a name, or of an address in any spelling. Raises OSError and UnicodeError."""
+        literal = literal_address(host)
+        if literal is not None:
+            return [str(literal)]
+        lookup = partial(socket.getaddrinfo, host, None, type=socket.SOCK_STREAM)
+        async with self._lookups:
+            found = await asyncio.get_running_loop().run_in_executor(_RESOLVERS, lookup)
+        return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 def not_connected(host: str) -> WhyNot:

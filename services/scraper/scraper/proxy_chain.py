@@ -7,7 +7,6 @@ each target before the proxy hears of it: its address, or those that its name ha
 
 import asyncio
 import ipaddress
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit, urlunsplit
@@ -30,7 +29,7 @@ class ProxyChain(EgressProxy):
 
     async def connect(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Streams to the target. Raises `Refusal` and `AddressNotAllowed`."""
-        await self.guard.check_host(host)
+        await self._check_target(host)
         proxy = Proxy.from_url(await self._numeric_url())
         try:
             connected = await proxy.connect(dest_host=host, dest_port=port, timeout=CONNECT_SECONDS)
@@ -38,17 +37,24 @@ class ProxyChain(EgressProxy):
             raise _failed() from error
         return await asyncio.open_connection(sock=connected, limit=CHUNK)
 
+    async def _check_target(self, host: str) -> None:
+        """By all addresses that its name has here; one that has none here is the proxy's to know."""
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                found = await self.resolve(host)
+        except (OSError, UnicodeError, TimeoutError):
+            return
+        for address in found:
+            self.guard.check_named(host, address)
+
     async def _numeric_url(self) -> str:
         """The proxy's URL with an address that was just judged, so that its name can't mean another one later."""
         assert self._url.hostname is not None
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(
-                self._url.hostname, self._url.port, type=socket.SOCK_STREAM
-            )
+            found = await self.resolve(self._url.hostname)
         except (OSError, UnicodeError) as error:
             raise _failed("its name can't be resolved") from error
-        for entry in found:
-            address = str(entry[4][0])
+        for address in found:
             if self.guard.allows(ipaddress.ip_address(address)):
                 shown = f"[{address}]" if ipaddress.ip_address(address).version == 6 else address
                 credentials, at, _ = self._url.netloc.rpartition("@")
