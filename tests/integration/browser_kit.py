@@ -44,6 +44,8 @@ class Site:
 
     url: str = ""
     asked: list[str] = field(default_factory=list)
+    # Further pages, by their paths.
+    pages: dict[str, str] = field(default_factory=dict)
 
 
 def _shop(request: web.Request) -> web.Response:
@@ -78,6 +80,8 @@ async def site() -> AsyncIterator[Site]:
     @web.middleware
     async def remember(request: web.Request, handler: Any) -> web.StreamResponse:
         served.asked.append(request.path_qs)
+        if request.path in served.pages:
+            return _html(served.pages[request.path])
         return await handler(request)
 
     app = web.Application(middlewares=[remember])

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from chassis.blocked_ports import BLOCKED_PORTS
 
 # The folders in a profile that take downloads and raw Playwright traces.
 DOWNLOADS = "downloads"
@@ -66,6 +67,8 @@ ARGUMENTS = (
     # servers (`dns-prefetch` asks beside a proxy).
     "--webrtc-ip-handling-policy=disable_non_proxied_udp",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    # That proxy judges ports as well, and says why it refuses one.
+    f"--explicitly-allowed-ports={','.join(map(str, sorted(BLOCKED_PORTS)))}",
 )
 
 # Of what Playwright starts it with. Without the blocker a page opens windows faster than they can be closed.
