@@ -8,12 +8,13 @@ from ipaddress import ip_network
 from typing import Any
 
 from aiohttp import web
-from scraper.addresses import AddressGuard
+from scraper.addresses import AddressGuard, parse_networks
 from scraper.executor import Guarded, Item, Job, Json
 from scraper.fetch import Fetcher
 from scraper.problems import Problems
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+ANYWHERE = AddressGuard(parse_networks(["0.0.0.0/0", "::/0"]), range(1, 65_536))
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from chassis.errors import DeadlineExceeded, TrawlError, Unavailable
 from gateway_support.stack import Gateway
 from trawl.scheduler.v1 import tasks_pb2
 
@@ -41,8 +42,9 @@ async def test_what_is_no_definition_of_ours_is_not_checked(gateway: Gateway, ta
     assert gateway.services.definitions.asked == []
 
 
-async def test_a_task_is_kept_unchecked_while_nobody_can_check_it(gateway: Gateway) -> None:
-    gateway.services.definitions.away = True
+@pytest.mark.parametrize("trouble", [Unavailable, DeadlineExceeded])
+async def test_a_task_is_kept_unchecked_while_nobody_can_check_it(gateway: Gateway, trouble: type[TrawlError]) -> None:
+    gateway.services.definitions.trouble = trouble("the readers are busy, or away")
     reply = await gateway.call("POST", "/api/tasks", body=SCRAPE | {"metadata": WRONG})
     assert reply.status == 201, reply.body
 
@@ -103,9 +105,9 @@ async def test_triggers_of_tasks_without_a_definition_cost_no_check(gateway: Gat
 
 
 async def test_a_stored_defect_is_not_blamed_on_a_trigger(gateway: Gateway) -> None:
-    gateway.services.definitions.away = True
+    gateway.services.definitions.trouble = Unavailable("away")
     reply = await gateway.call("POST", "/api/tasks", body=SCRAPE | {"metadata": WRONG})
-    gateway.services.definitions.away = False
+    gateway.services.definitions.trouble = None
     path = f"/api/tasks/{reply.json['data']['id']}/trigger"
     assert (await gateway.call("POST", path, body={"parameters": {"render": "http"}})).status == 200
 

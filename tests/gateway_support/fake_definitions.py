@@ -1,9 +1,9 @@
-"""The scraper's check of definitions in memory. `asked` keeps what was checked; `away` makes it unavailable."""
+"""The scraper's check of definitions in memory. `asked` keeps what was checked; `trouble` is raised."""
 
 from typing import Any
 
 import orjson
-from chassis.errors import Unavailable
+from chassis.errors import TrawlError
 from trawl.scraper.v1 import definitions_pb2, definitions_pb2_grpc
 
 
@@ -12,13 +12,13 @@ class FakeDefinitions(definitions_pb2_grpc.DefinitionServiceServicer):
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, Any]] = []
-        self.away = False
+        self.trouble: TrawlError | None = None
 
     async def CheckDefinition(  # noqa: N802
         self, request: definitions_pb2.CheckDefinitionRequest, context: Any
     ) -> definitions_pb2.CheckDefinitionResponse:
-        if self.away:
-            raise Unavailable("the reader is away", dependency="scraper")
+        if self.trouble is not None:
+            raise self.trouble
         parameters = orjson.loads(request.parameters_json)
         self.asked.append((request.executor, parameters))
         answer = definitions_pb2.CheckDefinitionResponse(checked=True)

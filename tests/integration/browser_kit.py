@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from executor_kit import ANYWHERE
 from scraper.browser import BrowserPool, PoolSettings
-from scraper.egress import allow_all
 from scraper.executor import ExecutorError, Guarded, Item, Job
 from scraper.executors.rpa import RpaExecutor
 from scraper.problems import Problems
@@ -44,6 +44,8 @@ class Site:
 
     url: str = ""
     asked: list[str] = field(default_factory=list)
+    # Further pages, by their paths.
+    pages: dict[str, str] = field(default_factory=dict)
 
 
 def _shop(request: web.Request) -> web.Response:
@@ -78,6 +80,8 @@ async def site() -> AsyncIterator[Site]:
     @web.middleware
     async def remember(request: web.Request, handler: Any) -> web.StreamResponse:
         served.asked.append(request.path_qs)
+        if request.path in served.pages:
+            return _html(served.pages[request.path])
         return await handler(request)
 
     app = web.Application(middlewares=[remember])
@@ -200,7 +204,7 @@ def run_of(parameters: dict[str, Any], task_name: str = "OZON_data") -> FakeRun:
 
 def pool_in(directory: Path, **settings: Any) -> BrowserPool:
     """A pool that may reach loopback."""
-    return BrowserPool(PoolSettings(work_dir=directory, marker="test-worker", **settings), allow_all)
+    return BrowserPool(PoolSettings(work_dir=directory, marker="test-worker", **settings), ANYWHERE)
 
 
 SECRETS = {"SHOP_PASSWORD": "s3cret&Wert"}

@@ -11,12 +11,12 @@ import pytest
 from chassis.clock import now_ms
 from chassis.settings import ServiceSettings
 from chassis.stores import redis_client
-from executor_kit import context_of
+from executor_kit import ANYWHERE, context_of
 from integration.browser_kit import run_of
 from scraper.account_pool import LeaseLost, Want
 from scraper.accounts import Proxy, new_id, read_proxy_url
+from scraper.addresses import AddressGuard
 from scraper.browser_options import BrowserOptions
-from scraper.egress import allow_all
 from scraper.executor import ExecutorError, InvalidParameters, Parked
 from scraper.executors.rpa import RpaExecutor
 from scraper.proxy_chain import proxy_chain
@@ -168,7 +168,7 @@ async def test_a_run_goes_through_its_accounts_proxy_which_stays_with_it(x: Lab)
 
 
 async def test_steps_and_rendered_pages_go_through_the_proxy_that_they_name_and_nowhere_else(x: Lab) -> None:
-    ways_out = WaysOut(x.parts.accounts.proxy_url, allow_all)
+    ways_out = WaysOut(x.parts.accounts.proxy_url, ANYWHERE)
     rpa = RpaExecutor(x.parts.browsers, {}.get, ways_out=ways_out)
     host = x.url.removeprefix("http://")
 
@@ -195,19 +195,18 @@ async def test_steps_and_rendered_pages_go_through_the_proxy_that_they_name_and_
 
 
 async def test_a_proxy_at_a_forbidden_address_is_not_connected_to(x: Lab) -> None:
-    async def nothing(_address: str) -> bool:
-        return False
-
     context = context_of("test")
     async with (
         connect_proxy("x") as (url, asked),
-        proxy_chain(url, nothing) as chain,
+        proxy_chain(url, AddressGuard()) as chain,
         x.parts.browsers.lease(BrowserOptions(), context.guard, way_out=chain) as lease,
     ):
         page = await lease.context.new_page()
         with pytest.raises(Exception, match="ERR_SOCKS_CONNECTION_FAILED"):
-            await page.goto(x.url)
-        assert "not allowed" in str(lease.why("127.0.0.1"))
+            await page.goto("http://known-to-the-proxy.invalid/")
+        why = lease.why("http://known-to-the-proxy.invalid/")
+        assert why is not None
+        assert (why.code, "private" in why.words) == ("PROXY_FAILED", True)
     assert asked == []
     assert x.graphql.state.page_loads == 0
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import psutil
 import pytest
 from integration.browser_kit import do, pool_in, run_of, site, until
-from scraper.browser import BrowserPool, PoolSettings
 from scraper.browser_options import BrowserOptions, Viewport
 from scraper.browser_process import browser_processes, group_alive, reap_browsers
 from scraper.executor import ExecutorError
@@ -133,43 +132,6 @@ async def test_a_context_that_will_not_close_takes_its_browser_down(tmp_path):
         await until(lambda: not group_alive(pid), 20)
     async with pool.lease(BrowserOptions(), nothing) as lease:
         assert await (await lease.context.new_page()).evaluate("1 + 1") == 2
-    await pool.close()
-
-
-async def test_addresses_are_judged_where_they_are_connected_to(tmp_path):
-    """A refused address is reached by no navigation, redirect, resource, frame or web socket."""
-    asked = []
-
-    async def allowed(host: str) -> bool:
-        asked.append(host)
-        return host == "127.0.0.1"
-
-    pool = BrowserPool(PoolSettings(work_dir=tmp_path, marker="w"), allowed)
-    async with site() as shop:
-        port = shop.url.rsplit(":", 1)[1]
-        for url in (f"http://127.0.0.2:{port}/shop", f"{shop.url}/to?to=http://127.0.0.2:{port}/shop"):
-            with pytest.raises(ExecutorError) as caught:
-                await do(pool, {"BASE_URL": url})
-            assert (caught.value.code, caught.value.retryable) == ("ADDRESS_NOT_ALLOWED", False)
-        with pytest.raises(ExecutorError) as caught:
-            await do(pool, {"BASE_URL": "http://no-such-host.invalid/"})
-        assert caught.value.code == "NAVIGATION_FAILED"
-        assert "resolved: no-such-host.invalid" in caught.value.message
-        async with pool.lease(BrowserOptions(), nothing) as lease:
-            page = await lease.context.new_page()
-            await page.goto(f"{shop.url}/detail?n=1")
-            seen = await page.evaluate(
-                """async host => {
-                    const get = fetch(`http://${host}/shop`, {mode: 'no-cors'}).then(() => 'got', () => 'refused');
-                    const socket = new Promise(done => { const s = new WebSocket(`ws://${host}/x`);
-                      s.onopen = () => done('open'); s.onerror = () => done('refused') });
-                    return [await get, await socket];
-                }""",
-                f"127.0.0.3:{port}",
-            )
-            assert seen == ["refused", "refused"]
-        assert [path for path in shop.asked if path == "/shop"] == []
-    assert {"127.0.0.1", "127.0.0.2", "127.0.0.3"} <= set(asked)
     await pool.close()
 
 
@@ -294,9 +256,9 @@ import asyncio, sys
 from pathlib import Path
 from scraper.browser import BrowserPool, PoolSettings
 from scraper.browser_options import BrowserOptions
-from scraper.egress import allow_all
+from scraper.addresses import AddressGuard
 async def main():
-    pool = BrowserPool(PoolSettings(work_dir=Path(sys.argv[1]), marker="w1"), allow_all)
+    pool = BrowserPool(PoolSettings(work_dir=Path(sys.argv[1]), marker="w1"), AddressGuard())
     async with pool.lease(BrowserOptions(), lambda _: None) as lease:
         await lease.context.new_page()
         print("PID", pool.process_id, flush=True)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from chassis.errors import InvalidInput, NotFound
+from stores import free_port
 from trawl.workerregistry.v1 import endpoints_pb2 as pb
 from trawl.workerregistry.v1.endpoints_pb2_grpc import EndpointServiceStub
 
@@ -134,7 +135,7 @@ async def test_what_can_not_be_reached_or_may_not_be_called_says_why(start_regis
         slow.free.clear()
         target.status, target.location = 302, "http://127.0.0.2:9/"
         wanted = {
-            "http://127.0.0.1:1/": "Cannot connect",
+            f"http://127.0.0.1:{free_port()}/": "Cannot connect",
             slow.url: "no answer within 2 s",
             target.url: "private or reserved",
             "http://nobody.invalid/": "nobody.invalid",

@@ -7,9 +7,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from executor_kit import RecordingContext, context_of, fetching, serve
+from executor_kit import ANYWHERE, RecordingContext, context_of, fetching, serve
 from scrape_kit import page_readers
-from scraper.egress import EgressProxy, allow_all
+from scraper.egress import EgressProxy
 from scraper.executor import ExecutorError
 from scraper.executors.scrape import ScrapeExecutor
 from stores import free_port
@@ -21,7 +21,7 @@ class Elsewhere(EgressProxy):
     """A SOCKS proxy that knows names which nobody else does, and remembers what it was asked for."""
 
     def __init__(self, target: str) -> None:
-        super().__init__(allow_all)
+        super().__init__(ANYWHERE)
         self._target = urlsplit(target)
         self.asked: list[str] = []
 

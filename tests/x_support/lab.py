@@ -12,11 +12,10 @@ import orjson
 from chassis.clock import now_ms
 from chassis.settings import ServiceSettings
 from chassis.stores import mongo_client, mongo_database, redis_client
-from executor_kit import RecordingContext, context_of
+from executor_kit import ANYWHERE, RecordingContext, context_of
 from scraper.account_pool import AccountPool
 from scraper.accounts import Account, account_hash, new_id
 from scraper.browser import BrowserPool, PoolSettings
-from scraper.egress import allow_all
 from scraper.executor import ExecutorError
 from scraper.executors.x import XExecutor
 from scraper.mongo_accounts import Accounts, Breakers, Proxies
@@ -130,10 +129,10 @@ async def lab(mongodb_uri: str, redis_url: str, prefix: str, work_dir: Path) -> 
     await proxies.prepare()
     leases, box = AccountLeases(redis, lease_seconds=60), SecretBox(["a key for tests only"])
     pool = AccountPool(accounts=accounts, proxies=proxies, leases=leases, box=box, daily_budget=0, worker="test")
-    browsers = BrowserPool(PoolSettings(work_dir=work_dir, marker="x-tests", slots=3), allow_all)
+    browsers = BrowserPool(PoolSettings(work_dir=work_dir, marker="x-tests", slots=3), ANYWHERE)
     simulator = Simulator(make_world(7))
     async with serving(simulator) as url:
-        parts = XParts(XSettings(url, trouble_seconds=0.05), browsers, pool, breakers, allow_all)
+        parts = XParts(XSettings(url, trouble_seconds=0.05), browsers, pool, breakers, ANYWHERE)
         try:
             yield Lab(simulator, url, parts, accounts, proxies, breakers, leases, box, redis)
         finally:

@@ -1,5 +1,5 @@
-"""Which addresses may be called for somebody. Owns: the one guard for calls to targets that come from outside. Must not
-know who calls, or why.
+"""Which addresses and ports may be called for somebody. Owns: the one guard for calls to targets that come from
+outside. Must not know who calls, or why.
 
 The guard judges the address that is really connected to, so a name that resolves to a private address, a literal and
 every hop of a redirect are all caught. An address that only carries another one inside (IPv4-mapped, 6to4, NAT64) is
@@ -8,7 +8,7 @@ judged by what it carries.
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
@@ -17,19 +17,21 @@ from urllib.parse import SplitResult, urlsplit
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from chassis.blocked_ports import BLOCKED_PORTS
 from chassis.bounds import MAX_URL_CHARACTERS
 from chassis.host_names import can_be_host
+from chassis.special_addresses import special_name
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 NAT64 = IPv6Network("64:ff9b::/96")
-# Local-use NAT64: what it reaches is the network's own business, so it counts as private.
-NAT64_LOCAL = IPv6Network("64:ff9b:1::/48")
 
 
 class AddressNotAllowed(Exception):
-    """The target is a private address that no setting lists, or not a web address at all. The message says which."""
+    """The target is a private address or a port that no setting lists, or not a web address at all. The message says
+    which.
+    """
 
 
 Refusal = Callable[[str], Exception]
@@ -55,19 +57,19 @@ def carried_address(address: Address) -> Address:
 
 def is_public(address: Address) -> bool:
     """Whether it is an ordinary address of the internet."""
-    address = carried_address(address)
-    if isinstance(address, IPv6Address) and address in NAT64_LOCAL:
-        return False
-    return address.is_global and not address.is_multicast and not address.is_reserved
+    return special_name(carried_address(address)) is None
 
 
 class AddressGuard:
-    """Says which addresses may be called: public ones, and those in the allow-list. `refusal` makes the error that is
-    raised for others, so that each service meets one of its own kind.
+    """Says which addresses may be called: public ones, and those in the allow-list; and at which ports: all but those
+    that no web server has, unless they are in `ports`. `refusal` makes the error that is raised for others, so that
+    each service meets one of its own kind.
     """
 
-    def __init__(self, allow: Sequence[Network] = (), *, refusal: Refusal = AddressNotAllowed) -> None:
-        self._allow, self._refusal = tuple(allow), refusal
+    def __init__(
+        self, allow: Sequence[Network] = (), *, ports: Collection[int] = (), refusal: Refusal = AddressNotAllowed
+    ) -> None:
+        self._allow, self._blocked, self._refusal = tuple(allow), BLOCKED_PORTS - frozenset(ports), refusal
 
     def allows(self, address: Address) -> bool:
         """Whether a call to `address` may be made."""
@@ -81,9 +83,18 @@ class AddressGuard:
         if not self.allows(ip_address(text)):
             raise self._refusal(f"the address {text} is private or reserved, and no setting allows it")
 
-    def check_url(self, url: str) -> SplitResult:
-        """The parts of `url`, when it is an http(s) address with a host that a literal check doesn't refuse."""
+    def check_port(self, port: int) -> None:
+        """Raise the refusal for a port that no web server has, unless a setting allows it."""
+        if port in self._blocked:
+            raise self._refusal(f"the port {port} is not one of web servers, and no setting allows it")
+
+    def check_url(self, url: str, *, proxy: bool = False) -> SplitResult:
+        """The parts of `url`, when it is an http(s) address with a host that a literal check doesn't refuse. A proxy
+        may have any port.
+        """
         parts = check_url(url, self._refusal)
+        if parts.port is not None and not proxy:
+            self.check_port(parts.port)
         literal = literal_address(parts.hostname or "")
         if literal is not None and not self.allows(literal):
             raise self._refusal(f"the address {literal} is private or reserved, and no setting allows it")
@@ -105,22 +116,29 @@ class AddressGuard:
         except (OSError, TimeoutError, UnicodeError):
             return
         for entry in found:
-            self._check_named(host, str(entry[4][0]))
+            self.check_named(host, str(entry[4][0]))
 
-    def _check_named(self, host: str, address: str) -> None:
+    def check_named(self, host: str, address: str) -> None:
+        """Raise the refusal unless the numeric `address`, at which `host` is, may be called."""
+        if host == address:
+            self.check_address(address)
         if not self.allows(ip_address(address)):
             raise self._refusal(f"{host} is at {address}, which is private or reserved, and no setting allows it")
 
-    def open_socket(self, info: tuple[Any, ...]) -> socket.socket:
-        """A socket for the address in `info`, made only if it may be called (aiohttp's `socket_factory`)."""
-        family, kind, protocol, _, address = info
-        self.check_address(str(address[0]))
-        return socket.socket(family=family, type=kind, proto=protocol)
+    def connector(self, *, proxies: bool = False, **options: Any) -> aiohttp.TCPConnector:
+        """An aiohttp connector that can't reach what isn't allowed; `options` go to TCPConnector. `proxies`: it also
+        reaches proxies, so that who uses it judges the ports of all targets.
+        """
 
-    def connector(self, **options: Any) -> aiohttp.TCPConnector:
-        """An aiohttp connector that can't reach what isn't allowed; `options` go to TCPConnector."""
+        def open_socket(info: tuple[Any, ...]) -> socket.socket:
+            family, kind, protocol, _, address = info
+            self.check_address(str(address[0]))
+            if not proxies:
+                self.check_port(address[1])
+            return socket.socket(family=family, type=kind, proto=protocol)
+
         resolver = _GuardedResolver(self, self._refusal)
-        return aiohttp.TCPConnector(resolver=resolver, socket_factory=self.open_socket, **options)
+        return aiohttp.TCPConnector(resolver=resolver, socket_factory=open_socket, **options)
 
 
 def check_url(url: str, refusal: Refusal = AddressNotAllowed) -> SplitResult:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from chassis.errors import Unavailable
+from chassis.errors import DeadlineExceeded, Unavailable
 from chassis.logs import get_logger
 from trawl.scheduler.v1 import tasks_pb2
 from trawl.scraper.v1 import definitions_pb2
@@ -53,7 +53,7 @@ async def ask(
         answer: definitions_pb2.CheckDefinitionResponse = await backend.scraper.call(
             backend.definitions.CheckDefinition, request, timeout=CHECK_SECONDS
         )
-    except Unavailable as error:
+    except (Unavailable, DeadlineExceeded) as error:
         log.warning("a definition was kept unchecked", executor=task.executor, reason=error.message)
         return definitions_pb2.CheckDefinitionResponse()
     return answer

@@ -1,12 +1,10 @@
 """The gateway's settings. Owns: names, defaults and limits of what can be set. Must not know how any of it is used."""
 
 import ipaddress
-from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from chassis.addresses import parse_networks
-from chassis.settings import ServiceSettings
+from chassis.calling_settings import CallingSettings
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
@@ -22,7 +20,7 @@ MINUTE, HOUR = 60.0, 3_600.0
 RETRY_SECONDS = (5.0, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR)
 
 
-class GatewaySettings(ServiceSettings):
+class GatewaySettings(CallingSettings):
     """Read from the environment. A port of 0 switches its contract's listener off."""
 
     gateway_host: str = "127.0.0.1"
@@ -63,8 +61,6 @@ class GatewaySettings(ServiceSettings):
     # Whether the limit also holds for TRAWL_API_KEY.
     rate_limit_admin: bool = False
 
-    # Private addresses that webhooks may be sent to all the same, as CIDRs (comma list).
-    allowed_addresses: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
     webhook_retry_seconds: Annotated[tuple[float, ...], NoDecode] = RETRY_SECONDS
     webhook_timeout_seconds: float = Field(default=20, gt=0, le=60)
     # A delivery is kept for this long, and at most so many ended ones of each webhook.
@@ -87,11 +83,6 @@ class GatewaySettings(ServiceSettings):
     max_bodies_bytes: int = Field(default=256 * MEGABYTE, ge=64 * 1024, le=64 * 1024 * MEGABYTE)
     # Longest time that one `scrape_dengdai` is waited for.
     wait_seconds: float = Field(default=1_800, gt=0, le=7_200)
-
-    @field_validator("allowed_addresses", mode="before")
-    @classmethod
-    def _networks(cls, value: object) -> object:
-        return parse_networks(value.split(",")) if isinstance(value, str) else value
 
     @field_validator("webhook_retry_seconds", mode="before")
     @classmethod

@@ -47,6 +47,6 @@ def make_account_parts(settings: ScraperSettings, database: Database, worker_id:
         daily_budget=settings.x_daily_budget,
         worker=worker_id,
     )
-    guard = AddressGuard(settings.allowed_addresses)
+    guard = AddressGuard(settings.allowed_addresses, settings.allowed_ports)
     manage = ManageAccounts(stores, box, guard, default_budget=settings.x_daily_budget, wake=wake)
     return AccountParts(stores, pool, manage, box)

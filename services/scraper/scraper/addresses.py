@@ -1,6 +1,6 @@
 """Which addresses a run may call. Owns: how a refused one ends an attempt; the guard itself is the chassis'."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from urllib.parse import SplitResult
 
 from chassis import addresses
@@ -10,7 +10,7 @@ from scraper.executor import ExecutorError
 
 
 class AddressNotAllowed(ExecutorError):
-    """The target is a private address that no setting lists, or not a web address at all."""
+    """The target is a private address or a port that no setting lists, or not a web address at all."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, code="ADDRESS_NOT_ALLOWED", retryable=False)
@@ -19,8 +19,8 @@ class AddressNotAllowed(ExecutorError):
 class AddressGuard(addresses.AddressGuard):
     """The guard, whose refusals fail the attempt for good."""
 
-    def __init__(self, allow: Sequence[Network] = ()) -> None:
-        super().__init__(allow, refusal=AddressNotAllowed)
+    def __init__(self, allow: Sequence[Network] = (), ports: Collection[int] = ()) -> None:
+        super().__init__(allow, ports=ports, refusal=AddressNotAllowed)
 
 
 def check_url(url: str) -> SplitResult:

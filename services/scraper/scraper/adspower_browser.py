@@ -15,7 +15,8 @@ from playwright.async_api import Browser, BrowserContext, Page, Playwright, asyn
 from playwright.async_api import Error as PlaywrightError
 
 from scraper.adspower import AdsPowerApi, AdsPowerRules, Place
-from scraper.browser_chromium import browser_crashed, first_line, within
+from scraper.browser_chromium import CRASHED, browser_crashed, first_line, within
+from scraper.egress import WhyNot
 from scraper.executor import ExecutorError, RunContext
 from scraper.playwright_trace import TraceFolder
 from scraper.selector_engines import register_selectors
@@ -67,11 +68,16 @@ class AttachedBrowser:
         self.downloads = True
         # They would lie where the driver puts them, in nobody's care.
         self.traces: TraceFolder | None = None
+        self.crash_reason = CRASHED
 
     @property
     def context(self) -> BrowserContext:
         """The profile's own."""
         return self._context
+
+    async def new_page(self) -> Page:
+        """See `HeldBrowser`."""
+        return await self._context.new_page()
 
     async def crashed(self) -> bool:
         """Whether the browser is gone, or doesn't answer."""
@@ -79,7 +85,7 @@ class AttachedBrowser:
             return True
         return not await within(PROBE_SECONDS, self._context.cookies("http://probe.invalid"))
 
-    def why(self, _host: str) -> str | None:
+    def why(self, _url: str) -> WhyNot | None:
         """The network is the other machine's: nothing is known of it."""
         return None
 

@@ -7,17 +7,20 @@ one. Must not know steps, executors or pages' contents.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from chassis.logs import get_logger
 from playwright.async_api import Error as PlaywrightError
 
+from scraper.addresses import AddressGuard
 from scraper.browser_chromium import Chromium, PoolSettings, browser_crashed, first_line, launch, new_context
 from scraper.browser_lease import BrowserLease
 from scraper.browser_options import BrowserOptions
-from scraper.egress import Allowed, EgressProxy
+from scraper.browser_watch import LOOK_SECONDS, BrowserWatch
+from scraper.browser_windows import Log
+from scraper.egress import EgressProxy
 from scraper.executor import ExecutorError, Guarded, Json
 
 log = get_logger("browser")
@@ -29,12 +32,15 @@ BROWSER_BYTES, CONTEXT_BYTES = 200 * 2**20, 60 * 2**20
 ROOM_SECONDS = 2.0
 
 
-class BrowserPool:
-    """Hands out leases. `allowed` judges each address that a page wants to connect to."""
+def _unsaid(level: str, message: str, **data: object) -> None:
+    """For leases without a run."""
 
-    def __init__(self, settings: PoolSettings, allowed: Allowed) -> None:
-        self._settings = settings
-        self._proxy = EgressProxy(allowed)
+
+class BrowserPool:
+    """Hands out leases. `address_guard` judges each address that a page wants to connect to."""
+
+    def __init__(self, settings: PoolSettings, address_guard: AddressGuard) -> None:
+        self._settings, self._address_guard = settings, address_guard
         self._slots = asyncio.Semaphore(settings.slots)
         self._current: Chromium | None = None
         self._retired: set[Chromium] = set()
@@ -43,6 +49,8 @@ class BrowserPool:
         # Who waits for memory, and what tells them that there may be some; contexts that are on their way.
         self._entrance, self._freed, self._opening = asyncio.Lock(), asyncio.Event(), 0
         self._work: set[asyncio.Task[Any]] = set()
+        self._watch = BrowserWatch(settings.memory_bytes)
+        self._watching: asyncio.Task[None] | None = None
         self._closed = False
 
     @property
@@ -58,28 +66,38 @@ class BrowserPool:
         storage_state: Json = None,
         *,
         way_out: EgressProxy | None = None,
+        log: Log = _unsaid,
     ) -> AsyncIterator[BrowserLease]:
-        """A fresh context, waited for while all slots or all memory are taken. `guard` is the run's `RunContext.guard`.
+        """A fresh context, waited for while all slots or all memory are taken. `guard` and `log` are those of the run's
+        `RunContext`.
 
-        `way_out`: a started proxy that this context goes through instead of the pool's own.
+        `way_out`: what this context goes through, in the care of the caller; without one the context gets its own.
         """
+        async with AsyncExitStack() as stack:
+            if way_out is None:
+                way_out = EgressProxy(self._address_guard)
+                stack.push_async_callback(way_out.close)
+            lease = await self._wait_for(lambda: self._open(options, storage_state, way_out, log))
+            try:
+                guard(lease)
+                yield lease
+            finally:
+                lease.windows.report()
+                await lease.close()
+
+    async def _wait_for(self, open_lease: Callable[[], Awaitable[BrowserLease]]) -> BrowserLease:
         await self._slots.acquire()
         try:
             await self._room()
             self._opening += 1
             try:
-                lease = await self._open(options, storage_state, way_out)
+                return await open_lease()
             finally:
                 self._opening -= 1
         except BaseException:
             self._slots.release()
             self._watch_idle()
             raise
-        try:
-            guard(lease)
-            yield lease
-        finally:
-            await lease.close()
 
     async def close(self) -> None:
         """End everything; no lease can be had after."""
@@ -88,14 +106,15 @@ class BrowserPool:
             self._idle.cancel()
         if self._launching:
             await asyncio.wait({self._launching})
-        every = [*self._retired, *([self._current] if self._current else [])]
+        if self._watching:
+            self._watching.cancel()
+        every = self._browsers()
         await asyncio.gather(*(lease.close() for chromium in every for lease in list(chromium.leases)))
         self._current = None
         self._retired.clear()
         await asyncio.gather(*(chromium.close() for chromium in every))
         if self._work:
             await asyncio.wait(self._work)
-        await self._proxy.close()
 
     async def _room(self) -> None:
         """Wait until the browsers leave memory for one more context. One is always let in."""
@@ -110,9 +129,21 @@ class BrowserPool:
                     async with asyncio.timeout(ROOM_SECONDS):
                         await self._freed.wait()
 
+    def _browsers(self) -> list[Chromium]:
+        return [*self._retired, *([self._current] if self._current else [])]
+
+    async def _keep_watch(self) -> None:
+        """As long as there are contexts."""
+        try:
+            while any(one.leases for one in self._browsers()):
+                await asyncio.sleep(LOOK_SECONDS)
+                await self._watch.look(self._browsers())
+        finally:
+            self._watching = None
+
     async def _has_room(self) -> bool:
         limit = self._settings.memory_bytes
-        browsers = [*self._retired, *([self._current] if self._current else [])]
+        browsers = self._browsers()
         contexts = sum(len(one.leases) for one in browsers) + self._opening
         if limit is None or contexts == 0:
             return True
@@ -122,8 +153,10 @@ class BrowserPool:
         used = await asyncio.to_thread(lambda: sum(one.memory_bytes() for one in browsers))
         return used + (self._opening + 1) * CONTEXT_BYTES <= limit
 
-    async def _open(self, options: BrowserOptions, storage_state: Json, way_out: EgressProxy | None) -> BrowserLease:
-        proxy = await way_out.start() if way_out else None
+    async def _open(
+        self, options: BrowserOptions, storage_state: Json, way_out: EgressProxy, log_line: Log
+    ) -> BrowserLease:
+        proxy = await way_out.start()
         for attempt in (1, 2):
             chromium = await self._chromium()
             chromium.runs += 1
@@ -138,8 +171,10 @@ class BrowserPool:
                 if attempt == 2:
                     raise browser_crashed() from error
                 continue
-            lease = BrowserLease(chromium, context, self._released, way_out or self._proxy)
+            lease = BrowserLease(chromium, context, self._released, way_out, log_line)
             chromium.leases.add(lease)
+            if self._watching is None:
+                self._watching = asyncio.create_task(self._keep_watch(), name="browser watch")
             return lease
         raise AssertionError("unreachable")
 
@@ -162,7 +197,7 @@ class BrowserPool:
 
     async def _launch(self) -> Chromium:
         try:
-            self._current = await launch(self._settings, await self._proxy.start())
+            self._current = await launch(self._settings)
         finally:
             self._launching = None
         self._watch_idle()

@@ -10,14 +10,16 @@ from typing import Any
 
 import psutil
 from chassis.logs import get_logger
-from playwright.async_api import Browser, BrowserContext, Playwright, Route, async_playwright
+from playwright.async_api import Browser, BrowserContext, Playwright, ProxySettings, Route, async_playwright
 from playwright.async_api import Error as PlaywrightError
 
 from scraper.browser_options import BrowserOptions
 from scraper.browser_process import (
     ARGUMENTS,
     DOWNLOADS,
+    HANDLERS,
     TRACES,
+    UNWANTED,
     browser_pid,
     find_chromium,
     group_alive,
@@ -35,11 +37,18 @@ log = get_logger("browser")
 
 LAUNCH_SECONDS = 30
 CLOSE_SECONDS = 1.0
+RESPOND_SECONDS = 0.5
+QUESTION_SECONDS = 60.0
+# A proxy that isn't there, for what Chromium asks for by itself.
+NOWHERE = "socks5://nowhere.invalid:1"
 # Chromium gets no more of this process's environment: that holds keys and addresses.
 _ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "XDG_RUNTIME_DIR")
 
 
-def browser_crashed(detail: str = "the browser ended unexpectedly") -> ExecutorError:
+CRASHED = "the browser ended unexpectedly"
+
+
+def browser_crashed(detail: str = CRASHED) -> ExecutorError:
     """The attempt lost its browser; another attempt gets a new one."""
     return ExecutorError(detail, code="BROWSER_CRASHED", retryable=True)
 
@@ -69,11 +78,13 @@ class Chromium:
         self.root, self.browser, self.pid, self.profile = root, browser, pid, profile
         self.traces = TraceFolder(profile / TRACES)
         self._driver = driver
-        self._driver_pid = psutil.Process(pid).ppid()
+        self.driver_pid = psutil.Process(pid).ppid()
         self.leases: set[Any] = set()
         self.runs = 0
         self.started = time.monotonic()
         self.dead = False
+        # Why a renderer was ended, and when (`time.monotonic`).
+        self.ended, self.ended_at = "", 0.0
         root.on("close", lambda _: self.mark_dead())
 
     def mark_dead(self) -> None:
@@ -82,16 +93,12 @@ class Chromium:
     async def responds(self) -> bool:
         """Whether driver and browser still answer; settles `dead`."""
         if not self.dead:
-            try:
-                async with asyncio.timeout(0.5):
-                    await self.root.cookies("http://probe.invalid")
-            except (PlaywrightError, TimeoutError):
-                self.dead = True
-            except Exception as error:
-                if not is_driver_end(error):
-                    raise
-                self.dead = True
+            self.dead = not await within(RESPOND_SECONDS, self.root.cookies("http://probe.invalid"))
         return not self.dead
+
+    async def answers(self) -> bool:
+        """Ask the browser for something that costs nothing, and wait for the answer."""
+        return await within(QUESTION_SECONDS, self.root.cookies("http://probe.invalid"))
 
     def kill(self) -> int:
         """End it now."""
@@ -113,7 +120,7 @@ class Chromium:
             kill_group(self.pid)
         if not await within(CLOSE_SECONDS * 2, self._driver.stop()):
             with contextlib.suppress(psutil.NoSuchProcess):
-                psutil.Process(self._driver_pid).kill()
+                psutil.Process(self.driver_pid).kill()
         await asyncio.to_thread(remove_profile, self.profile)
 
 
@@ -141,13 +148,14 @@ def first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:300]
 
 
-async def launch(settings: PoolSettings, proxy: str) -> Chromium:
-    """A started browser behind that proxy. Raises `ExecutorError`."""
+async def launch(settings: PoolSettings) -> Chromium:
+    """A started browser, which itself reaches nothing: each context brings its way out. Raises `ExecutorError`."""
     profile = await asyncio.to_thread(make_profile, settings.work_dir, settings.marker)
     driver = await async_playwright().start()
     await register_selectors(driver)
     sandbox = settings.sandbox if settings.sandbox is not None else not is_root()
     environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    environment["PATH"] = f"{profile / HANDLERS}:{environment.get('PATH', os.defpath)}"
     try:
         root = await driver.chromium.launch_persistent_context(
             profile,
@@ -155,11 +163,11 @@ async def launch(settings: PoolSettings, proxy: str) -> Chromium:
             headless=True,
             chromium_sandbox=sandbox,
             args=list(ARGUMENTS),
+            ignore_default_args=list(UNWANTED),
             # In the profile, so that a killed worker's downloads go with it.
             downloads_path=profile / DOWNLOADS,
             traces_dir=profile / TRACES,
-            # Without the bypass rule Chromium would reach loopback beside the proxy.
-            proxy={"server": proxy, "bypass": "<-loopback>"},
+            proxy=_proxy(NOWHERE),
             env={**environment, "TRAWL_BROWSER": settings.marker},
             timeout=LAUNCH_SECONDS * 1000,
             handle_sigint=False,
@@ -187,9 +195,12 @@ async def _found(driver: Playwright, root: BrowserContext, profile: Path) -> Chr
     return Chromium(driver, root, root.browser, pid, profile)
 
 
-async def new_context(
-    chromium: Chromium, options: BrowserOptions, storage_state: Json, proxy: str | None
-) -> BrowserContext:
+def _proxy(server: str) -> ProxySettings:
+    # Without the bypass rule Chromium would reach loopback beside the proxy.
+    return {"server": server, "bypass": "<-loopback>"}
+
+
+async def new_context(chromium: Chromium, options: BrowserOptions, storage_state: Json, proxy: str) -> BrowserContext:
     """A fresh context, with what an earlier one has kept. Raises what Playwright raises."""
     context = await chromium.browser.new_context(
         user_agent=options.user_agent,
@@ -201,7 +212,7 @@ async def new_context(
         timezone_id=options.timezone,
         accept_downloads=True,
         storage_state=storage_state,
-        proxy={"server": proxy, "bypass": "<-loopback>"} if proxy else None,
+        proxy=_proxy(proxy),
     )
     if options.block:
 

@@ -4,21 +4,27 @@
 """
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 from chassis.logs import get_logger
 from playwright.async_api import BrowserContext, Download, Page
 
-from scraper.browser_chromium import CLOSE_SECONDS, Chromium, within
-from scraper.egress import EgressProxy
+from scraper.browser_chromium import CLOSE_SECONDS, CRASHED, Chromium, within
+from scraper.browser_windows import Log, Windows
+from scraper.egress import EgressProxy, WhyNot
 from scraper.playwright_trace import TraceFolder
 
 log = get_logger("browser")
 
 # A cancelled run has half a second to clean up; the pool goes on closing after that.
 CLOSE_WAIT_SECONDS = 0.4
+# What other runs in the same browser are given to go on, when a context would not close.
+PATIENCE_SECONDS = 10.0
+# A crash so soon after a renderer was ended is that one's.
+CRASH_SECONDS = 10.0
 
 
 class HeldBrowser(Protocol):
@@ -33,11 +39,17 @@ class HeldBrowser(Protocol):
     def context(self) -> BrowserContext:
         """Where its pages are."""
 
+    async def new_page(self) -> Page:
+        """Another tab of the run's own."""
+
+    # In words, once it has.
+    crash_reason: str
+
     async def crashed(self) -> bool:
         """Whether the browser under this run is gone, rather than the page closed by itself."""
 
-    def why(self, host: str) -> str | None:
-        """Why no connection to a host was made, where that is known."""
+    def why(self, url: str) -> WhyNot | None:
+        """Why no connection to an address was made, where that is known."""
 
     def slow_beyond(self, most: int) -> AbstractContextManager[None]:
         """Meanwhile, a connection is slow beyond so many bytes, where its network is ours."""
@@ -52,16 +64,20 @@ class BrowserLease:
         context: BrowserContext,
         release: "Callable[[BrowserLease], None]",
         way_out: EgressProxy,
+        log: Log,
     ) -> None:
         self._context = context
         self.downloads = False
         self.traces: TraceFolder | None = chromium.traces
         self.page_crashed = False
+        self.crash_reason = CRASHED
         self.chromium = chromium
         self._release = release
         self._way_out = way_out
         self._closing: asyncio.Task[None] | None = None
         self._ended = False
+        self._work: set[asyncio.Task[object]] = set()
+        self.windows = Windows(context, log, self._spawn)
         context.on("page", self._watch)
 
     @property
@@ -69,9 +85,13 @@ class BrowserLease:
         """The run's own."""
         return self._context
 
-    def why(self, host: str) -> str | None:
+    async def new_page(self) -> Page:
+        """Another tab of the run's own."""
+        return await self.windows.new_page()
+
+    def why(self, url: str) -> WhyNot | None:
         """See `EgressProxy.why`."""
-        return self._way_out.why(host)
+        return self._way_out.why(url)
 
     def slow_beyond(self, most: int) -> AbstractContextManager[None]:
         """See `EgressProxy.slow_beyond`."""
@@ -87,6 +107,8 @@ class BrowserLease:
 
     def _crashed(self, _page: Page) -> None:
         self.page_crashed = True
+        if time.monotonic() - self.chromium.ended_at < CRASH_SECONDS:
+            self.crash_reason = self.chromium.ended
 
     async def crashed(self) -> bool:
         """Whether the browser under this run is gone, rather than the page closed by itself."""
@@ -97,7 +119,7 @@ class BrowserLease:
         self._close()
 
     def kill(self) -> int:
-        """Close the context; a close that hangs for a second ends the whole browser."""
+        """Close the context; a close that hangs ends the whole browser."""
         if self._ended:
             return 0
         self._close()
@@ -114,6 +136,11 @@ class BrowserLease:
         """Close the context; comes back within half a second even when that takes longer."""
         await asyncio.wait({self._close()}, timeout=CLOSE_WAIT_SECONDS)
 
+    def _spawn(self, work: Coroutine[Any, Any, object]) -> None:
+        task: asyncio.Task[object] = asyncio.create_task(within(CLOSE_SECONDS, work))
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+
     def _close(self) -> "asyncio.Task[None]":
         if self._closing is None:
             self._closing = asyncio.create_task(self._end(), name="browser context close")
@@ -121,7 +148,8 @@ class BrowserLease:
 
     async def _end(self) -> None:
         try:
-            if not await within(CLOSE_SECONDS, self._context.close()) and not self.chromium.dead:
+            seconds = PATIENCE_SECONDS if len(self.chromium.leases) > 1 else CLOSE_SECONDS
+            if not await within(seconds, self._context.close()) and not self.chromium.dead:
                 log.warning("a browser context would not close, so its browser is ended", pid=self.chromium.pid)
                 self.chromium.kill()
         finally:

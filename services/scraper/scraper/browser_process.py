@@ -11,16 +11,23 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from chassis.blocked_ports import BLOCKED_PORTS
 
 # The folders in a profile that take downloads and raw Playwright traces.
 DOWNLOADS = "downloads"
 TRACES = "traces"
+# Stands first on the browser's PATH: what Chromium gives addresses to that are not its own (`mailto:`) does nothing.
+HANDLERS = "handlers"
+_HANDLERS = ("xdg-open", "xdg-email")
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 CONTAINER_MEMORY = Path("/sys/fs/cgroup/memory.max")
 DEBIAN_CHROMIUM = Path("/usr/bin/chromium")
+# The priority (nice) of a renderer that is busy: it then has a tenth of what another process has.
+GIVING_WAY = 10
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
 
 # Of several --disable-features Chromium takes the last, so that what Playwright disables stands here again.
@@ -56,9 +63,16 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
     "--mute-audio",
-    # Nothing may reach the network beside the proxy that guards it.
-    "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
+    # Nothing may reach the network beside the proxy that guards it: no datagrams of WebRTC, and no questions to name
+    # servers (`dns-prefetch` asks beside a proxy).
+    "--webrtc-ip-handling-policy=disable_non_proxied_udp",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    # That proxy judges ports as well, and says why it refuses one.
+    f"--explicitly-allowed-ports={','.join(map(str, sorted(BLOCKED_PORTS)))}",
 )
+
+# Of what Playwright starts it with. Without the blocker a page opens windows faster than they can be closed.
+UNWANTED = ("--disable-popup-blocking",)
 
 
 def find_chromium(configured: str | None = None) -> str | None:
@@ -88,7 +102,11 @@ def make_profile(work_dir: Path, marker: str) -> Path:
     """A new profile directory that only this user can read."""
     parent = _browsers_dir(work_dir)
     parent.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(prefix=_prefix(marker), dir=parent))
+    profile = Path(tempfile.mkdtemp(prefix=_prefix(marker), dir=parent))
+    (profile / HANDLERS).mkdir()
+    for name in _HANDLERS:
+        (profile / HANDLERS / name).symlink_to("/bin/true")
+    return profile
 
 
 def remove_profile(profile: Path) -> None:
@@ -129,6 +147,41 @@ def _group(pid: int) -> Iterator[psutil.Process]:
                 yield process
         except (ProcessLookupError, PermissionError, psutil.NoSuchProcess):
             continue
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A process of a browser, whether it holds pages, and what it has taken (`bytes`: see `group_memory_bytes`)."""
+
+    pid: int
+    renderer: bool
+    cpu_seconds: float
+    bytes: int
+
+
+def members(pid: int, driver: int) -> list[Member]:
+    """All processes of the browser whose main one is `pid`, and its driver."""
+    found = []
+    for process in (*_group(pid), psutil.Process(driver)):
+        with contextlib.suppress(psutil.Error):  # it may end meanwhile
+            times, memory = process.cpu_times(), process.memory_info()
+            renderer = "--type=renderer" in _command_line(process)
+            found.append(Member(process.pid, renderer, times.user + times.system, max(memory.rss - memory.shared, 0)))
+    return found
+
+
+def give_way(pid: int) -> None:
+    """Let all other processes go before this one's threads, from now on."""
+    with contextlib.suppress(OSError):  # it may end meanwhile
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, int(thread.name), GIVING_WAY)
+
+
+def end_renderer(pid: int) -> None:
+    """End it; its pages are told that they crashed."""
+    with contextlib.suppress(OSError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def group_memory_bytes(pid: int) -> int:

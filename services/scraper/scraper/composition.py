@@ -11,7 +11,7 @@ from chassis.store_clock import StoreClock
 from chassis.stores import Database, redis_client
 
 from scraper.account_parts import AccountParts
-from scraper.addresses import AddressGuard, AddressNotAllowed
+from scraper.addresses import AddressGuard
 from scraper.adspower import AdsPowerRules
 from scraper.adspower_browser import AdsPower
 from scraper.browser import BrowserPool, PoolSettings
@@ -63,7 +63,7 @@ class Executors:
         accounts: AccountParts,
     ) -> None:  # fmt: skip
         work_dir = Path(settings.work_dir)
-        self._fetcher = Fetcher(AddressGuard(settings.allowed_addresses))
+        self._fetcher = Fetcher(AddressGuard(settings.allowed_addresses, settings.allowed_ports))
         self._runner = CommandRunner(
             worker_id=worker_id, work_dir=work_dir, limits=_limits(settings), grace_seconds=settings.grace_seconds,
             hidden=settings.hidden_from_commands,
@@ -77,7 +77,7 @@ class Executors:
                 sandbox=settings.browser_sandbox,
                 memory_bytes=settings.browser_memory_mb * 2**20 or machine_memory_bytes() // 2,
             ),
-            self._may_connect,
+            self._fetcher.guard,
         )
         self._readers = PageReaders(settings.reading_processes or os.cpu_count() or 1, settings.reading_seconds)
         self._work_dir = work_dir
@@ -101,7 +101,7 @@ class Executors:
         self._adspower = adspower
         self._pipeline = pipeline
         x = self._x_parts(settings, accounts)
-        ways_out = WaysOut(accounts.pool.proxy_url, self._may_connect)
+        ways_out = WaysOut(accounts.pool.proxy_url, self._fetcher.guard)
         renderer = BrowserRenderer(self._browsers, secrets, ways_out)
         builders: Mapping[str, Callable[[], Executor]] = {
             "noop": NoopExecutor,
@@ -142,15 +142,7 @@ class Executors:
             answer_seconds=settings.x_answer_seconds,
             breaker_seconds=settings.x_breaker_seconds,
         )
-        return XParts(waits, self._browsers, accounts.pool, accounts.stores.breakers, self._may_connect)
-
-    async def _may_connect(self, address: str) -> bool:
-        """Whether a page may connect to that numeric address."""
-        try:
-            self._fetcher.guard.check_address(address)
-        except AddressNotAllowed:
-            return False
-        return True
+        return XParts(waits, self._browsers, accounts.pool, accounts.stores.breakers, self._fetcher.guard)
 
     async def reap(self) -> None:
         """End what an earlier life of this worker left behind, before the first run."""

@@ -1,7 +1,7 @@
-"""The browser's only way out. Owns: a SOCKS5 proxy on loopback that connects to allowed addresses and no others.
+"""A run's only way out of its browser. Owns: a SOCKS5 proxy on loopback that connects to allowed addresses alone.
 
-Chromium is started with it, so that pages, frames, workers, web sockets and redirects all pass, and a name is judged by
-the address that is really connected to. Must not know the browser, nor why an address is allowed.
+The run's context has it as its proxy, so that pages, frames, workers, web sockets and redirects all pass, and a name is
+judged by the address that is really connected to. Must not know the browser.
 
 Chromium reports every failure of its proxy as ERR_SOCKS_CONNECTION_FAILED; `why` tells which one it was.
 """
@@ -13,13 +13,20 @@ import socket
 import struct
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from urllib.parse import urlsplit
 
-# Judges a host; it is asked about the addresses that a name resolves to, never about the name.
-Allowed = Callable[[str], Awaitable[bool]]
+from scraper.addresses import AddressGuard, AddressNotAllowed, literal_address
 
 MAX_CONNECTIONS = 500
 HANDSHAKE_SECONDS = 10
 CONNECT_SECONDS = 20
+# Names that a run may have looked up at once. The threads are none of the process's others: a page that asks for names
+# that nobody answers for holds up nobody else.
+LOOKUPS = 4
+_RESOLVERS = ThreadPoolExecutor(32, "resolve")
 CHUNK = 64 * 1024
 # The kernel grows a server's buffer to tens of megabytes, which would all be taken of a download that is cut.
 LARGE_BYTES = 24 * 1024 * 1024
@@ -28,44 +35,40 @@ SERVER_BUFFER_BYTES = 128 * 1024
 SLOW_SECONDS = 0.06
 PROXY_ERROR = "ERR_SOCKS_CONNECTION_FAILED"
 REMEMBERED_FAILURES = 1000
-NOT_ALLOWED = "the address is not allowed"
-NOT_RESOLVED = "the host name can't be resolved"
-NOT_CONNECTED = "the host can't be connected to"
 _OK, _FAILED, _NO_COMMAND, _NO_ADDRESS_TYPE = 0, 1, 7, 8
 
 
+@dataclass(frozen=True, slots=True)
+class WhyNot:
+    """Why a connection was not made: words, and the code that a run fails with because of it."""
+
+    words: str
+    code: str = "NAVIGATION_FAILED"
+
+
 class Refusal(Exception):
-    """A connection that is not made: the SOCKS reply, and words for `why`."""
+    """A connection that is not made: the SOCKS reply, and what `why` tells."""
 
-    def __init__(self, reply: int, why: str = "") -> None:
-        self.reply, self.why = reply, why
-
-
-async def allow_all(_host: str) -> bool:
-    """For a stack whose network is guarded elsewhere."""
-    return True
-
-
-async def allow_none(_host: str) -> bool:
-    """For what must not reach anything."""
-    return False
+    def __init__(self, why: WhyNot, reply: int = _FAILED) -> None:
+        self.why, self.reply = why, reply
 
 
 class EgressProxy:
     """Listens on a free port of 127.0.0.1 between `start` and `close`."""
 
-    def __init__(self, allowed: Allowed) -> None:
-        self._allowed = allowed
+    def __init__(self, guard: AddressGuard) -> None:
+        self.guard = guard
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
-        self._failures: OrderedDict[str, str] = OrderedDict()
+        self._failures: OrderedDict[tuple[str, int], WhyNot] = OrderedDict()
+        self._lookups = asyncio.Semaphore(LOOKUPS)
         # Of `slow_beyond`, and how often connections began to count anew.
         self._bounds: list[int] = []
         self._counts = 0
 
-    def why(self, host: str) -> str | None:
-        """Why the last connection to that host was not made; None when it was, or is forgotten."""
-        return self._failures.get(host.strip("[]").lower())
+    def why(self, url: str) -> WhyNot | None:
+        """Why the last connection to that address was not made; None when it was, or is forgotten."""
+        return self._failures.get(_place_of(url))
 
     @contextlib.contextmanager
     def slow_beyond(self, most: int) -> Iterator[None]:
@@ -151,36 +154,72 @@ class EgressProxy:
             both.create_task(_pump(upstream, writer, count))
 
     async def _connect_or_remember(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        key = host.lower()
+        key = (host.lower(), port)
         self._failures.pop(key, None)
         try:
+            self.guard.check_port(port)
             return await self.connect(host, port)
-        except Refusal as refusal:
-            self._failures[key] = refusal.why
-            while len(self._failures) > REMEMBERED_FAILURES:
-                self._failures.popitem(last=False)
-            raise
+        except AddressNotAllowed as error:
+            refusal = Refusal(WhyNot(error.message, error.code))
+        except Refusal as error:
+            refusal = error
+        self._failures[key] = refusal.why
+        while len(self._failures) > REMEMBERED_FAILURES:
+            self._failures.popitem(last=False)
+        raise refusal
 
     async def connect(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Streams to the target, at an address that is allowed. Raises `Refusal`."""
-        loop = asyncio.get_running_loop()
-        refused = False
+        """Streams to the target, at an address that is allowed. Raises `Refusal` and `AddressNotAllowed`."""
+        refused: AddressNotAllowed | None = None
         reachable = False
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-                for address in dict.fromkeys(str(entry[4][0]) for entry in found):
-                    if not await self._allowed(address):
-                        refused = True
+                for address in await self.resolve(host):
+                    try:
+                        self.guard.check_named(host, address)
+                    except AddressNotAllowed as error:
+                        refused = error
                         continue
                     reachable = True
                     with contextlib.suppress(OSError):
                         return await asyncio.open_connection(address, port, limit=CHUNK)
         except (socket.gaierror, UnicodeError) as error:
-            raise Refusal(_FAILED, NOT_RESOLVED) from error
+            raise Refusal(WhyNot(f"the host name can't be resolved: {host}")) from error
         except (OSError, TimeoutError) as error:
-            raise Refusal(_FAILED, NOT_CONNECTED) from error
-        raise Refusal(_FAILED, NOT_ALLOWED if refused and not reachable else NOT_CONNECTED)
+            raise Refusal(not_connected(host)) from error
+        if refused is not None and not reachable:
+            raise refused
+        raise Refusal(not_connected(host))
+
+    async def resolve(self, host: str) -> list[str]:
+        """The numeric addresses of a name, or of an address in any spelling. Raises OSError and UnicodeError."""
+        literal = literal_address(host)
+        if literal is not None:
+            return [str(literal)]
+        lookup = partial(socket.getaddrinfo, host, None, type=socket.SOCK_STREAM)
+        async with self._lookups:
+            found = await asyncio.get_running_loop().run_in_executor(_RESOLVERS, lookup)
+        return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def not_connected(host: str) -> WhyNot:
+    """Nothing more is known."""
+    return WhyNot(f"the host can't be connected to: {host}")
+
+
+def navigation_failure(message: str, url: str, why: Callable[[str], WhyNot | None]) -> tuple[str, str] | None:
+    """Words and code for a navigation that a way out did not let through or could not make, by what Chromium says and
+    the address of the request that failed; None for another failure.
+    """
+    if PROXY_ERROR not in message:
+        return None
+    known = why(url) or not_connected(urlsplit(url).hostname or "")
+    return known.words, known.code
+
+
+def _place_of(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme in ("https", "wss") else 80)
 
 
 async def _read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> tuple[str, int]:
@@ -198,10 +237,10 @@ async def _read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
         length = (await reader.readexactly(1))[0]
         host = (await reader.readexactly(length)).decode("ascii", "replace")
     else:
-        raise Refusal(_NO_ADDRESS_TYPE)
+        raise Refusal(WhyNot("not an address"), _NO_ADDRESS_TYPE)
     port = struct.unpack("!H", await reader.readexactly(2))[0]
     if command != 1:
-        raise Refusal(_NO_COMMAND)
+        raise Refusal(WhyNot("not a connection"), _NO_COMMAND)
     return host, port
 
 
@@ -214,8 +253,10 @@ async def _pump(
         while data := await source.read(CHUNK):
             if each is not None:
                 await each(len(data))
+            if sink.is_closing():
+                return
             sink.write(data)
             await sink.drain()
     with contextlib.suppress(OSError):
-        if sink.can_write_eof():
+        if not sink.is_closing() and sink.can_write_eof():
             sink.write_eof()

@@ -234,7 +234,7 @@ class Fetcher:
         as well."""
         socks = proxy is not None and is_socks(proxy)
         if proxy is not None and not socks:
-            self.guard.check_url(proxy)
+            self.guard.check_url(proxy, proxy=True)
         client = aiohttp.ClientSession(
             connector=await self._socks(proxy) if proxy is not None and socks else self._shared(),
             connector_owner=socks,
@@ -265,7 +265,7 @@ class Fetcher:
     def _shared(self) -> aiohttp.TCPConnector:
         if self._connector is None:
             self._connector = make_tolerant(
-                self.guard.connector(limit=self._max_connections, keepalive_timeout=KEEPALIVE_SECONDS)
+                self.guard.connector(proxies=True, limit=self._max_connections, keepalive_timeout=KEEPALIVE_SECONDS)
             )
         return self._connector
 

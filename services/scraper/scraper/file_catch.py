@@ -136,7 +136,7 @@ class FileCatch:
 
     async def _open_apart(self, request: Request) -> None:
         """Ask for what a new tab was to show in one whose answers are seen from the first."""
-        page = await self._held.context.new_page()
+        page = await self._held.new_page()
         await self._attach(page)
         if request.method != "GET":
             own: dict[str, str] = {

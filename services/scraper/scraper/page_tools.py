@@ -154,11 +154,11 @@ class PageTools:
         except PlaywrightError as error:
             text = str(error)
             if GONE.search(text) and await self.held.crashed():
-                raise browser_crashed() from error
+                raise browser_crashed(self.held.crash_reason) from error
             raise StepError(in_words(text), code=code_of(text)) from error
         except StepError as failure:
             if failure.code == "PAGE_CLOSED" and await self.held.crashed():
-                raise browser_crashed() from failure
+                raise browser_crashed(self.held.crash_reason) from failure
             raise
         except ExecutorError as error:
             raise StepError(error.message, code=error.code, fatal=not error.retryable) from error

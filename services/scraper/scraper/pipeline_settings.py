@@ -1,13 +1,13 @@
 """Settings of the pipeline's executors. Owns: their names and defaults, which suit the real services."""
 
-from chassis.settings import ServiceSettings
+from chassis.calling_settings import CallingSettings
 from pydantic import Field, SecretStr
 
 MEGABYTE = 1024 * 1024
 _URL = r"^https?://\S+$"
 
 
-class PipelineSettings(ServiceSettings):
+class PipelineSettings(CallingSettings):
     """Environment variables. An interval is the time between two requests of all workers together."""
 
     semantic_scholar_base_url: str = Field("https://api.semanticscholar.org", pattern=_URL)

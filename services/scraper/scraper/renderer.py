@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager
 
 from playwright.async_api import Error as PlaywrightError
 
+from scraper.addresses import AddressGuard
 from scraper.browser import BrowserPool
 from scraper.browser_chromium import CLOSE_SECONDS, browser_crashed, first_line, is_driver_end, within
 from scraper.browser_lease import HeldBrowser
 from scraper.browser_options import parse_browser_options
 from scraper.browser_steps import BrowserSteps
 from scraper.dialogs import Dialogs
-from scraper.egress import allow_none
 from scraper.executor import ExecutorError, InvalidParameters, Json, RunContext
 from scraper.page_activity import PageActivity
 from scraper.page_trees import look_at
@@ -38,7 +38,7 @@ class BrowserRenderer:
 
     def __init__(self, pool: BrowserPool, secrets: Secrets, ways_out: WaysOut | None = None) -> None:
         self._pool, self._secrets = pool, secrets
-        self._ways_out = ways_out or WaysOut(None, allow_none)
+        self._ways_out = ways_out or WaysOut(None, AddressGuard())
 
     @asynccontextmanager
     async def session(self, context: RunContext, options: Mapping[str, Json]) -> AsyncIterator[RenderSession]:
@@ -51,7 +51,7 @@ class BrowserRenderer:
         wanted = parse_browser_options(options)
         async with (
             self._ways_out.through_address(options.get("proxy")) as way_out,
-            self._pool.lease(wanted, context.guard, way_out=way_out) as lease,
+            self._pool.lease(wanted, context.guard, way_out=way_out, log=context.log) as lease,
         ):
             scope = Scope(self._secrets)
             Dialogs(wanted.dialogs, scope, context.log).listen(lease.context)
@@ -133,7 +133,7 @@ class _Session:
         if isinstance(error, TimeoutError):
             return ExecutorError(f"{url} took longer than {seconds:g} s", code="PAGE_TIMEOUT")
         if GONE.search(text) and await self._lease.crashed():
-            return browser_crashed()
+            return browser_crashed(self._lease.crash_reason)
         if failure is not None:
             message, code = failure
             return ExecutorError(f"{url}: {message}", code=code, retryable=code != "ADDRESS_NOT_ALLOWED")

@@ -1,7 +1,6 @@
 """Settings of the scraper, beside those that every service has."""
 
 import socket
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated
 
@@ -58,8 +57,6 @@ class ScraperSettings(PipelineSettings):
     browser_memory_mb: int = Field(0, ge=0, le=10_000_000)
     # Unset: on, unless this process is root. Containers without user namespaces must switch it off.
     browser_sandbox: bool | None = None
-    # Private addresses that runs may call all the same, as CIDRs.
-    allowed_addresses: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
 
     # What encrypts accounts' and proxies' secrets: any text of at least 16 characters (several: the first encrypts, all
     # decrypt), else the file that holds one, made on first use. Without both no secret can be stored.
@@ -103,10 +100,3 @@ class ScraperSettings(PipelineSettings):
             return value
         named = [part.strip() for part in value.split(",") if part.strip()]
         return tuple(dict.fromkeys(name for part in named for name in GROUPS.get(part, (part,))))
-
-    @field_validator("allowed_addresses", mode="before")
-    @classmethod
-    def _networks(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
-        return value

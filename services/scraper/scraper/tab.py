@@ -7,13 +7,12 @@ document has not changed for a moment: that is looked at, not waited out.
 """
 
 import asyncio
-from urllib.parse import urlsplit
 
 from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Page, Request, Response
 
 from scraper.browser_lease import HeldBrowser
-from scraper.egress import NOT_ALLOWED, NOT_CONNECTED, PROXY_ERROR
+from scraper.egress import PROXY_ERROR, navigation_failure
 from scraper.page_activity import PageActivity
 from scraper.page_scrolling import scroll_through
 from scraper.page_trees import look_at, matches
@@ -45,7 +44,7 @@ class Tab:
         self._page: Page | None = None
         self._loads = 0
         self._activity = PageActivity()
-        # The host of the last navigation that the proxy could not make; after redirects it is not the one asked for.
+        # Of the last navigation that the proxy could not make; after redirects it is not the one asked for.
         self._unreachable = ""
 
     async def load(self, url: str, options: PageOptions) -> RenderedPage:
@@ -76,14 +75,11 @@ class Tab:
 
     def failure(self, error: PlaywrightError) -> tuple[str, str] | None:
         """Words and code for a navigation that the proxy did not let through or could not make."""
-        if PROXY_ERROR not in str(error):
-            return None
-        why = self._lease.why(self._unreachable) or NOT_CONNECTED
-        return f"{why}: {self._unreachable}", "ADDRESS_NOT_ALLOWED" if why == NOT_ALLOWED else "NAVIGATION_FAILED"
+        return navigation_failure(str(error), self._unreachable, self._lease.why)
 
     async def _opened(self) -> Page:
         if self._page is None or self._page.is_closed():
-            self._page = page = await self._lease.context.new_page()
+            self._page = page = await self._lease.new_page()
             self._loads = 0
             self._activity = PageActivity()
             self._activity.watch(page)
@@ -92,7 +88,7 @@ class Tab:
 
     def _failed(self, request: Request) -> None:
         if request.failure and PROXY_ERROR in request.failure and request.is_navigation_request():
-            self._unreachable = urlsplit(request.url).hostname or ""
+            self._unreachable = request.url
 
 
 async def make_ready(

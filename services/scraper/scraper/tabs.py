@@ -11,8 +11,7 @@ from playwright.async_api import ConsoleMessage, Frame, Page, Request
 from playwright.async_api import Error as PlaywrightError
 
 from scraper.browser_lease import HeldBrowser
-from scraper.egress import NOT_ALLOWED, NOT_CONNECTED, PROXY_ERROR
-from scraper.proxy_chain import PROXY_FAILED
+from scraper.egress import PROXY_ERROR, navigation_failure
 from scraper.step_error import StepError
 
 log = get_logger("tabs")
@@ -36,7 +35,7 @@ class Tabs:
         self.follow = False
         self._watched: set[Page] = set()
         self._moving: set[Request] = set()
-        # The host of the last navigation that the proxy could not make; after redirects it is not the one asked for.
+        # Of the last navigation that the proxy could not make; after redirects it is not the one asked for.
         self._unreachable = ""
         # Counts every change of a current page's address, in-page ones included.
         self.navigations = 0
@@ -53,7 +52,7 @@ class Tabs:
     async def open(self) -> None:
         """Make sure that there is a page."""
         if self._page is None:
-            self._main = await self._lease.context.new_page()
+            self._main = await self._lease.new_page()
             self._take(self._main)
 
     @property
@@ -148,17 +147,11 @@ class Tabs:
     def _ended(self, request: Request) -> None:
         self._moving.discard(request)
         if request.failure and request.is_navigation_request() and PROXY_ERROR in request.failure:
-            self._unreachable = urlsplit(request.url).hostname or ""
+            self._unreachable = request.url
 
     def navigation_failure(self, error: PlaywrightError) -> tuple[str, str] | None:
         """Words and code for a navigation that the proxy did not let through or could not make."""
-        if PROXY_ERROR not in str(error):
-            return None
-        why = self._lease.why(self._unreachable) or NOT_CONNECTED
-        code = "ADDRESS_NOT_ALLOWED" if why == NOT_ALLOWED else "NAVIGATION_FAILED"
-        if why.startswith(PROXY_FAILED):
-            code = "PROXY_FAILED"
-        return f"{why}: {self._unreachable}", code
+        return navigation_failure(str(error), self._unreachable, self._lease.why)
 
     def _navigated(self, frame: Frame) -> None:
         self.arrivals += 1

@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 
 from chassis.errors import Unavailable
 
-from scraper.egress import Allowed, EgressProxy
+from scraper.addresses import AddressGuard
+from scraper.egress import EgressProxy
 from scraper.executor import ExecutorError, InvalidParameters
 from scraper.proxy_chain import proxy_chain
 
@@ -16,8 +17,8 @@ from scraper.proxy_chain import proxy_chain
 class WaysOut:
     """`find`: a proxy's address with its credentials, raises `InvalidParameters`; None: there are no proxies."""
 
-    def __init__(self, find: Callable[[str], Awaitable[str]] | None, allowed: Allowed) -> None:
-        self._find, self._allowed = find, allowed
+    def __init__(self, find: Callable[[str], Awaitable[str]] | None, guard: AddressGuard) -> None:
+        self._find, self._guard = find, guard
 
     async def address_of(self, proxy_id: str) -> str:
         """Where that proxy is. Raises `ExecutorError`."""
@@ -43,5 +44,5 @@ class WaysOut:
         if url is None:
             yield None
             return
-        async with proxy_chain(url, self._allowed) as chain:
+        async with proxy_chain(url, self._guard) as chain:
             yield chain

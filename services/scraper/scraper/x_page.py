@@ -17,9 +17,8 @@ from playwright.async_api import Request, Response, Route
 
 from scraper.browser_chromium import browser_crashed, is_driver_end
 from scraper.browser_lease import BrowserLease
-from scraper.egress import NOT_ALLOWED, PROXY_ERROR
+from scraper.egress import PROXY_ERROR
 from scraper.executor import ExecutorError
-from scraper.proxy_chain import PROXY_FAILED
 from scraper.targets import GONE
 from scraper.x_answers import Answer
 from scraper.x_values import Json
@@ -73,7 +72,7 @@ class XPage:
         """Open a page anew; its timeline begins at `cursor`. Raises `LoggedOut`, `Walled` and `ExecutorError`."""
         await self.close()
         self._resume, self._heard = cursor, False
-        page = self._page = await self._doing(self._lease.context.new_page())
+        page = self._page = await self._doing(self._lease.new_page())
         page.on("request", self._asked)
         page.on("response", self._answered)
         page.on("requestfailed", self._failed)
@@ -194,16 +193,12 @@ class XPage:
     async def _failure(self, error: PlaywrightError) -> Exception:
         text = str(error)
         if GONE.search(text) and await self._lease.crashed():
-            return browser_crashed()
+            return browser_crashed(self._lease.crash_reason)
         if PROXY_ERROR in text:
-            why = self._lease.why(urlsplit(self._base).hostname or "") or "X can't be reached"
-            if why.startswith(PROXY_FAILED):
-                return ExecutorError(why, code="PROXY_FAILED")
-            return ExecutorError(
-                f"{why}: {self._base}",
-                code="ADDRESS_NOT_ALLOWED" if why == NOT_ALLOWED else "UPSTREAM_UNREACHABLE",
-                retryable=why != NOT_ALLOWED,
-            )
+            why = self._lease.why(self._base)
+            code = why.code if why is not None and why.code != "NAVIGATION_FAILED" else "UPSTREAM_UNREACHABLE"
+            message = why.words if why is not None else f"X can't be reached: {self._base}"
+            return ExecutorError(message, code=code, retryable=code != "ADDRESS_NOT_ALLOWED")
         if "Timeout" in text:
             return NoAnswer()
         return ExecutorError((text.splitlines() or ["the page failed"])[0][:300], code="NAVIGATION_FAILED")

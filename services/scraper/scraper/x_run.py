@@ -13,10 +13,10 @@ from typing import Any
 from chassis.clock import now_ms
 
 from scraper.account_pool import AccountLease, AccountPool, Want
+from scraper.addresses import AddressGuard
 from scraper.breakers import Breaker, wake_of
 from scraper.browser import BrowserPool
 from scraper.browser_options import BrowserOptions
-from scraper.egress import Allowed
 from scraper.executor import ExecutorError, Item, Json, Parked, RunContext
 from scraper.mongo_accounts import Breakers
 from scraper.proxy_chain import proxy_chain
@@ -54,7 +54,7 @@ class XParts:
     browsers: BrowserPool
     accounts: AccountPool
     breakers: Breakers
-    allowed: Allowed
+    guard: AddressGuard
 
 
 class _AccountOut(Exception):
@@ -145,10 +145,10 @@ class XRun:
         async with AsyncExitStack() as stack:
             chain = None
             if account.proxy_url:
-                chain = await stack.enter_async_context(proxy_chain(account.proxy_url, parts.allowed))
+                chain = await stack.enter_async_context(proxy_chain(account.proxy_url, parts.guard))
             storage = storage_state(parts.settings.base_url, account.cookies)
             lease = await stack.enter_async_context(
-                parts.browsers.lease(options, self._context.guard, storage, way_out=chain)
+                parts.browsers.lease(options, self._context.guard, storage, way_out=chain, log=self._context.log)
             )
             page = XPage(lease, parts.settings.base_url, self._operations, answer_seconds=parts.settings.answer_seconds)
             try:

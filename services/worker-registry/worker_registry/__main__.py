@@ -65,7 +65,7 @@ async def serve(life: Lifetime, settings: Settings) -> None:
         ),
     )
 
-    guard = AddressGuard(settings.allowed_addresses)
+    guard = AddressGuard(settings.allowed_addresses, ports=settings.allowed_ports)
     http = HttpProbe(guard, at_once=settings.probes_at_once)
     prober = Prober(
         endpoints, http.probe, timeout_seconds=settings.probe_timeout_seconds, at_once=settings.probes_at_once

@@ -1,16 +1,11 @@
 """Settings of the worker registry, from its environment."""
 
-from ipaddress import IPv4Network, IPv6Network
-from typing import Annotated
-
-from chassis.addresses import parse_networks
-from chassis.settings import ServiceSettings
-from pydantic import Field, field_validator
-from pydantic_settings import NoDecode
+from chassis.calling_settings import CallingSettings
+from pydantic import Field
 
 
-class Settings(ServiceSettings):
-    """See `ServiceSettings` for what all services have."""
+class Settings(CallingSettings):
+    """See `CallingSettings` for what all services have."""
 
     grpc_port: int = Field(default=50053, ge=0, le=65535)
     # For workers that don't name an interval when they register.
@@ -24,10 +19,3 @@ class Settings(ServiceSettings):
     max_endpoints: int = Field(default=1_000, ge=0, le=100_000)
     probes_at_once: int = Field(default=50, ge=1, le=1_000)
     probe_timeout_seconds: float = Field(default=10, gt=0, le=60)
-    # Private addresses that may be probed all the same, as CIDRs (comma list).
-    allowed_addresses: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
-
-    @field_validator("allowed_addresses", mode="before")
-    @classmethod
-    def _networks(cls, value: object) -> object:
-        return parse_networks(value.split(",")) if isinstance(value, str) else value

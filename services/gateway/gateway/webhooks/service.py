@@ -46,7 +46,7 @@ class Webhooks:
         health: Health,
     ) -> None:
         self._settings = settings
-        self.guard = AddressGuard(settings.allowed_addresses)
+        self.guard = AddressGuard(settings.allowed_addresses, ports=settings.allowed_ports)
         self._webhooks, self.deliveries = MongoWebhooks(database), MongoDeliveries(database)
         self._directory = Directory(self._webhooks, events)
         self._sender = Sender(self.guard, settings.webhook_timeout_seconds)

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 from chassis.logs import get_logger
 
+from scraper.addresses import AddressGuard
 from scraper.adspower import AdsPowerRules
 from scraper.adspower_browser import AdsPower
 from scraper.browser import BrowserPool
@@ -18,7 +19,6 @@ from scraper.browser_profiles import DEFAULT_ID, Profile, Profiles
 from scraper.browser_steps import BrowserSteps
 from scraper.custom_actions import CustomActions
 from scraper.dialogs import Dialogs
-from scraper.egress import allow_none
 from scraper.executor import ExecutorError, InvalidParameters, Json, RunContext
 from scraper.login import SEALED_FOR, SEALED_SECONDS, LoginOrder, log_in, open_login
 from scraper.page_reading import SUMMARY_SECONDS, summarize_page
@@ -45,7 +45,7 @@ class RpaExecutor:
         self._pool, self._secrets, self._sealer, self._custom = pool, secrets, sealer, custom
         self._profiles = profiles or Profiles()
         self._adspower = adspower or AdsPower(AdsPowerRules())
-        self._ways_out = ways_out or WaysOut(None, allow_none)
+        self._ways_out = ways_out or WaysOut(None, AddressGuard())
 
     async def run(self, context: RunContext) -> Json:
         """Do the steps; the result holds what they extracted. Without steps: title, url, status, text and links."""
@@ -72,7 +72,7 @@ class RpaExecutor:
         async with (
             self._profiles.use(wanted.browser_id, context) as profile,
             self._ways_out.through(wanted.browser.proxy_id) as way_out,
-            self._pool.lease(wanted.browser, context.guard, profile.state, way_out=way_out) as lease,
+            self._pool.lease(wanted.browser, context.guard, profile.state, way_out=way_out, log=context.log) as lease,
         ):
             yield lease, profile
 
@@ -103,7 +103,7 @@ class RpaExecutor:
         async with (
             self._profiles.use(browser_id, context) as profile,
             self._ways_out.through(wanted.browser.proxy_id) as way_out,
-            self._pool.lease(wanted.browser, context.guard, profile.state, way_out=way_out) as held,
+            self._pool.lease(wanted.browser, context.guard, profile.state, way_out=way_out, log=context.log) as held,
         ):
             return await profile.unless_lost(self._do_login(context, order, wanted, held, profile))
 
