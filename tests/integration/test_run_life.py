@@ -124,21 +124,24 @@ def test_an_abort_ends_in_proof_after_the_grace_even_for_stubborn_children(cell:
     cell.await_run(run_id, RUNNING)
     wait_until(lambda: cell.logs(run_id).count("up") >= 2)
     assert len(marked(run_id)) >= 2
-    run = cell.runs.AbortRun(runs_pb2.AbortRunRequest(run_id=run_id, wait_ms=20_000), timeout=60)
+    request = runs_pb2.AbortRunRequest(run_id=run_id, wait_ms=20_000, requested_by="ann", reason="wrong kiln")
+    run = cell.runs.AbortRun(request, timeout=60)
     assert marked(run_id) == []
     assert run.status == ABORTED
     assert run.stop.how == "kill"
     assert run.stop.leftovers_killed >= 1
     assert run.stop.requested_ms <= run.stop.delivered_ms <= run.stop.stopped_ms
     assert cell.run(run_id).status == ABORTED
+    assert (cell.run(run_id).stop.requested_by, cell.run(run_id).stop.reason) == ("ann", "wrong kiln")
 
 
 def test_a_waiting_run_is_aborted_at_once_and_never_starts(cell: cells.Cell, tmp_path: Path) -> None:
     touched = tmp_path / "touched"
     task = cell.create_task("waits", "nobody-offers-this")
     run_id = cell.start_run(task)
-    run = cell.runs.AbortRun(runs_pb2.AbortRunRequest(run_id=run_id, wait_ms=5_000), timeout=60)
-    assert (run.status, run.stop.how) == (ABORTED, "before_start")
+    request = runs_pb2.AbortRunRequest(run_id=run_id, wait_ms=5_000, requested_by="ann", reason="wrong kiln")
+    run = cell.runs.AbortRun(request, timeout=60)
+    assert (run.status, run.stop.how, run.stop.reason) == (ABORTED, "before_start", "wrong kiln")
     assert not touched.exists()
 
 

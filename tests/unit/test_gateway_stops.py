@@ -11,6 +11,8 @@ def test_a_run_that_is_being_stopped_says_since_when() -> None:
         "delivered_at": None,
         "stopped_at": None,
         "how": None,
+        "requested_by": None,
+        "reason": None,
         "leftovers_killed": 0,
     }
     assert stop_of(runs_pb2.Run()) is None

@@ -64,8 +64,8 @@ class AbortRun:
         self._live, self._reader, self._finish, self._announcer = live, reader, finish, announcer
         self._ended = ended
 
-    async def abort(self, run_id: int, wait_seconds: float) -> pb.Run:
-        """The run after the abort; still `running` when its work has not stopped within the wait.
+    async def abort(self, run_id: int, wait_seconds: float, *, by: str = "", reason: str = "") -> pb.Run:
+        """The run after the abort; still `running` when its work has not stopped within the wait. `by`: who asks.
 
         Raises `NotFound`, or `Conflict` when it has ended already.
         """
@@ -75,7 +75,11 @@ class AbortRun:
         now = now_ms()
         aborted = never_started(run.spec, Status.ABORTED, now, message="aborted before it started", how="before_start")
         aborted.attempt = run.attempt
-        verdict, session = await self._live.abort(run_id, now, aborted.SerializeToString())
+        asked = pb.StopReceipt(requested_by=by, reason=reason)
+        aborted.stop.MergeFrom(asked)
+        verdict, session = await self._live.abort(
+            run_id, now, aborted.SerializeToString(), asked=asked.SerializeToString()
+        )
         if verdict == "aborted":
             await self._finish.archive_runs([aborted])
             return aborted

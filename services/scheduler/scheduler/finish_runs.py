@@ -134,6 +134,8 @@ class FinishRuns:
                 log.info("late report refused", run_id=end.run.spec.run_id, token=end.report.token)
                 continue
             if end.parked is None or (abort_ms and await self._abort_parked(end, abort_ms)):
+                if end.run.status == pb.RUN_STATUS_ABORTED:
+                    end.run.stop.MergeFromString(changed.asked)
                 done.append(end.run)
                 if end.parked is None:
                     changes[end.run.spec.run_id] = changed

@@ -21,6 +21,7 @@ from scheduler.start_runs import StartRuns
 from scheduler.work import Work
 
 MAX_BATCH = 10_000
+MAX_REASON = 500
 VERDICTS = {
     "granted": work_pb2.CLAIM_VERDICT_GRANTED,
     "drop": work_pb2.CLAIM_VERDICT_DROP,
@@ -65,7 +66,11 @@ class RunApi(runs_pb2_grpc.RunServiceServicer):
 
     async def AbortRun(self, request: pb.AbortRunRequest, context: Any) -> pb.Run:
         """Abort and wait for the proof."""
-        return await self._aborter.abort(request.run_id, request.wait_ms / 1000)
+        if len(request.reason) > MAX_REASON or len(request.requested_by) > MAX_REASON:
+            raise InvalidInput(f"must be at most {MAX_REASON} characters", field="reason", rule="max_length")
+        return await self._aborter.abort(
+            request.run_id, request.wait_ms / 1000, by=request.requested_by, reason=request.reason
+        )
 
     async def RestartRun(self, request: pb.RestartRunRequest, context: Any) -> pb.Run:
         """A new run with the parameters of an old one."""

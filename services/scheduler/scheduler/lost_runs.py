@@ -139,5 +139,6 @@ def _ending(run: LiveRun, now: int, why: str, code: ErrorCode, status: Status) -
     ended.completed_ms = ended.updated_ms = now
     ended.error_message, ended.error_code = why, code.value
     if status is Status.ABORTED:
+        ended.stop.MergeFromString(run.asked)
         ended.stop.requested_ms, ended.stop.stopped_ms, ended.stop.how = run.abort_ms, now, "worker_lost"
     return ended

@@ -95,17 +95,18 @@ class Ending:
 @dataclass(frozen=True, slots=True)
 class Changes:
     """When a run changed, as lists order it: ticks (see `common.lua`) of its end and its last claim, and that claim's
-    time; 0 = not.
+    time; 0 = not. `asked`: who wanted its end and why, a `StopReceipt`.
     """
 
     ended_tick: int = 0
     claimed_tick: int = 0
     claimed_ms: int = 0
+    asked: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class LiveRun:
-    """A live run's hash, decoded."""
+    """A live run's hash, decoded. `asked`: see `Changes`."""
 
     run_id: int
     state: State
@@ -123,6 +124,7 @@ class LiveRun:
     step: str = ""
     items: int = 0
     abort_ms: int = 0
+    asked: bytes = b""
     not_before_ms: int = 0
     why: str = ""
     ending: bytes = b""
@@ -155,6 +157,7 @@ def _live(run_id: int, raw: Mapping[bytes, bytes]) -> LiveRun | None:
         step=text(b"sp"),
         items=integer(b"it"),
         abort_ms=integer(b"ab"),
+        asked=raw.get(b"aw", b""),
         not_before_ms=integer(b"nb"),
         why=text(b"why"),
         ending=raw.get(b"end", b""),
@@ -253,8 +256,8 @@ class LiveRuns:
         for end in endings:
             arguments.extend((end.run_id, end.token, end.target, end.not_before_ms, end.why))
         return [
-            (verdict.decode(), int(float(ab)), Changes(*(int(float(part)) for part in changes)))
-            for verdict, ab, *changes in await self._run("finish", arguments)
+            (verdict.decode(), int(float(ab)), Changes(int(float(end)), int(float(claim)), int(float(at)), asked))
+            for verdict, ab, end, claim, at, asked in await self._run("finish", arguments)
         ]
 
     async def changes(self, run_ids: Sequence[int]) -> dict[int, Changes]:
@@ -268,8 +271,8 @@ class LiveRuns:
                     pipe.zscore(PREFIX + "idx:ended", run_id)
                 rows = await pipe.execute()
         return {
-            run_id: Changes(int(ended or 0), *(int(float(part or 0)) for part in claim))
-            for run_id, claim, ended in zip(run_ids, rows[::2], rows[1::2], strict=True)
+            run_id: Changes(int(ended or 0), int(float(claim or 0)), int(float(at or 0)))
+            for run_id, (claim, at), ended in zip(run_ids, rows[::2], rows[1::2], strict=True)
         }
 
     async def forget(self, runs: Iterable[tuple[int, int, str]]) -> None:
@@ -277,9 +280,13 @@ class LiveRuns:
         if arguments := [part for run in runs for part in run]:
             await self._run("forget", arguments)
 
-    async def abort(self, run_id: int, now: int, summary: bytes, *, waiting_only: bool = False) -> tuple[str, str]:
-        """(aborted | asked | running | done | unknown, the holder's session); `waiting_only`: a running one goes on."""
-        verdict, session = await self._run("abort", (run_id, now, summary, "1" if waiting_only else "0"))
+    async def abort(
+        self, run_id: int, now: int, summary: bytes, *, waiting_only: bool = False, asked: bytes = b""
+    ) -> tuple[str, str]:
+        """(aborted | asked | running | done | unknown, the holder's session); `waiting_only`: a running one goes on.
+        `asked`: see `Changes`.
+        """
+        verdict, session = await self._run("abort", (run_id, now, summary, "1" if waiting_only else "0", asked))
         return verdict.decode(), session.decode()
 
     async def outside(self, run_id: int, now: int, percent: str, summary: bytes) -> tuple[str, str]:

@@ -12,7 +12,7 @@ NOTES = SchemaNotes(
         "ahead", "completed_at", "delivered_at", "disabled_at", "disabled_reason", "error", "error_code",
         "error_message", "estimated_completion", "exact", "execution_time", "external_id", "how",
         "last_execution_status", "last_heartbeat", "last_run_at", "next_attempt_at", "next_cursor", "next_run_at",
-        "note", "queue", "rate_limit", "reason", "requested_at", "retry_at", "run_id", "schedule", "started_at",
+        "note", "queue", "rate_limit", "reason", "requested_at", "requested_by", "retry_at", "run_id", "schedule", "started_at",
         "status_code", "step", "stop", "stopped_at", "task_id", "until", "waiting_reason",
         "worker_hostname", "worker_id",
     }),

@@ -9,7 +9,8 @@ from trawl.scraper.v1 import results_pb2
 
 from gateway.access import Role
 from gateway.backend import Backend
-from gateway.checks import MAX_ID, QueryFields, invalid, path_id
+from gateway.bodies import read_object
+from gateway.checks import MAX_ID, Fields, QueryFields, invalid, path_id
 from gateway.exchange import Answer, Call
 from gateway.masking import veil_of
 from gateway.native import examples
@@ -126,7 +127,11 @@ class RunRoutes:
 
     async def abort(self, call: Call) -> Answer:
         """Abort a run, and wait a little for the proof that nothing of it is left."""
-        request = runs_pb2.AbortRunRequest(run_id=_run_id(call), wait_ms=ABORT_WAIT_MS)
+        fields = Fields(await read_object(call, optional=True))
+        request = runs_pb2.AbortRunRequest(
+            run_id=_run_id(call), wait_ms=ABORT_WAIT_MS, reason=fields.text("reason", 500),
+            requested_by=call.principal.name if call.principal else "",
+        )  # fmt: skip
         run = await self._backend.run(self._backend.runs.AbortRun, request, extra_seconds=ABORT_WAIT_MS / 1000)
         aborted = run.status == runs_pb2.RUN_STATUS_ABORTED
         return ok(
@@ -165,7 +170,8 @@ class RunRoutes:
                      Doc("获取任务运行列表", TAG, answer=examples.RUN_LIST, query=examples.RUN_QUERY,
                          errors=(401, 422)), Role.VIEWER),
             Endpoint("POST", f"{one}/abort", self.abort,
-                     Doc("中止任务运行", TAG, answer=examples.RUN_ABORTED, errors=(401, 403, 404, 409),
+                     Doc("中止任务运行", TAG, body={"reason": "wrong parameters"}, body_required=False,
+                         answer=examples.RUN_ABORTED, errors=(400, 401, 403, 404, 409, 422),
                          description="Answers once the run has stopped, at most after five seconds; a run that still "
                          "stops by then is shown as `running`."), Role.OPERATOR),
             Endpoint("POST", f"{one}/restart", self.restart,

@@ -139,6 +139,8 @@ def stop_json(stop: runs_pb2.StopReceipt) -> dict[str, Json]:
         "delivered_at": iso_seconds(stop.delivered_ms),
         "stopped_at": iso_seconds(stop.stopped_ms),
         "how": stop.how or None,
+        "requested_by": stop.requested_by or None,
+        "reason": stop.reason or None,
         "leftovers_killed": stop.leftovers_killed,
     }
 

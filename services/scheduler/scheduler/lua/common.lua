@@ -13,7 +13,7 @@
 --   trawl:task_versions   hash: task id -> version, to tell a stale cached task
 -- Hash fields: st state (p pending, k parked, r running, d done but not archived yet), at attempts begun, tk token,
 --   tid, cr created, q queue, mr max retries, tm timeout ms, spec, w worker, ws session, wh hostname,
---   sa started, cs tick of the claim, up updated, dn/to/sp/it progress, ab abort requested, nb not before, why, sc scope, end outcome of a done run.
+--   sa started, cs tick of the claim, up updated, dn/to/sp/it progress, ab abort requested, aw by whom and why, nb not before, why, sc scope, end outcome of a done run.
 local P = 'trawl:'
 -- All arguments come packed in one, as strings: the client spends more on each argument than the script on its work.
 local ARGV = cmsgpack.unpack(ARGV[1])

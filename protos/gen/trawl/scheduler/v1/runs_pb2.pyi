@@ -212,6 +212,8 @@ class StopReceipt(_message.Message):
     STOPPED_MS_FIELD_NUMBER: _builtins.int
     HOW_FIELD_NUMBER: _builtins.int
     LEFTOVERS_KILLED_FIELD_NUMBER: _builtins.int
+    REQUESTED_BY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     requested_ms: _builtins.int
     delivered_ms: _builtins.int
     stopped_ms: _builtins.int
@@ -221,6 +223,9 @@ class StopReceipt(_message.Message):
     """
     leftovers_killed: _builtins.int
     """Processes that had to be killed, and those that had left the command's session and were ended beside it."""
+    requested_by: _builtins.str
+    """Who asked for it and why, as far as they said."""
+    reason: _builtins.str
     def __init__(
         self,
         *,
@@ -229,10 +234,12 @@ class StopReceipt(_message.Message):
         stopped_ms: _builtins.int = ...,
         how: _builtins.str = ...,
         leftovers_killed: _builtins.int = ...,
+        requested_by: _builtins.str = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivered_ms", b"delivered_ms", "how", b"how", "leftovers_killed", b"leftovers_killed", "requested_ms", b"requested_ms", "stopped_ms", b"stopped_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivered_ms", b"delivered_ms", "how", b"how", "leftovers_killed", b"leftovers_killed", "reason", b"reason", "requested_by", b"requested_by", "requested_ms", b"requested_ms", "stopped_ms", b"stopped_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -623,18 +630,25 @@ class AbortRunRequest(_message.Message):
 
     RUN_ID_FIELD_NUMBER: _builtins.int
     WAIT_MS_FIELD_NUMBER: _builtins.int
+    REQUESTED_BY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     run_id: _builtins.int
     wait_ms: _builtins.int
     """How long to wait for the proof before answering with what is known, at most 30,000."""
+    requested_by: _builtins.str
+    reason: _builtins.str
+    """At most 500 characters."""
     def __init__(
         self,
         *,
         run_id: _builtins.int = ...,
         wait_ms: _builtins.int = ...,
+        requested_by: _builtins.str = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["run_id", b"run_id", "wait_ms", b"wait_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "requested_by", b"requested_by", "run_id", b"run_id", "wait_ms", b"wait_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
