@@ -307,3 +307,8 @@ async def test_too_many_query_fields_are_the_clients_error_on_every_list(shared_
 async def test_a_proxy_that_is_none_is_422(shared_gateway: Gateway, body: Any) -> None:
     reply = await shared_gateway.call("POST", "/api/v1/proxies", port="xget", key=None, body=body)
     assert reply.status == 422, reply.body
+
+
+async def test_without_an_exporter_a_request_costs_no_span(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.edge.span", None)
+    assert (await gateway.call("GET", "/api/runs")).status == 200

@@ -60,6 +60,11 @@ def _file_processor(directory: Path, service: str) -> SpanProcessor:
     return BatchSpanProcessor(exporter, schedule_delay_millis=FILE_MILLISECONDS)
 
 
+def records_traces() -> bool:
+    """Whether spans of this process go anywhere."""
+    return isinstance(trace.get_tracer_provider(), TracerProvider)
+
+
 def shutdown_telemetry() -> None:
     """Send what is still held back."""
     provider = trace.get_tracer_provider()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from chassis.telemetry import records_traces
 from fastapi import FastAPI
 
 from gateway.access import Access
@@ -140,7 +141,7 @@ def _edge(parts: Parts, name: str, app: FastAPI, *, guard: Guard | None, shapes:
         guard=guard,
         max_body_bytes=parts.settings.max_body_bytes,
         bodies=parts.bodies,
-        tracing=parts.settings.trace_exporter != "none",
+        tracing=records_traces(),
         log_requests=parts.settings.log_level == "debug",
     )
     return Edge(DirectFirst(app), policy, parts.traffic)
