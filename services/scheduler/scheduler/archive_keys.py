@@ -43,12 +43,16 @@ def run_key(run_id: int) -> str:
 
 def composed_keys(document: Query, run_id: int) -> dict[str, str]:
     """The keys of one archived run: those whose fields it has. Times and `run_id` have at most 15 digits."""
-    keys = {
-        key: f"{' '.join(str(document[field]) for field in FILTERS[name])} {document[time]:015d}{run_id:015d}"
-        for key, (name, time) in COMPOSED.items()
-        if all(field in document for field in FILTERS[name])
+    number = f"{run_id:015d}"
+    times = {time: f"{document[time]:015d}{number}" for time in (CREATED, STARTED, COMPLETED)}
+    values = {
+        name: " ".join([str(document[field]) for field in fields]) + " "
+        for name, fields in FILTERS.items()
+        if document.keys() >= {*fields}
     }
-    return keys | {TASK_BY_ID: f"{document['task_id']} {run_id:015d}"}
+    keys = {key: values[name] + times[time] for key, (name, time) in COMPOSED.items() if name in values}
+    keys[TASK_BY_ID] = f"{document['task_id']} {number}"
+    return keys
 
 
 def composed(query: Query, time: str = CREATED) -> tuple[dict[str, Any], str]:
