@@ -60,8 +60,9 @@ class TaskRoutes:
         body = await call.body()
         raw = _object(body) if body else {}
         start = start_of(task_id, raw)
-        call.warnings += ignored(raw, TRIGGER_FIELDS)
-        await self._checks.check([start], "parameters")
+        if raw:
+            call.warnings += ignored(raw, TRIGGER_FIELDS)
+            await self._checks.check([start], "parameters")
         if HEADER in call.headers:
             # Should the answer get lost on its way here, the repeat finds the run that this one started.
             start.external_id = start.request_digest = operation_id(call)
