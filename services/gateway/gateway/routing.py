@@ -30,7 +30,7 @@ from starlette.routing import Match
 
 from gateway.access import Access, Role
 from gateway.exchange import Answer, Call, ClientGone, Receive, Scope, Send
-from gateway.failures import ErrorShape, Malformed, MethodNotAllowed, NoSuchPath, TooLarge
+from gateway.failures import ErrorShape, Malformed, MethodNotAllowed, NoSuchPath, TooLarge, UnknownParameter
 from gateway.query_rules import QueryRules
 from gateway.rate_limits import RateLimits
 from gateway.redis_idempotency import HEADER, Idempotency
@@ -129,7 +129,7 @@ _RESPONSES: dict[str, type[Response]] = {
 class DirectRoute(APIRoute):
     """An APIRoute for FastAPI's router and documentation, whose requests go straight to the handler."""
 
-    def __init__(self, endpoint: Endpoint, contract: Contract, prefix: str, query: QueryRules) -> None:
+    def __init__(self, endpoint: Endpoint, contract: Contract, prefix: str) -> None:
         async def documented() -> None: ...
 
         documented.__name__ = f"{endpoint.method.lower()}_{endpoint.path.strip('/')}"
@@ -146,7 +146,7 @@ class DirectRoute(APIRoute):
             include_in_schema=endpoint.documented,
             openapi_extra=_openapi(endpoint, contract, prefix),
         )
-        self.app = _serve(endpoint, contract, query)
+        self.app = _serve(endpoint, contract, _query_rules(endpoint, contract))
 
 
 def _serve(
@@ -216,13 +216,8 @@ def build_app(
     )
     # Routes are tried in order: ours come before FastAPI's own pages, the busiest first.
     app.router.routes[:0] = [
-        *(
-            DirectRoute(
-                endpoint, contract, prefix, _query_rules(endpoint, endpoint.path.rstrip("/") in contract.originals)
-            )
-            for endpoint in endpoints
-        ),
-        *(DirectRoute(endpoint, contract, "", _query_rules(endpoint, original=True)) for endpoint in operations),
+        *(DirectRoute(endpoint, contract, prefix) for endpoint in endpoints),
+        *(DirectRoute(endpoint, contract, "") for endpoint in operations),
     ]
     # Whoever comes with a browser wants to see something.
     app.router.add_route("/", _to_documentation, include_in_schema=False)
@@ -230,8 +225,13 @@ def build_app(
     return app
 
 
-def _query_rules(endpoint: Endpoint, original: bool) -> QueryRules:
-    return QueryRules([name for name, _, _ in endpoint.doc.query], strict=not original)
+def _query_rules(endpoint: Endpoint, contract: Contract) -> QueryRules:
+    return QueryRules([name for name, _, _ in endpoint.doc.query], strict=_is_strict(endpoint, contract))
+
+
+def _is_strict(endpoint: Endpoint, contract: Contract) -> bool:
+    """Whether query parameters that it doesn't know are refused: those of Trawl's own endpoints."""
+    return endpoint.role is not None and endpoint.path.rstrip("/") not in contract.originals
 
 
 async def _to_documentation(_request: Request) -> Response:
@@ -283,7 +283,10 @@ def _openapi(endpoint: Endpoint, contract: Contract, prefix: str) -> dict[str, A
     answer = {"description": doc.summary, "content": content}
     described: dict[str, Any] = {"parameters": parameters, "responses": {str(doc.status): answer}}
     asks_for_key = endpoint.role is not None and contract.asks_for_key
-    usual = {contract.shape.status_of(error) for error in _usual_errors(endpoint, bool(names), asks_for_key)}
+    errors = _usual_errors(endpoint, bool(names), asks_for_key)
+    if _is_strict(endpoint, contract):
+        errors.append(UnknownParameter(""))
+    usual = {contract.shape.status_of(error) for error in errors}
     for status in sorted({*doc.errors, *usual}):
         described["responses"][str(status)] = {
             "description": "Error",

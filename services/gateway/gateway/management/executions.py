@@ -191,7 +191,7 @@ class ExecutionRoutes:
                            "operator's key."), Role.OPERATOR, starts_work=True)
               for how, summary in (("api", "通过API执行任务"), ("manual", "手动执行任务"))),
             Endpoint("GET", "/tasks/running/{task_name}", self.executions,
-                     Doc("查询任务名称的所有执行", TAG, answer=examples.EXECUTIONS, errors=(400, 404),
+                     Doc("查询任务名称的所有执行", TAG, answer=examples.EXECUTIONS, errors=(400, 404, 422),
                          query=[("limit", "integer", "1-1000"), ("offset", "integer", "跳过的执行数"), HEADER_QUERY],
                          description="Newest first: every execution that has not ended, and others up to 100. The "
                          "logs of all of them together hold at most 20,000 lines."), Role.VIEWER),

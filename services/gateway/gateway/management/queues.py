@@ -105,7 +105,7 @@ class QueueRoutes:
             Endpoint("GET", "/queues", self.queues,
                      Doc("获取队列列表", TAG, answer=[examples.QUEUE]), Role.VIEWER),
             Endpoint("GET", letters, self.dead_letters,
-                     Doc("获取死信", TAG, answer=[examples.DEAD_LETTER], query=page, errors=(400, 404),
+                     Doc("获取死信", TAG, answer=[examples.DEAD_LETTER], query=page, errors=(400, 404, 422),
                          description="Runs that failed for good (`kind` execution), newest first, then messages that "
                          "nobody could read (`kind` message). `X-Total-Count` has the number of all."), Role.VIEWER),
             Endpoint("POST", f"{letters}/{{execution_id}}/requeue", self.requeue,

@@ -189,7 +189,7 @@ class WorkflowRoutes:
         one, executions = "/workflows/{name}", "/workflows/executions"
         return [
             Endpoint("GET", executions, self.list_executions,
-                     Doc("列出工作流执行", TAG, answer=[_EXECUTION], query=_EXECUTION_PAGE, errors=(400,)),
+                     Doc("列出工作流执行", TAG, answer=[_EXECUTION], query=_EXECUTION_PAGE, errors=(400, 422)),
                      Role.VIEWER),
             Endpoint("GET", executions + "/{execution_id}", self.execution,
                      Doc("查询工作流执行", TAG, answer=_EXECUTION, errors=(404,)), Role.VIEWER),
