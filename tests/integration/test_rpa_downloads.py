@@ -11,7 +11,7 @@ import pytest_asyncio
 from aiohttp import web
 from executor_kit import serve
 from integration.browser_kit import do, pool_in, until
-from scraper import page_downloads
+from scraper import file_catch, page_downloads
 from scraper.browser import BrowserPool
 from scraper.executor import ExecutorError
 
@@ -170,6 +170,16 @@ async def test_the_page_stays_where_it_was(lab):
     run, result = await lab.run(*steps)
     assert result["title"] == "Tides"
     assert run.trace["steps"][-1]["code"] == "TARGET_NOT_FOUND", "the tab of the second is closed"
+
+
+async def test_a_tab_that_is_being_closed_counts_no_longer(lab, monkeypatch):
+    monkeypatch.setattr(file_catch, "CLEAN_SECONDS", 0)
+    steps = [
+        {"type": "download", "target": {"id": "tab"}},
+        {"type": "switch_tab", "timeoutMs": 50, "onError": "continue"},
+    ]
+    run, _ = await lab.run(*steps)
+    assert run.trace["steps"][-1]["code"] == "TARGET_NOT_FOUND"
 
 
 @pytest.mark.parametrize(

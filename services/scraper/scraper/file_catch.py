@@ -22,6 +22,7 @@ from scraper.browser_chromium import within
 from scraper.browser_lease import HeldBrowser
 from scraper.file_names import is_attachment, sent_name
 from scraper.step_error import StepError
+from scraper.tabs import Tabs
 
 CLEAN_SECONDS = 0.3
 PIECE_BYTES = 256 * 1024
@@ -44,16 +45,18 @@ class CaughtFile:
 
 
 class FileCatch:
-    """The next file from `page`, at most `max_bytes`."""
+    """The next file from the current one of `tabs`, at most `max_bytes`."""
 
-    def __init__(self, held: HeldBrowser, page: Page, max_bytes: int) -> None:
-        self._held, self._page, self._max_bytes = held, page, max_bytes
+    def __init__(self, held: HeldBrowser, tabs: Tabs, max_bytes: int) -> None:
+        self._held, self._tabs, self._page, self._max_bytes = held, tabs, tabs.page, max_bytes
         self._file: asyncio.Future[CaughtFile] = asyncio.get_running_loop().create_future()
         # An answer is being taken: it is the file, whatever else comes.
         self._taking = False
         self._pages: list[Page] = []
         # Tabs that were there before: what they do is their own.
-        self._others = frozenset(held.context.pages) - {page}
+        self._others = frozenset(held.context.pages) - {self._page}
+        # What new tabs were to show; some of these tabs are told of only after the file is there.
+        self._apart: list[Request] = []
         self._main_frames: set[str] = set()
         self._sessions: list[CDPSession] = []
         self._downloads: list[Download] = []
@@ -124,15 +127,14 @@ class FileCatch:
         with contextlib.suppress(PlaywrightError):
             if route.request.is_navigation_request() and self._is_of_new_tab(route.request):
                 await route.abort()
+                self._apart.append(route.request)
                 self._spawn(self._open_apart(route.request))
             else:
                 await route.fallback()
 
     def _is_of_new_tab(self, request: Request) -> bool:
-        try:
-            return request.frame.page not in self._pages and request.frame.page not in self._others
-        except PlaywrightError:
-            return True  # The tab is so new that it has no frame yet.
+        page = _page_of(request)
+        return page is None or (page not in self._pages and page not in self._others)
 
     async def _open_apart(self, request: Request) -> None:
         """Ask for what a new tab was to show in one whose answers are seen from the first."""
@@ -260,10 +262,28 @@ class FileCatch:
         ends: list[Coroutine[Any, Any, Any]] = [self._held.context.unroute("**/*", self._routed)]
         ends += [_cancelled(one) for one in self._downloads]
         ends += [one.detach() for one in self._sessions]
-        ends += [one.close() for one in self._held.context.pages if one in self._pages and one is not self._page]
+        ends += [self._close(one) for one in self._held.context.pages if one in self._pages and one is not self._page]
         for page in self._pages:
             page.remove_listener("download", self._downloaded)
+        self._held.context.on("page", self._came_late)
+        for page in self._held.context.pages:
+            self._came_late(page)
         await asyncio.gather(*(within(CLEAN_SECONDS, one) for one in ends))
+
+    def _came_late(self, page: Page) -> None:
+        if any(_page_of(request) is page for request in self._apart):
+            self._spawn(self._close(page))
+
+    def _close(self, page: Page) -> Coroutine[Any, Any, None]:
+        self._tabs.leave(page)
+        return page.close()
+
+
+def _page_of(request: Request) -> Page | None:
+    try:
+        return request.frame.page
+    except PlaywrightError:
+        return None  # The tab is so new that it has no frame yet.
 
 
 async def _cancelled(download: Download) -> None:

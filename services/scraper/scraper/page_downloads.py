@@ -26,7 +26,7 @@ class PageDownloads:
 
     async def download(self, step: kinds.Download, deadline: float) -> None:
         """Keep the file that a click on the target brings, or that an address holds."""
-        async with FileCatch(self._tools.held, self._tools.page, MAX_FILE_BYTES).watching() as catch:
+        async with FileCatch(self._tools.held, self._tools.tabs, MAX_FILE_BYTES).watching() as catch:
             bringing = asyncio.create_task(self._bring(step, deadline))
             try:
                 file = await catch.caught(bringing, deadline)

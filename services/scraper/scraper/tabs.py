@@ -34,6 +34,7 @@ class Tabs:
         self._main: Page | None = None
         self.follow = False
         self._watched: set[Page] = set()
+        self._left: set[Page] = set()
         self._moving: set[Request] = set()
         # Of the last navigation that the proxy could not make; after redirects it is not the one asked for.
         self._unreachable = ""
@@ -68,8 +69,12 @@ class Tabs:
 
     def all(self) -> list[Page]:
         """Every open tab, the run's first one before those that were there already or came later."""
-        pages = [page for page in self._lease.context.pages if not page.is_closed()]
+        pages = [page for page in self._lease.context.pages if not page.is_closed() and page not in self._left]
         return sorted(pages, key=lambda page: page is not self._main)
+
+    def leave(self, page: Page) -> None:
+        """It is being closed, which takes a while: it counts no longer."""
+        self._left.add(page)
 
     def arrived_since(self, arrivals: int) -> list[tuple[Frame, str]]:
         """The frames that have come to an address since `arrivals` was so, with that address."""
